@@ -1,0 +1,140 @@
+//! What can be changed in the world. A change is plain data: it is announced in the journal before it is carried out.
+
+use super::{HaproxyApi, Hash, HttpAsk, Span, Text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One change. Each kind has one effect on the simulated world and one way through each transport.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// `systemctl start`.
+    StartUnit(String),
+    /// `systemctl stop`.
+    StopUnit(String),
+    /// `systemctl restart`.
+    RestartUnit(String),
+    /// `systemctl reload`.
+    ReloadUnit(String),
+    /// Puts a content at a path: staged beside it, validated, renamed. What stood there before is kept in the undo
+    /// folder of that host under its hash.
+    WriteFile {
+        /// Absolute; through a symbolic link the file behind it.
+        path: String,
+        /// What to write.
+        content: Content,
+        /// The permission bits; none: as they are, else 0o644.
+        mode: Option<u32>,
+        /// The owner; none: as it is, else who acts.
+        owner: Option<String>,
+        /// The group; none: as it is, else who acts.
+        group: Option<String>,
+        /// A command in which `%s` stands for the staged file; it must exit 0 before the rename.
+        validate: Option<String>,
+    },
+    /// Takes a file away; it is kept in the undo folder.
+    RemoveFile(String),
+    /// Runs a command: opaque, but for what it `touches`.
+    Run(Invocation),
+    /// Sets the state of a server of an HAProxy backend.
+    SetServer {
+        /// The way to the runtime API.
+        api: HaproxyApi,
+        /// The backend.
+        backend: String,
+        /// The server in it.
+        server: String,
+        /// What to set.
+        state: ServerState,
+    },
+    /// Ends the sessions that a server of an HAProxy backend still has.
+    EndSessions {
+        /// The way to the runtime API.
+        api: HaproxyApi,
+        /// The backend.
+        backend: String,
+        /// The server in it.
+        server: String,
+    },
+    /// Sends an HTTP request that tells somebody something.
+    Tell(HttpAsk),
+    /// Asks the person at the terminal; the answer is the receipt's stdout.
+    Ask {
+        /// What to ask.
+        question: String,
+        /// A written answer is wanted, not only a yes.
+        evidence: bool,
+    },
+}
+
+/// What an operator set a server of a backend to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// Takes traffic.
+    Ready,
+    /// Takes no new sessions.
+    Drain,
+    /// Maintenance: takes none at all.
+    Maint,
+}
+
+/// A content by its hash: its bytes are found when they are sent, and never stand in a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Of the bytes.
+    pub hash: Hash,
+    /// In bytes.
+    pub size: u64,
+    /// Who has them.
+    pub from: Source,
+}
+
+/// Where the bytes of a content are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A file on this machine, absolute; refused if it is another one by then.
+    File(String),
+    /// A text; secrets in it are named, and filled in when it is sent.
+    Text(Text),
+    /// The undo folder of the run on the host itself.
+    Undo,
+}
+
+/// A command to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// What to run.
+    pub program: Program,
+    /// What it reads; nothing if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Text>,
+    /// Its environment, beside what a login brings; travels by stdin, never in an argv.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Text>,
+    /// Where it runs; the home folder if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// When it is ended.
+    pub within: Span,
+}
+
+/// The three ways to name a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// A text for `/bin/sh -c`.
+    Shell(String),
+    /// A program and its arguments, without a shell.
+    Argv(Vec<String>),
+    /// A file that is sent, and run with an interpreter (`/bin/sh` unless its first line says more) and arguments.
+    Script {
+        /// The script.
+        content: Content,
+        /// What runs it; none: its own first line.
+        interpreter: Option<String>,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}

@@ -1,0 +1,26 @@
+//! The words that every other room speaks: ids, places, reads and changes, secrets, time.
+//!
+//! Nothing here does I/O, except the clock.
+
+pub mod act;
+pub mod change;
+pub mod clock;
+pub mod hash;
+pub mod id;
+pub mod place;
+pub mod read;
+pub mod secret;
+pub mod span;
+pub mod words;
+
+pub use act::{Act, Outcome, Output, Receipt, Way};
+pub use change::{Change, Content, Invocation, Program, ServerState, Source};
+pub use clock::{Clock, WallClock};
+pub use hash::Hash;
+pub use id::{HostName, RunId, TaskId};
+pub use place::{At, Lock, Place};
+pub use read::{
+    Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,
+};
+pub use secret::{Redactor, Secret, Text};
+pub use span::Span;

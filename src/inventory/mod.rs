@@ -1,0 +1,244 @@
+//! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
+
+use crate::base::{HaproxyApi, HostName, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// All that `svcops.yaml` declares, ranges unfolded, defaults filled in. Journaled whole, so that a resume does not depend
+/// on the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// The project's name.
+    pub project: String,
+    /// For reports and schedules; none: the machine's.
+    pub timezone: Option<String>,
+    /// `tickets:` as written; acted on by the ticket room.
+    pub tickets: Option<serde_json::Value>,
+    /// `mail:`.
+    pub mail: Option<Mail>,
+    /// Where secrets come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The sites, with their titles.
+    pub sites: BTreeMap<String, Site>,
+    /// The hosts, in order of their names (natural: `web9` before `web10`).
+    pub hosts: Vec<Host>,
+    /// The apps by name.
+    pub apps: BTreeMap<String, App>,
+    /// The balancers by name.
+    pub balancers: BTreeMap<String, Balancer>,
+}
+
+impl Inventory {
+    /// The host of that name.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.iter().find(|h| h.name.as_str() == name)
+    }
+}
+
+/// Where mail goes out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// `HOST:PORT`.
+    pub smtp: String,
+    /// The sender.
+    pub from: String,
+}
+
+/// Where a secret comes from: never a value in a file of the project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file; `~` is the home folder. One newline at its end is dropped.
+    File(String),
+    /// What a command prints (argv; one newline at its end is dropped).
+    Command(Vec<String>),
+    /// A credential that systemd passed: a file in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+/// A data centre.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// For people.
+    pub title: Option<String>,
+}
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Its site.
+    pub site: Option<String>,
+    /// Overrides `ssh_config`'s HostName; also `host.address`.
+    pub address: Option<String>,
+    /// Labels, as selectors see them; `site` counts as one there.
+    pub labels: BTreeMap<String, String>,
+    /// Acted on without ssh.
+    pub local: bool,
+    /// How to log in: the project's defaults with the host's own over them.
+    pub ssh: Ssh,
+}
+
+/// How to log in. What is none is ssh's own business (`ssh_config`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ssh {
+    /// The login user.
+    pub user: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// A file instead of `~/.ssh/config`; `~` is the home folder.
+    pub config: Option<String>,
+    /// The user that acts are carried out as, by sudo (`become: sudo` is root).
+    pub become_user: Option<String>,
+}
+
+/// An application: something that is started and stopped on hosts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub title: Option<String>,
+    /// Its hosts.
+    pub hosts: Selector,
+    /// What starts and stops it.
+    pub manager: Manager,
+    /// How its health shows.
+    pub health: Option<Health>,
+    /// Files that it reads at its start, absolute paths.
+    pub config: Vec<String>,
+    /// The balancer in front of it.
+    pub balancer: Option<AppBalancer>,
+    /// How its verbs go about it.
+    pub rolling: AppRolling,
+    /// Apps that must run before it.
+    pub requires: Vec<String>,
+}
+
+/// What starts and stops an app. Commands are texts for `/bin/sh -c`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manager {
+    /// A systemd unit, with its suffix.
+    Systemd(String),
+    /// Commands.
+    Command {
+        /// Starts it.
+        start: String,
+        /// Stops it.
+        stop: String,
+        /// Exits 0 while it runs, anything else while it does not.
+        status: String,
+        /// Makes it read its configuration again.
+        reload: Option<String>,
+    },
+}
+
+/// A health check. Texts may hold `{{ host.… }}` and `{{ app.… }}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The kind.
+    pub check: HealthCheck,
+    /// How long after a start it may take.
+    pub within: Span,
+    /// Through the host's own network instead of from here.
+    pub from_host: bool,
+}
+
+/// The kinds of health checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthCheck {
+    /// An HTTP request and the status that is healthy.
+    Http {
+        /// A template.
+        url: String,
+        /// 200 unless said.
+        status: u16,
+        /// A PEM file to trust.
+        ca: Option<String>,
+    },
+    /// A port that accepts: `HOST:PORT`, a template.
+    Tcp(String),
+    /// A command on the host that exits 0.
+    Command(String),
+}
+
+/// An app's place behind a balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppBalancer {
+    /// The balancer.
+    pub name: String,
+    /// The backend.
+    pub backend: String,
+    /// The server, a template; the host's name unless given.
+    pub server: Option<String>,
+}
+
+/// How an app's verbs go about many hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRolling {
+    /// So many hosts at a time.
+    pub batch: Share,
+    /// So many of the app's hosts at the same site must be healthy, without those under way.
+    pub min_healthy: usize,
+}
+
+/// A number, or a share of all in hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// So many.
+    Number(usize),
+    /// `50%`.
+    Percent(u8),
+}
+
+impl Share {
+    /// How many of `all` that is: a share is rounded down, but is never nothing of something.
+    pub fn of(self, all: usize) -> usize {
+        match self {
+            Self::Number(n) => n,
+            Self::Percent(p) => (all * usize::from(p) / 100).max(usize::from(p > 0 && all > 0)),
+        }
+    }
+}
+
+/// A balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balancer {
+    /// Its name.
+    pub name: String,
+    /// The host that its socket is on; none for TCP.
+    pub host: Option<HostName>,
+    /// The way to it.
+    pub api: HaproxyApi,
+}
+
+/// Which hosts: terms joined by *and*.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selector {
+    /// As written.
+    pub text: String,
+    /// Its terms.
+    pub terms: Vec<Term>,
+}
+
+/// One term of a selector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Term {
+    /// `all`.
+    All,
+    /// Names: a bare word, or a range unfolded.
+    Names(Vec<String>),
+    /// `k=v`, `k in (a,b)`.
+    In(String, Vec<String>),
+    /// `k!=v`.
+    Not(String, String),
+    /// `has:k`.
+    Has(String),
+}

@@ -1,0 +1,11 @@
+//! svcops runs declarative runbooks for scheduled maintenance: planned, approved, carried out, undone if they fail, and
+//! proven afterwards. ARCHITECTURE.md is the map; a room imports only rooms below it.
+
+pub mod actions;
+pub mod base;
+pub mod engine;
+pub mod inventory;
+pub mod journal;
+pub mod resources;
+pub mod runbook;
+pub mod transport;

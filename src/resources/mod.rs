@@ -1,0 +1,59 @@
+//! Kinds of things in the world: which reads show one, as what facts. One file a kind.
+
+use crate::base::{Answer, At, Lock, Read};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A thing in the world: a unit, a file, an endpoint, a server of a backend.
+pub trait Resource {
+    /// Its state. Facts are journaled: those seen before the first act are what an undo goes back to.
+    type Facts: Clone + PartialEq + Serialize + DeserializeOwned;
+
+    /// Its own name, locked exclusively by who changes it.
+    fn lock(&self) -> Lock;
+    /// What it is part of (backend, app, host), locked shared.
+    fn parents(&self) -> Vec<Lock>;
+    /// What shows its state; batched with others into one probe a host.
+    fn reads(&self) -> Vec<At<Read>>;
+    /// The facts that the answers to [`reads`](Self::reads) show, in the same order.
+    ///
+    /// # Errors
+    /// [`ReadError::Open`] where no plan can know an answer, [`ReadError::Bad`] where one could not be had.
+    fn facts(&self, answers: &mut Answers) -> Result<Self::Facts, ReadError>;
+    /// The facts without what no undo can bring back: process ids, sessions, health.
+    #[must_use]
+    fn lasting(facts: Self::Facts) -> Self::Facts {
+        facts
+    }
+}
+
+/// Answers in the order of their reads. A resource made of others hands it on.
+pub struct Answers(std::vec::IntoIter<Answer>);
+
+impl Answers {
+    /// Starts at the first answer.
+    pub fn new(answers: Vec<Answer>) -> Self {
+        Self(answers.into_iter())
+    }
+    /// The next answer, if it is of the kind that `pick` takes.
+    ///
+    /// # Errors
+    /// As [`Resource::facts`].
+    pub fn take<T>(&mut self, pick: impl FnOnce(Answer) -> Option<T>) -> Result<T, ReadError> {
+        match self.0.next() {
+            Some(Answer::Open) => Err(ReadError::Open),
+            Some(Answer::Bad(why)) => Err(ReadError::Bad(why)),
+            answer => answer.and_then(pick).ok_or_else(|| ReadError::Bad("an answer of another kind came back".into())),
+        }
+    }
+}
+
+/// Why there are no facts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It lies behind something that has no model: what depends on it is conditional.
+    #[error("not known before the run")]
+    Open,
+    /// It could not be read.
+    #[error("{0}")]
+    Bad(String),
+}

@@ -1,0 +1,234 @@
+//! A runbook as types: what to do. Read and checked by this room; a selector is text here, resolved by `engine::plan`.
+
+use crate::base::Span;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A runbook with its includes read. Journaled whole: a resume uses this one, not the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Runbook {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub title: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// The file, relative to the project's folder; none for a verb's.
+    pub file: Option<String>,
+    /// What can be handed in, in order.
+    pub params: Vec<Param>,
+    /// Which hosts: a selector with templates.
+    pub targets: String,
+    /// A selection may be empty.
+    pub allow_empty: bool,
+    /// `ticket:` as written.
+    pub ticket: Option<Value>,
+    /// What a failure does.
+    pub on_failure: OnFailure,
+    /// The blast radius.
+    pub limits: Limits,
+    /// Conditions for the run as a whole: expressions.
+    pub require: Vec<Expr>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// A place in a file: where an error points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Spot {
+    /// Relative to the project's folder; empty for what no file holds.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl std::fmt::Display for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// A parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: ParamKind,
+    /// The values that it may have.
+    pub one_of: Option<Vec<Value>>,
+    /// What it is if nothing is handed in; none: it must be.
+    pub default: Option<Value>,
+    /// For people.
+    pub help: Option<String>,
+}
+
+/// The types of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of the language itself")]
+pub enum ParamKind {
+    String,
+    Int,
+    Number,
+    Bool,
+    Duration,
+    Host,
+    List,
+}
+
+/// An expression (minijinja's syntax, without the braces), and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expr {
+    /// The text.
+    pub text: String,
+    /// Its place.
+    pub spot: Spot,
+}
+
+/// What a failure does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnFailure {
+    /// What.
+    pub act: FailureAct,
+    /// To how much.
+    pub scope: FailureScope,
+}
+
+/// What a failure does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureAct {
+    /// Everything in the scope goes back.
+    #[default]
+    Rollback,
+    /// Everything in the scope stays as it is.
+    Stop,
+    /// The failed host stays as it is and leaves the run; the others go on.
+    Continue,
+}
+
+/// How much a failure concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureScope {
+    /// The run.
+    #[default]
+    Run,
+    /// The hosts of the batch; the run then ends with what earlier batches did.
+    Batch,
+    /// The host that failed; the others go on.
+    Host,
+}
+
+/// The blast radius: a plan that would touch more is refused (77).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Of all hosts in `svcops.yaml`.
+    pub hosts: Option<crate::inventory::Share>,
+    /// Sites.
+    pub sites: Option<usize>,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number path: `2.1`; a consequence `2.1.then1`, a step of `undo:` `2.1.undo1`.
+    pub number: String,
+    /// What expressions and tasks call it.
+    pub id: Option<String>,
+    /// For people; the action's name unless given.
+    pub name: String,
+    /// Where it stands.
+    pub spot: Spot,
+    /// What it does.
+    pub what: What,
+    /// It applies where this holds.
+    pub when: Option<Expr>,
+    /// Other hosts than the runbook's: a selector with templates.
+    pub targets: Option<String>,
+    /// Its selection may be empty.
+    pub allow_empty: bool,
+    /// One turn an element: a list, or a template of one.
+    pub for_each: Option<Value>,
+    /// An act's deadline.
+    pub timeout: Option<Span>,
+    /// Trying again.
+    pub retry: Option<Retry>,
+    /// Who acts: none as the host says, `Some(None)` the login user, else that user.
+    pub become_user: Option<Option<String>>,
+    /// Consequences of a change.
+    pub then: Vec<Self>,
+    /// Conditions at its turn.
+    pub require: Vec<Expr>,
+    /// What a failure in it does.
+    pub on_failure: Option<OnFailure>,
+    /// What undoes it, where it cannot undo itself.
+    pub undo: Vec<Self>,
+    /// What a command changes: texts such as `app:billing`, `file:/etc/x`, `unit:x.service`.
+    pub touches: Vec<String>,
+    /// It runs at the end, whatever happened.
+    pub always: bool,
+    /// The point of no return.
+    pub no_return: bool,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// One action with its arguments as written (templates not yet rendered), and where each argument stands.
+    Action {
+        /// The action's name.
+        action: String,
+        /// As written.
+        args: Value,
+        /// The places of the arguments, by key; `` for the whole.
+        spots: BTreeMap<String, Spot>,
+    },
+    /// A group.
+    Group {
+        /// Its steps.
+        steps: Vec<Step>,
+        /// All its steps for one batch of hosts, then the next.
+        rolling: Option<Rolling>,
+        /// Its steps side by side.
+        parallel: bool,
+    },
+    /// Another runbook's steps, with parameters of their own.
+    Include {
+        /// The other runbook.
+        runbook: Box<Runbook>,
+        /// Its parameters: templates of this one's scope.
+        with: BTreeMap<String, Value>,
+    },
+}
+
+/// Batches of hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// So many at a time.
+    pub batch: crate::inventory::Share,
+    /// Between two batches.
+    pub pause: Span,
+    /// So many hosts may fail and leave the run before the group fails.
+    pub max_failed: usize,
+    /// So many healthy hosts of the app named must be left at each site, those under way not counted (an app's verb sets
+    /// it from the app's `rolling`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_healthy: Option<(String, usize)>,
+}
+
+/// Trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Tries in all.
+    pub attempts: u32,
+    /// Before the second.
+    pub delay: Span,
+    /// The delay's factor from try to try.
+    pub backoff: f64,
+}
