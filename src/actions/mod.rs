@@ -159,6 +159,8 @@ pub struct Target<'a> {
     pub contents: &'a dyn Contents,
     /// Who acts on hosts: the step's `become`, else the host's.
     pub become_user: Option<String>,
+    /// The hosts of the batch under way, this one among them.
+    pub under_way: &'a [HostName],
     /// The step's deadline for an act.
     pub timeout: Duration,
     /// The step's `touches:`.

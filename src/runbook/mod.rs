@@ -208,7 +208,7 @@ pub enum What {
 }
 
 /// Batches of hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rolling {
     /// So many at a time.
     pub batch: crate::inventory::Share,
@@ -216,10 +216,6 @@ pub struct Rolling {
     pub pause: Span,
     /// So many hosts may fail and leave the run before the group fails.
     pub max_failed: usize,
-    /// So many healthy hosts of the app named must be left at each site, those under way not counted (an app's verb sets
-    /// it from the app's `rolling`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_healthy: Option<(String, usize)>,
 }
 
 /// Trying again.
