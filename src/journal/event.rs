@@ -184,6 +184,34 @@ pub enum Event {
     Finished(Summary),
 }
 
+impl Event {
+    /// The word in its `event` field.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Refused { .. } => "refused",
+            Self::Locked { .. } => "locked",
+            Self::Resumed { .. } => "resumed",
+            Self::Phase { .. } => "phase",
+            Self::Skipped { .. } => "skipped",
+            Self::Began(_) => "began",
+            Self::UndoBegan { .. } => "undo_began",
+            Self::Announced { .. } => "announced",
+            Self::Carried { .. } => "carried",
+            Self::Retried { .. } => "retried",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Resolved { .. } => "resolved",
+            Self::Waived { .. } => "waived",
+            Self::Ended { .. } => "ended",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Stopping { .. } => "stopping",
+            Self::Paid { .. } => "paid",
+            Self::Finished(_) => "finished",
+        }
+    }
+}
+
 /// How a run begins: all that a resume needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
@@ -385,6 +413,24 @@ impl End {
             Self::NotAllowed => 77,
             Self::Stopped => 130,
         }
+    }
+    /// The word in JSON and in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Stopped => "stopped",
+            Self::NotNow => "not_now",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+    /// The end of that word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Done, Self::RolledBack, Self::Failed, Self::Unknown, Self::Stopped, Self::NotNow, Self::NotAllowed]
+            .into_iter()
+            .find(|end| end.word() == word)
     }
     /// A run that ended so may be gone on with.
     pub const fn resumable(self) -> bool {
