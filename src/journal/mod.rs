@@ -2,6 +2,7 @@
 //! chained: each row carries the hash of the one before it, and a ledger chains the heads of runs.
 
 pub mod event;
+pub mod state;
 
 use crate::base::{Hash, RunId};
 use event::{Event, Header, Record};
@@ -35,6 +36,11 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError>;
+    /// The ids of runs that are not over, in doubt, or owe something, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError>;
     /// Keeps a content under its hash.
     ///
     /// # Errors
