@@ -1,7 +1,7 @@
 //! What can happen in a run. These are the journal's rows, the lines of `-o jsonl`, and all that the state of a run is
 //! made from.
 
-use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, TaskId, Way};
+use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, Span, TaskId, Way};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -300,9 +300,14 @@ pub struct Began {
     /// The steps that undo it, resolved, where it cannot undo itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Debt>,
+    /// Debts of earlier runs that this task takes over, with the run that owes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherits: Vec<Inherited>,
     /// The debt it pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pays: Option<String>,
+    /// The deadline of a leg.
+    pub within: Span,
     /// A consequence or an `undo:` step on the way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_rollback: bool,
@@ -329,6 +334,15 @@ pub struct Debt {
     pub action: String,
     /// The resolved action.
     pub value: Value,
+}
+
+/// A debt of an earlier run that a task takes over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The run that owes it.
+    pub run: RunId,
+    /// The debt.
+    pub debt: Debt,
 }
 
 /// How a leg ended.

@@ -10,6 +10,7 @@ pub mod operator;
 pub mod place;
 mod schema;
 pub mod sqlite;
+pub mod state;
 mod writer;
 
 #[cfg(test)]
@@ -50,6 +51,11 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError>;
+    /// The ids of runs that are not over, in doubt, or owe something, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError>;
     /// Keeps a content under its hash.
     ///
     /// # Errors
