@@ -262,8 +262,8 @@ async fn measures_group_commit() {
         for task in tasks {
             task.await.unwrap();
         }
-        let (count, time) = (side_by_side * each, start.elapsed());
-        println!("{side_by_side} side by side: {:.0} events/s", count as f64 / time.as_secs_f64());
+        let (count, time) = (u32::try_from(side_by_side * each).unwrap(), start.elapsed());
+        println!("{side_by_side} side by side: {:.0} events/s", f64::from(count) / time.as_secs_f64());
     }
 }
 
