@@ -8,4 +8,6 @@ pub mod inventory;
 pub mod journal;
 pub mod resources;
 pub mod runbook;
+pub mod survey;
 pub mod transport;
+pub mod verbs;

@@ -1,7 +1,11 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+pub mod projected;
 pub mod simulated;
+
+pub use projected::Projected;
+pub use simulated::{Fault, Links, Simulated};
 
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt};
 use std::{future::Future, pin::Pin, time::Duration};
