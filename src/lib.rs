@@ -9,3 +9,4 @@ pub mod journal;
 pub mod resources;
 pub mod runbook;
 pub mod transport;
+pub mod yaml;
