@@ -13,3 +13,4 @@ pub mod survey;
 pub mod transport;
 pub mod ui;
 pub mod verbs;
+pub mod yaml;
