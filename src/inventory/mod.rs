@@ -1,8 +1,5 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
-mod app_on;
-
-pub use app_on::{AppOn, Behind, NotFilled};
 pub mod range;
 pub mod read;
 pub(crate) mod read_apps;
