@@ -1,10 +1,12 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
+mod app_on;
 pub mod range;
 pub mod read;
 pub(crate) mod read_apps;
 pub mod select;
 
+pub use app_on::{AppOn, Behind, NotFilled};
 pub use read::parse;
 
 use crate::base::{HaproxyApi, HostName, Span};
