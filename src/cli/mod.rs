@@ -3,7 +3,9 @@
 pub mod args;
 pub mod env;
 pub mod exit;
+pub mod history;
 pub mod later;
+pub mod owed;
 pub mod plan_view;
 pub mod signals;
 pub mod words;
