@@ -11,7 +11,7 @@ use crate::{
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::json;
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -113,13 +113,7 @@ async fn one_host(transport: &dyn Transport, host: &Host, clock: &dyn Clock) -> 
     let name = host.name.as_str();
     let before = clock.now().as_second();
     let script = if host.ssh.become_user.is_some() { format!("{TOOLS}{SUDO}") } else { TOOLS.to_owned() };
-    let read = Place::on(&host.name).at(Read::Run(Invocation {
-        program: Program::Shell(script),
-        stdin: None,
-        env: BTreeMap::new(),
-        cwd: None,
-        within: Span::secs(20),
-    }));
+    let read = Place::on(&host.name).at(Read::Run(Invocation::of(Program::Shell(script), Span::secs(20))));
     let look = match transport.look(Some(&host.name), &[read]).await {
         Ok(look) => look,
         Err(lost) => {

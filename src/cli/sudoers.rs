@@ -135,8 +135,7 @@ mod tests {
     }
 
     fn run(program: Program) -> Change {
-        let (env, within) = (BTreeMap::new(), Span::secs(1));
-        Change::Run(Invocation { program, stdin: None, env, cwd: None, within })
+        Change::Run(Invocation::of(program, Span::secs(1)))
     }
 
     #[test]
