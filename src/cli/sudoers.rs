@@ -63,11 +63,14 @@ fn commands(change: &Change) -> Vec<String> {
 /// Files and sockets are changed by a small script of svcops: no line can name it, so it takes the shell.
 const SHELL: &str = "/usr/bin/sh";
 
-/// An argument as sudoers(5) reads it: no wildcard, no separator.
+/// An argument as sudoers(5) reads it: no wildcard, no separator. A backslash is read twice, once by sudoers and once as
+/// a pattern.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, ',' | ':' | '=' | '\\' | '*' | '?' | '[' | ']' | '#' | '!' | '^') {
+        if c == '\\' {
+            safe.push_str(r"\\\"); // three, and itself below
+        } else if matches!(c, ',' | ':' | '=' | '*' | '?' | '[' | ']' | '#' | '!' | '^') {
             safe.push('\\');
         }
         safe.push(c);
@@ -144,7 +147,7 @@ mod tests {
         let text = sudoers(
             &plan(vec![
                 (Some("root"), Change::StopUnit("a.service".into())),
-                (Some("app"), argv(&["/opt/app/bin/check", "--level=1,2", "*"])),
+                (Some("app"), argv(&["/opt/app/bin/check", "--level=1,2", "*", r"%s\n"])),
                 (None, Change::StartUnit("mine.service".into())),
             ]),
             &nothing(),
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                r"ops ALL=(app) NOPASSWD: /opt/app/bin/check --level\=1\,2 \*",
+                r"ops ALL=(app) NOPASSWD: /opt/app/bin/check --level\=1\,2 \* %s\\\\n",
                 "ops ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password start -- a.service",
                 "ops ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password stop -- a.service",
             ]
