@@ -1,11 +1,15 @@
 //! The command line: one file a verb, with its arguments, what it calls and how its answer is shown. No business logic.
 
 pub mod args;
+pub mod doctor;
 pub mod env;
 pub mod exit;
+pub mod history;
 pub mod later;
+pub mod owed;
 pub mod plan_view;
 pub mod signals;
+pub mod sudoers;
 pub mod words;
 
 use crate::ui::{
