@@ -1,7 +1,7 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
-use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt};
+use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
 use std::{future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.
@@ -16,6 +16,10 @@ pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Transport: Send + Sync {
     /// Answers all reads of one host by one probe, in their order, with the boot of that host.
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>>;
+
+    /// Makes a host ready to keep the receipts of a run, and names its boot. Called before the first act on it is
+    /// announced; an act whose receipts are gone by then is unknown, not undone.
+    fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>>;
 
     /// Carries a change out, or answers what became of it.
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>>;
@@ -49,6 +53,8 @@ pub struct Terms {
     pub within: Duration,
     /// Past the deadline it may be ended (and seen to be gone); else it is left alone and called unknown.
     pub interruptible: bool,
+    /// It may have been handed in before (a resume, or contact was lost in between).
+    pub again: bool,
 }
 
 /// What [`Transport::settle`] found.
