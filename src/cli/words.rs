@@ -45,9 +45,10 @@ impl From<JournalError> for Failure {
             JournalError::NoRun(_) => message.hint(
                 "`svcops history list` lists the runs; `--state` or `SVCOPS_STATE` names another state directory",
             ),
-            JournalError::BadRow { .. } | JournalError::NoContent(_) => {
+            JournalError::BadRow { .. } | JournalError::NoContent(_) | JournalError::BadContent(_) => {
                 message.hint("`svcops history verify` says whether the journal was changed")
             }
+            JournalError::TooNew { .. } => message.hint("`svcops --version` is this one's; a later one wrote this journal"),
             JournalError::Store { .. } | JournalError::File { .. } | JournalError::Closed(_) => {
                 message.hint("`svcops doctor` looks at the state directory")
             }

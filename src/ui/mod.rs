@@ -9,5 +9,4 @@ pub mod prompt;
 pub mod screen;
 pub mod summary;
 pub mod table;
-pub mod tally;
 pub mod wrap;
