@@ -116,6 +116,17 @@ async fn knows_open_runs(journal: &dyn Journal) {
     assert_eq!(of(journal).unwrap().outcome, None);
     journal.append(&run, at(24), finished(End::Failed)).await.unwrap();
     assert_eq!(of(journal), None);
+    // it owes one debt still, until another run pays it
+    assert!(journal.troubled().unwrap().contains(&run));
+    let payer = journal.begin(at(30), header("pay")).unwrap().run;
+    assert!(journal.troubled().unwrap().contains(&payer));
+    for _ in 0..2 {
+        let paid = Event::Paid { run_owing: run.clone(), debt: "restart".into() };
+        journal.append(&payer, at(31), paid).await.unwrap();
+    }
+    journal.append(&payer, at(32), finished(End::Stopped)).await.unwrap();
+    let troubled = journal.troubled().unwrap();
+    assert!(!troubled.contains(&run) && troubled.contains(&payer));
 }
 
 #[tokio::test]

@@ -348,9 +348,10 @@ mod tests {
     fn the_note_of_a_process_that_is_gone_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::open(folder.path()).unwrap();
-        let held = locks.take(&RunId::at_millis(1), &who("a"), "", &names(&["b"]), &[]).unwrap();
+        let _held = locks.take(&RunId::at_millis(1), &who("a"), "", &names(&["b"]), &[]).unwrap();
         let stale = folder.path().join("held/0000000009.1.0.json");
-        fs::copy(&held._note.path, &stale).unwrap();
+        let note = fs::read_dir(folder.path().join("held")).unwrap().next().unwrap().unwrap().path();
+        fs::copy(note, &stale).unwrap();
         let refused = locks.take(&RunId::at_millis(2), &who("b"), "", &names(&["b"]), &[]).unwrap_err();
         let LockError::Busy(busy) = refused else { panic!("{refused}") };
         assert_eq!(busy.run, RunId::at_millis(1));

@@ -9,7 +9,7 @@ use super::{
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -115,6 +115,26 @@ impl Journal for MemoryJournal {
     }
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError> {
         Ok(self.kept().runs.keys().rev().take(most).cloned().collect())
+    }
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
+        let kept = self.kept();
+        let all = || kept.runs.values().flatten();
+        let paid: BTreeSet<(&RunId, &str)> = all()
+            .filter_map(|r| match &r.event {
+                Event::Paid { run_owing, debt } if *run_owing != r.run => Some((run_owing, debt.as_str())),
+                _ => None,
+            })
+            .collect();
+        let troubled = |run: &RunId, records: &[Record]| {
+            let last = records.iter().rev().find_map(|r| match &r.event {
+                Event::Finished(end) => Some(Some(end)),
+                Event::Resumed { .. } => Some(None),
+                _ => None,
+            });
+            let paid = paid.iter().filter(|(owing, _)| *owing == run).count();
+            last.flatten().is_none_or(|end| end.outcome.resumable() || end.owed > paid)
+        };
+        Ok(kept.runs.iter().filter(|(run, records)| troubled(run, records)).map(|(run, _)| run.clone()).collect())
     }
     fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
         let hash = Hash::of(bytes);

@@ -15,6 +15,8 @@ mod writer;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod tests;
 
 pub use memory::MemoryJournal;
 pub use sqlite::SqliteJournal;

@@ -66,14 +66,14 @@ impl SqliteJournal {
             .map_err(schema::failed(&self.path))
     }
 
-    /// The runs that still owe something, oldest first: so many debts as their last end counted.
+    /// Debts of a run that later runs have paid, by their keys.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn owing(&self) -> Result<Vec<RunRow>, JournalError> {
+    pub fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
         let read = self.connection();
-        read.prepare_cached(&format!("SELECT {ROW} FROM runs WHERE owed > 0 ORDER BY run"))
-            .and_then(|mut q| q.query_map([], row)?.collect())
+        read.prepare_cached("SELECT debt FROM payments WHERE owing = ? ORDER BY debt")
+            .and_then(|mut q| q.query_map([run.as_str()], |r| r.get(0))?.collect())
             .map_err(schema::failed(&self.path))
     }
 
@@ -160,6 +160,15 @@ impl Journal for SqliteJournal {
         read.prepare_cached("SELECT run FROM runs ORDER BY run DESC LIMIT ?")
             .and_then(|mut q| q.query_map([limit(most)], |r| id(r, 0))?.collect())
             .map_err(schema::failed(&self.path))
+    }
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(
+            "SELECT run FROM runs WHERE ended IS NULL OR outcome IN ('unknown', 'stopped')
+             UNION SELECT run FROM runs WHERE owed > 0 ORDER BY 1",
+        )
+        .and_then(|mut q| q.query_map([], |r| id(r, 0))?.collect())
+        .map_err(schema::failed(&self.path))
     }
     fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
         let hash = Hash::of(bytes);

@@ -224,6 +224,21 @@ impl Desk {
                     i64::try_from(end.owed).unwrap_or(i64::MAX),
                     link.run
                 ])?,
+            Event::Paid { run_owing, debt } => {
+                let paid = self
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO payments (owing, debt, run) VALUES (?, ?, ?) ON CONFLICT (owing, debt) DO NOTHING",
+                    )?
+                    .execute([run_owing.as_str(), debt, link.run])?;
+                // The end of a run counts what it owes itself; what others pay later is taken off here.
+                if paid == 1 && run_owing.as_str() != link.run {
+                    self.connection
+                        .prepare_cached("UPDATE runs SET owed = owed - 1 WHERE run = ? AND owed > 0")?
+                        .execute([run_owing.as_str()])?;
+                }
+                paid
+            }
             _ => 0,
         };
         Ok(())

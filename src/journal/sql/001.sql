@@ -40,6 +40,13 @@ CREATE INDEX runs_open  ON runs (run) WHERE ended IS NULL OR outcome IN ('unknow
 CREATE INDEX runs_owing ON runs (run) WHERE owed > 0;
 CREATE INDEX runs_of_runbook ON runs (runbook, run);
 
+CREATE TABLE payments (
+    owing TEXT NOT NULL,                -- the run that owed it
+    debt  TEXT NOT NULL,
+    run   TEXT NOT NULL,                -- the run that paid it
+    PRIMARY KEY (owing, debt)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE contents (
     hash  TEXT NOT NULL PRIMARY KEY,
     bytes BLOB NOT NULL
