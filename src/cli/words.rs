@@ -48,7 +48,9 @@ impl From<JournalError> for Failure {
             JournalError::BadRow { .. } | JournalError::NoContent(_) | JournalError::BadContent(_) => {
                 message.hint("`svcops history verify` says whether the journal was changed")
             }
-            JournalError::TooNew { .. } => message.hint("`svcops --version` is this one's; a later one wrote this journal"),
+            JournalError::TooNew { .. } => {
+                message.hint("`svcops --version` is this one's; a later one wrote this journal")
+            }
             JournalError::Store { .. } | JournalError::File { .. } | JournalError::Closed(_) => {
                 message.hint("`svcops doctor` looks at the state directory")
             }

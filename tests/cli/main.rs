@@ -18,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A world of its own: a project of local hosts, a home, a state directory, and nothing of this machine's environment.
-pub struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     hosts: Vec<String>,
     more: String,
@@ -125,7 +125,7 @@ impl Site {
 }
 
 /// How svcops ended.
-pub struct Output {
+pub(crate) struct Output {
     /// Its exit code; none: a signal.
     pub code: Option<i32>,
     /// Data.
