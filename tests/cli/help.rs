@@ -53,7 +53,7 @@ fn the_short_help_lists_the_verbs() {
       run        Plan a runbook, ask, carry it out
       resume     Go on with an interrupted, stopped or unknown run
       rollback   Bring back what a run changed, last first
-      cancel     Ask a run to stop, from another terminal
+      cancel     Ask a run to stop, from another terminal; end what a dead one left running
       resolve    Record what a person saw of an unknown outcome
       owed       Show what failed runs left to be done
       history    Look at past runs, and check that nobody rewrote them
@@ -67,26 +67,25 @@ fn the_short_help_lists_the_verbs() {
       -V, --version  Print version
 
     Global options:
-      -C, --dir <DIR>            The project's folder, where svcops.yaml is [env: SVCOPS_DIR=]
+      -C, --dir <DIR>            The project's folder, where svcops.yaml is [env: SVCOPS_DIR]
           --state <DIR>          Where the journal and the locks are, instead of the project's own place
-                                 [env: SVCOPS_STATE=[SITE]/state]
+                                 [env: SVCOPS_STATE]
       -o, --output <OUTPUT>      The form of the answer: for people, as one JSON value, or as a stream
-                                 of events (verbs that run something) [env: SVCOPS_OUTPUT=] [default:
+                                 of events (verbs that run something) [env: SVCOPS_OUTPUT] [default:
                                  table] [possible values: table, json, jsonl]
-      -q, --quiet                Only the end, and what is wrong [env: SVCOPS_QUIET=]
-      -v, --verbose              More: what was skipped, what every act answered [env: SVCOPS_VERBOSE=]
-          --color <WHEN>         When to colour; NO_COLOR is obeyed too [env: SVCOPS_COLOR=] [possible
+      -q, --quiet                Only the end, and what is wrong [env: SVCOPS_QUIET]
+      -v, --verbose              More: what was skipped, what every act answered [env: SVCOPS_VERBOSE]
+          --color <WHEN>         When to colour; NO_COLOR is obeyed too [env: SVCOPS_COLOR] [possible
                                  values: auto, always, never]
           --yes                  Answer yes to the question before a change; said each time, so it has
                                  no variable
-          --parallel <N>         At most so many hosts side by side [env: SVCOPS_PARALLEL=] [default:
-                                 32]
+          --parallel <N>         At most so many hosts side by side [env: SVCOPS_PARALLEL] [default: 32]
       -l, --selector <SELECTOR>  Only those of the runbook's hosts: a name, web[1-9], k=v, k!=v, k in
-                                 (a,b), has:k; a comma means and [env: SVCOPS_SELECTOR=]
-          --limit <N>            Only the first N of those hosts [env: SVCOPS_LIMIT=]
-          --failed-from <RUN>    Only the hosts that failed in that run [env: SVCOPS_FAILED_FROM=]
+                                 (a,b), has:k; a comma means and [env: SVCOPS_SELECTOR]
+          --limit <N>            Only the first N of those hosts [env: SVCOPS_LIMIT]
+          --failed-from <RUN>    Only the hosts that failed in that run [env: SVCOPS_FAILED_FROM]
           --ticket <ID>          The ticket that this belongs to; recorded with the run [env:
-                                 SVCOPS_TICKET=]
+                                 SVCOPS_TICKET]
           --reason <TEXT>        Why; recorded with the run
 
     `svcops --help` has examples and the exit codes; `svcops VERB --help` says more about a verb.

@@ -27,7 +27,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// A project without a host.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("svcops-cli").tempdir().unwrap();
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"\b01[0-9A-HJKMNP-TV-Z]{8}\b", "[RUN]");
@@ -44,20 +44,20 @@ impl Site {
         site
     }
     /// With one more host, acted on without ssh.
-    pub fn host(mut self, name: &str) -> Self {
+    pub(crate) fn host(mut self, name: &str) -> Self {
         self.hosts.push(format!("  {name}: {{local: true, labels: {{role: web}}}}\n"));
         self.write();
         self
     }
     /// With more of `svcops.yaml`.
-    pub fn yaml(mut self, text: &str) -> Self {
+    pub(crate) fn yaml(mut self, text: &str) -> Self {
         self.more += text;
         self.more.push('\n');
         self.write();
         self
     }
     /// With a runbook; it is kept under the name that stands in it.
-    pub fn runbook(self, text: &str) -> Self {
+    pub(crate) fn runbook(self, text: &str) -> Self {
         let name = text.lines().find_map(|l| l.trim().strip_prefix("name: ")).unwrap().to_owned();
         let indent =
             text.lines().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap();
@@ -65,30 +65,30 @@ impl Site {
         self.file(&format!("runbooks/{name}.yaml"), &text)
     }
     /// With a file of the project.
-    pub fn file(self, path: &str, text: &str) -> Self {
+    pub(crate) fn file(self, path: &str, text: &str) -> Self {
         let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
         self
     }
     /// The folder with `svcops.yaml`.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.path("project")
     }
     /// What `~` is.
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.path("home")
     }
     /// A path beside the project.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
     /// A text in which `SITE` is the folder of this world.
-    pub fn fill(&self, text: &str) -> String {
+    pub(crate) fn fill(&self, text: &str) -> String {
         text.replace("SITE", self.folder.path().to_str().unwrap())
     }
     /// svcops with these words (quotes as in a shell), to its end.
-    pub fn svcops(&self, words: &str) -> Output {
+    pub(crate) fn svcops(&self, words: &str) -> Output {
         let output = self.command(words).output().unwrap();
         Output {
             code: output.status.code(),
@@ -97,7 +97,7 @@ impl Site {
         }
     }
     /// The same, not yet started.
-    pub fn command(&self, words: &str) -> Command {
+    pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_svcops"));
         command
             .args(split(words))
@@ -127,25 +127,25 @@ impl Site {
 /// How svcops ended.
 pub(crate) struct Output {
     /// Its exit code; none: a signal.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Data.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Everything else.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Output {
     /// It must have ended so.
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
     /// Its data as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self}"))
     }
     /// Its data as JSON lines.
-    pub fn lines(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn lines(&self) -> Vec<serde_json::Value> {
         self.stdout.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
     }
 }
