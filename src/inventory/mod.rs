@@ -1,5 +1,9 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
+mod app_on;
+
+pub use app_on::{AppOn, Behind, NotFilled};
+
 use crate::base::{HaproxyApi, HostName, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+pub mod simulated;
+
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
 use std::{future::Future, pin::Pin, time::Duration};
 
