@@ -64,7 +64,7 @@ fn title(state: &RunState, summary: &Summary) -> String {
     let why = summary.why.as_deref().and_then(|w| w.lines().next());
     let took = state.began.zip(state.last).map(|(from, to)| format!(" in {}", lines::span(lines::between(from, to))));
     match summary.outcome {
-        End::Done if summary.changed == 0 => format!("`{name}` had nothing to change"),
+        End::Done if summary.changed == 0 => format!("`{name}`: nothing to do, everything is as it should be"),
         End::Done => {
             let hosts: BTreeSet<_> = state.tasks.iter().filter(|t| t.forward.changed).map(|t| &t.began.host).collect();
             let tasks = words::count("task", summary.changed);
@@ -153,4 +153,143 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
         End::Failed => message.hint(format!("`svcops history show {run}` has the output")),
     };
     if summary.owed > 0 { message.hint("`svcops owed` lists what is still to be done") } else { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{Span, TaskId, Way},
+        journal::event::{Began, Debt, Event, How, Record, Scope},
+        ui::paint::Paint,
+    };
+    use serde_json::Value;
+
+    fn began(step: &str, name: &str, host: &str, then: Vec<Debt>) -> Event {
+        Event::Began(Box::new(Began {
+            task: TaskId::new(step, &host.into()),
+            step: step.into(),
+            id: None,
+            name: name.into(),
+            host: host.into(),
+            action: "app.restart".into(),
+            value: Value::Null,
+            before: None,
+            then,
+            undo: Vec::new(),
+            inherits: Vec::new(),
+            within: Span::secs(300),
+            pays: None,
+            in_rollback: false,
+            leaves_nothing: false,
+            always: false,
+        }))
+    }
+
+    fn announced(step: &str, host: &str) -> Event {
+        Event::Announced {
+            task: TaskId::new(step, &host.into()),
+            way: Way::Forward,
+            number: 0,
+            changes: vec![
+                crate::base::Place::on(&host.into()).at(crate::base::Change::RestartUnit("b.service".into())),
+            ],
+            expect: Value::Null,
+            boot: "b".into(),
+            no_return: false,
+        }
+    }
+
+    fn ended(step: &str, host: &str, way: Way, how: How, changed: bool) -> Event {
+        Event::Ended { task: TaskId::new(step, &host.into()), way, how, seen: None, changed }
+    }
+
+    fn done() -> How {
+        How::Done { outputs: Value::Null }
+    }
+
+    fn shown(events: Vec<Event>, summary: &Summary) -> String {
+        let run = RunId::at_millis(1_795_000_000_000);
+        let second = |n: usize| jiff::Timestamp::from_second(1_795_000_000 + i64::try_from(n).unwrap()).unwrap();
+        let records: Vec<Record> = (1u64..)
+            .zip(events)
+            .map(|(seq, event)| Record { run: run.clone(), seq, at: second(usize::try_from(seq).unwrap()), event })
+            .collect();
+        message(&run, &RunState::fold(&records), summary).text(Paint::default(), 100)
+    }
+
+    #[test]
+    fn a_run_that_went_back_says_what_failed_and_what_was_undone() {
+        let summary = Summary {
+            outcome: End::RolledBack,
+            exit_code: 1,
+            why: Some("`billing.service` on `dc1-app2` did not become healthy within 30s\nHTTP 503, 31 tries".into()),
+            changed: 0,
+            owed: 0,
+            stands: Vec::new(),
+        };
+        let why = summary.why.clone().unwrap();
+        let events = vec![
+            began("2.1", "New configuration", "dc1-app1", Vec::new()),
+            announced("2.1", "dc1-app1"),
+            ended("2.1", "dc1-app1", Way::Forward, done(), true),
+            began("2.2", "Перезапуск", "dc1-app2", Vec::new()),
+            announced("2.2", "dc1-app2"),
+            ended("2.2", "dc1-app2", Way::Forward, How::Failed(why), true),
+            Event::RollingBack { scope: Scope::Run, why: "a step failed".into() },
+            ended("2.2", "dc1-app2", Way::Undo, done(), false),
+            ended("2.1", "dc1-app1", Way::Undo, done(), false),
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn a_run_that_left_something_names_what_stands_and_what_is_owed() {
+        let summary = Summary {
+            outcome: End::Failed,
+            exit_code: 3,
+            why: Some("`web-1` refused the restart".into()),
+            changed: 1,
+            owed: 1,
+            stands: vec!["New configuration on web-1".into()],
+        };
+        let debt = Debt {
+            key: "web-1 app.restart billing".into(),
+            step: "1.then1".into(),
+            name: "Restart".into(),
+            host: "web-1".into(),
+            action: "app.restart".into(),
+            value: Value::Null,
+        };
+        let events = vec![
+            began("1", "New configuration", "web-1", vec![debt]),
+            announced("1", "web-1"),
+            ended("1", "web-1", Way::Forward, How::Failed("no".into()), true),
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_how_a_person_settles_it() {
+        let summary = Summary {
+            outcome: End::Unknown,
+            exit_code: 4,
+            why: Some("nobody knows what became of `Restart` on `web-1`".into()),
+            changed: 0,
+            owed: 0,
+            stands: Vec::new(),
+        };
+        let events = vec![
+            began("1", "Restart", "web-1", Vec::new()),
+            announced("1", "web-1"),
+            Event::InDoubt { task: TaskId::new("1", &"web-1".into()), way: Way::Forward, why: "contact lost".into() },
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn a_run_with_nothing_to_do_says_so() {
+        let summary = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 0, owed: 0, stands: Vec::new() };
+        insta::assert_snapshot!(shown(Vec::new(), &summary), @"");
+    }
 }
