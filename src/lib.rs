@@ -9,5 +9,8 @@ pub mod inventory;
 pub mod journal;
 pub mod resources;
 pub mod runbook;
+pub mod survey;
 pub mod transport;
 pub mod ui;
+pub mod verbs;
+pub mod yaml;

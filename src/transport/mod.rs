@@ -1,9 +1,13 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+pub mod projected;
 pub mod simulated;
 
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
+pub use projected::Projected;
+pub use simulated::{Fault, Links, Simulated};
+
 use std::{future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.

@@ -49,7 +49,7 @@ impl World {
             Change::RemoveFile(path) => {
                 let host = host.clone().ok_or("a file needs a host")?;
                 self.keep(&host, path);
-                self.written.remove(&(host.clone(), path.clone()));
+                self.written.insert((host.clone(), path.clone()), None);
                 self.files.insert((host, path.clone()), None);
             }
             Change::Run(run) => return self.run(host.as_ref(), run),
@@ -136,7 +136,7 @@ impl World {
         }
         self.keep(host, path);
         let spot = (host.clone(), path.to_owned());
-        self.written.insert(spot.clone(), content.from.clone());
+        self.written.insert(spot.clone(), Some(content.from.clone()));
         self.files.insert(spot, Some(file));
         Ok(())
     }
@@ -199,7 +199,7 @@ impl World {
     fn serving(&self) -> Vec<(String, Option<String>, usize)> {
         let mut counts: Vec<(String, Option<String>, usize)> = vec![];
         for member in &self.links.members {
-            let up = self.processes.get(&member.key).is_none_or(|p| Self::healthy(p));
+            let up = self.processes.get(&member.key).is_none_or(Self::healthy);
             let taking = member.server.as_ref().and_then(|s| self.servers.get(s));
             let serves = usize::from(up && taking.is_none_or(|s| s.facts.state == ServerState::Ready));
             match counts.iter_mut().find(|(app, site, _)| *app == member.app && *site == member.site) {

@@ -80,6 +80,10 @@ impl Simulated {
     pub fn answer(&self, read: &At<Read>) -> Answer {
         self.world().answer(read)
     }
+    /// Whether a file was written or taken away here.
+    pub fn has_written(&self, at: &Place, path: &str) -> bool {
+        at.host.as_ref().is_some_and(|host| self.world().written.contains_key(&(host.clone(), path.to_owned())))
+    }
     /// From now on the `act`-th act (from 0) goes wrong so.
     pub fn fault(&self, act: usize, fault: Fault) {
         self.world().faults.insert(act, fault);

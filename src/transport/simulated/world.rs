@@ -33,8 +33,8 @@ pub(super) struct World {
     pub(super) opened: Vec<Opened>,
     /// Hosts on which something has changed.
     pub(super) touched: BTreeSet<HostName>,
-    /// What was written: where its bytes are.
-    pub(super) written: BTreeMap<Spot, Source>,
+    /// What was written, and where its bytes are; none: it was taken away.
+    pub(super) written: BTreeMap<Spot, Option<Source>>,
     /// The undo folders.
     pub(super) kept: BTreeSet<(HostName, Hash)>,
     pub(super) breaking: BTreeSet<Hash>,
@@ -215,7 +215,7 @@ impl World {
 
     /// The bytes of a file that was written here, where they are at hand.
     pub(super) fn bytes(&self, at: &Place, path: &str) -> Option<Vec<u8>> {
-        match self.written.get(&(at.host.clone()?, path.to_owned()))? {
+        match self.written.get(&(at.host.clone()?, path.to_owned()))?.as_ref()? {
             Source::Text(text) => Some(text.shown().into_bytes()),
             Source::File(file) => std::fs::read(file).ok(),
             Source::Undo => None,
