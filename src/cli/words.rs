@@ -48,9 +48,7 @@ impl From<JournalError> for Failure {
             JournalError::BadRow { .. } | JournalError::NoContent(_) | JournalError::BadContent(_) => {
                 message.hint("`svcops history verify` says whether the journal was changed")
             }
-            JournalError::TooNew { .. } => {
-                message.hint("`svcops --version` is this one's; a later one wrote this journal")
-            }
+            JournalError::TooNew { .. } => message.hint("a newer svcops has written it: use that one"),
             JournalError::Store { .. } | JournalError::File { .. } | JournalError::Closed(_) => {
                 message.hint("`svcops doctor` looks at the state directory")
             }

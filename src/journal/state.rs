@@ -29,6 +29,8 @@ pub struct RunState {
     pub outputs: BTreeMap<String, BTreeMap<HostName, Value>>,
     /// Exclusive locks.
     pub exclusive: Vec<Lock>,
+    /// Shared locks.
+    pub shared: Vec<Lock>,
     /// Somebody asked it to stop.
     pub stopping: Option<String>,
     /// Who drives it now.
@@ -82,6 +84,8 @@ pub struct TaskState {
 pub struct Leg {
     /// Its deadline counts from here; a resume sets it anew.
     pub since: Timestamp,
+    /// Nothing was done since then: the last receipt, or the begin; a resume sets it anew.
+    pub rested: Timestamp,
     /// Acts announced so far: the next one's number.
     pub announced: usize,
     /// What came of this attempt's acts, with each act's change.
@@ -108,6 +112,7 @@ impl Leg {
     fn starting(at: Timestamp) -> Self {
         Self {
             since: at,
+            rested: at,
             announced: 0,
             did: Vec::new(),
             queue: VecDeque::new(),
@@ -195,7 +200,10 @@ impl RunState {
                 self.header = Some(*header.clone());
                 self.began = Some(at);
             }
-            Event::Locked { exclusive, .. } => self.exclusive.clone_from(exclusive),
+            Event::Locked { exclusive, shared } => {
+                self.exclusive.clone_from(exclusive);
+                self.shared.clone_from(shared);
+            }
             Event::Resumed { operator } => self.resumed(at, operator),
             Event::Skipped { task, why } => {
                 self.skipped.insert(task.clone(), why.clone());
@@ -220,6 +228,7 @@ impl RunState {
             }
             Event::Carried { task, way, receipt, .. } => {
                 if let Some(leg) = self.task_mut(task).map(|t| t.leg_mut(*way, at)) {
+                    leg.rested = at;
                     leg.carried(receipt.clone());
                 }
             }
@@ -274,9 +283,8 @@ impl RunState {
         self.end = None;
         self.stopping = None;
         for task in &mut self.tasks {
-            task.forward.since = at;
-            if let Some(undo) = &mut task.undo {
-                undo.since = at;
+            for leg in [Some(&mut task.forward), task.undo.as_mut()].into_iter().flatten() {
+                (leg.since, leg.rested) = (at, at);
             }
         }
     }
@@ -319,15 +327,17 @@ impl RunState {
         if way == Way::Forward && !changed {
             self.debts.retain(|o| o.by != *id || o.way != Way::Forward || o.from.is_some());
         }
+        if way == Way::Forward
+            && matches!(how, How::Done { .. } | How::Conditional)
+            && let Some(paid) = &began.pays
+        {
+            self.debts.retain(|o| o.debt.key != *paid);
+        }
         if let How::Done { outputs } = how
             && way == Way::Forward
+            && let Some(step) = &began.id
         {
-            if let Some(paid) = &began.pays {
-                self.debts.retain(|o| o.debt.key != *paid);
-            }
-            if let Some(step) = &began.id {
-                self.outputs.entry(step.clone()).or_default().insert(began.host.clone(), outputs.clone());
-            }
+            self.outputs.entry(step.clone()).or_default().insert(began.host.clone(), outputs.clone());
         }
     }
     fn task_mut(&mut self, id: &TaskId) -> Option<&mut TaskState> {

@@ -23,8 +23,10 @@ pub trait Transport: Send + Sync {
     /// Answers all reads of one host by one probe, in their order, with the boot of that host.
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>>;
 
-    /// Makes a host ready to keep the receipts of a run, and names its boot. Called before the first act on it is
-    /// announced; an act whose receipts are gone by then is unknown, not undone.
+    /// Makes a place ready to keep the receipts of a run, and names its boot and the folder of receipts in one word. Called
+    /// before the first act there is announced under that word. An act announced under another word (a reboot, a folder
+    /// that was taken away and made anew) is unknown, and never done again. From here (a place without a host) the word
+    /// names this process.
     fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>>;
 
     /// Carries a change out, or answers what became of it.
@@ -59,8 +61,6 @@ pub struct Terms {
     pub within: Duration,
     /// Past the deadline it may be ended (and seen to be gone); else it is left alone and called unknown.
     pub interruptible: bool,
-    /// It may have been handed in before (a resume, or contact was lost in between).
-    pub again: bool,
 }
 
 /// What [`Transport::settle`] found.

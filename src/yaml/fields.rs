@@ -158,6 +158,12 @@ impl<'n> Fields<'n> {
     pub fn rest(&self) -> impl Iterator<Item = &'n (Key, Node)> {
         self.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(entry, _)| entry)
     }
+    /// Takes a key that only the data knows.
+    pub fn drop_key(&mut self, key: &str) {
+        if let Some(index) = self.entries.iter().position(|(k, _)| k.text == key) {
+            self.seen(index);
+        }
+    }
     /// Everything else is unknown.
     pub fn end(self, notes: &mut Notes) {
         for (key, _) in self.rest() {
