@@ -1,6 +1,19 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+pub mod fleet;
+mod haproxy;
+mod here;
+mod http;
+mod local;
+mod remote;
+pub mod shell;
+mod ssh;
+pub mod vault;
+
+#[cfg(test)]
+mod conformance;
+
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt};
 use std::{future::Future, pin::Pin, time::Duration};
 
