@@ -1,11 +1,17 @@
 //! The command line: one file a verb, with its arguments, what it calls and how its answer is shown. No business logic.
 
+pub mod again;
 pub mod args;
 pub mod env;
 pub mod exit;
 pub mod later;
+pub mod opened;
+pub mod order;
+pub mod plan;
 pub mod plan_view;
+pub mod run;
 pub mod signals;
+pub mod stage;
 pub mod words;
 
 use crate::ui::{
@@ -57,9 +63,15 @@ pub struct Face {
 impl Face {
     fn go(&self, verb: Verb) -> Result<ExitCode, Failure> {
         log();
-        drop(verb);
-        self.no_stream()?;
-        Err(Failure::wrong(Message::error("this verb is not wired")))
+        match verb {
+            Verb::Plan(args) => plan::plan(self, &args),
+            Verb::Run(args) => run::run(self, &args),
+            Verb::Resume(args) => again::resume(self, &args),
+            Verb::Rollback(args) => again::rollback(self, &args),
+            Verb::Cancel(args) => again::cancel(self, &args),
+            Verb::Resolve(args) => again::resolve(self, &args),
+            _ => Err(Failure::wrong(Message::error("this verb is not wired"))),
+        }
     }
     /// `-o jsonl` belongs to verbs that stream events.
     pub fn no_stream(&self) -> Result<(), Failure> {

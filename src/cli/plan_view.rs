@@ -38,7 +38,7 @@ pub fn changes(plan: &Plan) -> bool {
 }
 
 /// Whether something could not be observed, or would be refused.
-pub fn troubled(plan: &Plan) -> bool {
+pub fn unseen(plan: &Plan) -> bool {
     plan.tasks.iter().any(|t| t.trouble.is_some())
 }
 
@@ -250,7 +250,7 @@ impl View {
 }
 
 /// How sure a task is, in words.
-fn sure(task: &PlannedTask) -> String {
+pub fn sure(task: &PlannedTask) -> String {
     match task.certainty {
         Certainty::Exact if task.changes.is_empty() && task.trouble.is_some() => "exact".to_owned(),
         Certainty::Exact if task.changes.is_empty() => "exact, nothing to do".to_owned(),

@@ -64,13 +64,11 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away, and gives what was folded.
-    pub fn end(&self) -> RunState {
-        let mut inner = self.inner();
-        if let Some(bars) = inner.bars.take() {
+    /// Takes the bars away; the next event brings them back.
+    pub fn rest(&self) {
+        if let Some(bars) = self.inner().bars.take() {
             bars.clear();
         }
-        std::mem::take(&mut inner.state)
     }
 
     /// Takes the bars away while `ask` runs: a question and a bar cannot share a line.
@@ -98,6 +96,13 @@ impl Progress {
         self.out(inner, &format!("{time}{line}\n"));
     }
 
+    /// Bars, where there is a terminal for them.
+    fn raise(&self, inner: &mut Inner) {
+        if inner.bars.is_none() && self.mode == Mode::Follow && self.screen.live {
+            inner.bars = Some(Bars::new(&self.screen));
+        }
+    }
+
     fn out(&self, inner: &Inner, text: &str) {
         match &inner.bars {
             Some(bars) => bars.all.suspend(|| self.screen.note(text)),
@@ -122,6 +127,10 @@ impl Watcher for Progress {
         if let Some((weight, line)) = lines::of(record, &inner.state) {
             self.print(&inner, weight, Some(record.at), &line);
         }
+        if matches!(record.event, Event::Finished(_)) {
+            return;
+        }
+        self.raise(&mut inner);
         let Inner { state, bars, .. } = &mut *inner;
         if let Some(bars) = bars {
             bars.follow(record, state);
@@ -134,6 +143,7 @@ impl Watcher for Progress {
             let text = Message::warning(why.clone()).text(self.screen.paint, self.screen.width);
             return self.out(&inner, &text);
         }
+        self.raise(&mut inner);
         let Inner { state, bars, said } = &mut *inner;
         if let Some(bars) = bars {
             bars.notice(notice, state);

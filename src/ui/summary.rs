@@ -47,7 +47,7 @@ pub fn json(run: &RunId, state: &RunState, summary: &Summary) -> Value {
         "owed": summary.owed,
         "why": summary.why,
         "stands": summary.stands,
-        "failed": troubled(state).map(|t| &t.began.task).collect::<Vec<_>>(),
+        "failed": state.troubled().map(|t| &t.began.task).collect::<Vec<_>>(),
     })
 }
 
@@ -75,21 +75,14 @@ fn title(state: &RunState, summary: &Summary) -> String {
     }
 }
 
-/// Tasks that failed or are in doubt, in the order in which they began.
-fn troubled(state: &RunState) -> impl Iterator<Item = &TaskState> {
-    state.tasks.iter().filter(|t| {
-        t.forward.why().is_some() || t.doubt().is_some() || t.undo.as_ref().is_some_and(|u| u.why().is_some())
-    })
-}
-
 /// The step that failed first, and all hosts that something failed on.
 fn failed(message: Message, state: &RunState) -> Message {
-    let Some(first) = troubled(state).next() else { return message };
+    let Some(first) = state.troubled().next() else { return message };
     let file = state.header.as_ref().and_then(|h| h.file.as_ref()).map_or_else(String::new, |f| format!(", {f}"));
     let began = &first.began;
     let message =
         message.row("step", format!("{} ({}), {} on {}{file}", began.name, began.step, began.action, began.host));
-    let hosts: BTreeSet<&HostName> = troubled(state).map(|t| &t.began.host).collect();
+    let hosts: BTreeSet<&HostName> = state.troubled().map(|t| &t.began.host).collect();
     if hosts.len() > 1 {
         let hosts: Vec<_> = hosts.into_iter().collect();
         return message.row("failed", words::list(&hosts, 10));
@@ -145,7 +138,7 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
         }
         End::RolledBack => {
             let message = message.hint(format!("`svcops history show {run}` has the output"));
-            if summary.owed == 0 && troubled(state).next().is_some() {
+            if summary.owed == 0 && state.troubled().next().is_some() {
                 return message.hint(format!("`svcops run … --failed-from {run}` tries the failed hosts again"));
             }
             message
