@@ -1,0 +1,1 @@
+//! `svcops schema project|runbook|events`.
