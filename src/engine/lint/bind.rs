@@ -9,7 +9,7 @@ use crate::{
         Expr, Param, Project, Runbook, Step, What,
         template::{self, Filling, Scope},
     },
-    yaml::{Fault, Faults},
+    yaml::{self, Fault, Faults, Kind, Mark, Notes, Sources},
 };
 use serde_json::{Value, json};
 use std::{
@@ -62,6 +62,20 @@ impl<'b> Bench<'b> {
         self.within(runbook, values, known, None)
     }
 
+    /// Where the value of a key of a whole file stands; the file is read again only when a fault asks.
+    fn key_spot(&self, file: &str, key: &'static str) -> impl Fn() -> Spot + use<> {
+        let (file, sources) = (file.to_owned(), self.project.sources());
+        move || {
+            let mut notes = Notes::on(file.clone());
+            let tree = sources.read(&file).ok().and_then(|text| yaml::parse(&mut notes, &text));
+            let mark = tree.and_then(|tree| match tree.kind {
+                Kind::Map(entries) => entries.into_iter().find(|(k, _)| k.text == key).map(|(_, node)| node.mark),
+                _ => None,
+            });
+            notes.spot(mark.unwrap_or(Mark { line: 1, column: 1, length: 0 }))
+        }
+    }
+
     fn within(
         &self,
         runbook: &Runbook,
@@ -80,8 +94,7 @@ impl<'b> Bench<'b> {
             found: BTreeMap::new(),
             faults: Faults::default(),
         };
-        let spot = Spot { file: runbook.file.clone().unwrap_or_default(), line: 1, column: 1 };
-        let spot = runbook.steps.first().map_or(spot, |s| Spot { line: 1, column: 1, ..s.spot.clone() });
+        let spot = self.key_spot(runbook.file.as_deref().unwrap_or_default(), "targets");
         let mut hosts = room.selected(&runbook.targets, runbook.allow_empty, &spot);
         if let (Some(outer), Some(hosts)) = (outer, &mut hosts) {
             hosts.retain(|h| outer.iter().any(|o| o.name == h.name));
@@ -100,10 +113,10 @@ impl<'r> Room<'r> {
     }
 
     /// None: the selection depends on what only a run knows.
-    fn selected(&mut self, text: &str, allow_empty: bool, spot: &Spot) -> Option<Vec<&'r Host>> {
+    fn selected(&mut self, text: &str, allow_empty: bool, spot: &dyn Fn() -> Spot) -> Option<Vec<&'r Host>> {
         let names = template::names_of_text(text);
         for why in self.known.wrong(&names, false) {
-            self.faults.0.push(Fault::error(spot.clone(), format!("in `targets`: {why}")));
+            self.faults.0.push(Fault::error(spot(), format!("in `targets`: {why}")));
         }
         if self.known.depends(&names) {
             return None;
@@ -111,14 +124,14 @@ impl<'r> Room<'r> {
         let filled = match template::text(text, &self.params) {
             Ok(filled) => filled,
             Err(error) => {
-                self.faults.0.push(Fault::error(spot.clone(), format!("in `targets`: {error}")));
+                self.faults.0.push(Fault::error(spot(), format!("in `targets`: {error}")));
                 return None;
             }
         };
         let selector = match select::parse(&filled) {
             Ok(selector) => selector,
             Err(error) => {
-                self.faults.0.push(Fault::error(spot.clone(), format!("in `targets`: {error}")));
+                self.faults.0.push(Fault::error(spot(), format!("in `targets`: {error}")));
                 return None;
             }
         };
@@ -127,7 +140,7 @@ impl<'r> Room<'r> {
             let message = format!("the selection `{filled}` matches no host");
             let hint =
                 "`svcops inventory hosts` shows names and labels; a comma means *and*; `allow_empty: true` permits it";
-            self.faults.0.push(Fault::error(spot.clone(), message).hint(hint));
+            self.faults.0.push(Fault::error(spot(), message).hint(hint));
         }
         Some(hosts)
     }
@@ -139,7 +152,7 @@ impl<'r> Room<'r> {
     }
 
     fn step(&mut self, step: &Step, hosts: Option<&[&'r Host]>) {
-        let own = step.targets.as_ref().map(|text| self.selected(text, step.allow_empty, &step.spot));
+        let own = step.targets.as_ref().map(|text| self.selected(text, step.allow_empty, &|| step.spot.clone()));
         let hosts = own.as_ref().map_or(hosts, |own| own.as_deref());
         for text in &step.touches {
             if let Some(app) = text.strip_prefix("app:")
@@ -217,7 +230,9 @@ impl<'r> Room<'r> {
         wrong.extend(self.known.wrong(&each, false));
         let judged = wrong.is_empty() && !self.known.depends(&names) && !self.known.depends(&each);
         for why in wrong {
-            self.faults.0.push(Fault::error(self.place_of(&why, args, spots, whole), why));
+            let says = |value: &Value| self.known.wrong(&template::names(value), true).contains(&why);
+            let spot = place_of(says, args, spots, whole);
+            self.faults.0.push(Fault::error(spot, why));
         }
         let Some(entry) = Entry::find(self.bench.catalog, name).filter(|_| judged) else { return };
         let Ok(filling) = Filling::of(args) else { return };
@@ -260,8 +275,8 @@ impl<'r> Room<'r> {
             let filled = match bound.filling.fill(&scope) {
                 Ok(filled) => filled,
                 Err(error) => {
-                    let key = error.missing.as_deref().unwrap_or_default();
-                    let spot = self.place_of(key, bound.args, bound.spots, bound.whole);
+                    let fails = |value: &Value| template::fill(value, &scope).is_err();
+                    let spot = place_of(fails, bound.args, bound.spots, bound.whole);
                     self.note(spot, error.what, host);
                     continue;
                 }
@@ -283,22 +298,6 @@ impl<'r> Room<'r> {
                 self.note(spot, why, host);
             }
         }
-    }
-
-    /// The argument whose template uses a name.
-    fn place_of(&self, name: &str, args: &Value, spots: &BTreeMap<String, Spot>, whole: &Spot) -> Spot {
-        let uses = |value: &Value| {
-            template::names(value)
-                .iter()
-                .any(|n| *n == name || self.known.wrong(&[n.clone()].into(), true).contains(&name.to_owned()))
-        };
-        let mut path = String::new();
-        let mut here = args;
-        while let Some((key, value)) = children(here).into_iter().find(|(_, v)| uses(v)) {
-            path = if path.is_empty() { key } else { format!("{path}.{key}") };
-            here = value;
-        }
-        spots.get(&path).unwrap_or(whole).clone()
     }
 
     fn scope(&self, host: &Host) -> &Scope {
@@ -349,6 +348,16 @@ struct Bound<'s> {
     spots: &'s BTreeMap<String, Spot>,
     whole: &'s Spot,
     hosts: &'s [HostName],
+}
+
+/// The innermost argument that something holds for.
+fn place_of(holds: impl Fn(&Value) -> bool, args: &Value, spots: &BTreeMap<String, Spot>, whole: &Spot) -> Spot {
+    let (mut path, mut here) = (String::new(), args);
+    while let Some((key, value)) = children(here).into_iter().find(|(_, value)| holds(value)) {
+        path = if path.is_empty() { key } else { format!("{path}.{key}") };
+        here = value;
+    }
+    spots.get(&path).unwrap_or(whole).clone()
 }
 
 fn children(value: &Value) -> Vec<(String, &Value)> {

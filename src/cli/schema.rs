@@ -1,1 +1,0 @@
-//! `svcops schema project|runbook|events`.
