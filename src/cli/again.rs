@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     base::{Hash, RunId, words},
-    engine::run::{Cancelled, Recorded, recorded},
     engine,
+    engine::run::{Cancelled, Recorded, recorded},
     journal::event::Operator,
     runbook::Project,
     ui::message::Message,
@@ -110,7 +110,9 @@ fn with(
 fn differs(face: &Face, project: &Project, file: &str, recorded: &Recorded) {
     let now = project.runbook(file).ok().and_then(|r| serde_json::to_vec(&r).ok()).map(|bytes| Hash::of(&bytes));
     if now.is_none_or(|now| now != recorded.header.runbook_hash) && !face.global.quiet {
-        face.screen.tell(&Message::warning(format!("`{file}` is no longer what it was; the run goes by the recorded runbook")));
+        face.screen.tell(&Message::warning(format!(
+            "`{file}` is no longer what it was; the run goes by the recorded runbook"
+        )));
     }
 }
 

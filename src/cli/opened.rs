@@ -67,7 +67,8 @@ impl Face {
     /// They cannot be opened or made.
     pub fn open(&self, project: &str) -> Result<Opened, Failure> {
         let path = |name| env::value(name).map(PathBuf::from);
-        let wish = Wish { given: self.global.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
+        let wish =
+            Wish { given: self.global.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
         let state = State::of(project, &wish)?;
         for warning in &state.warnings {
             if !self.global.quiet {

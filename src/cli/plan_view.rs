@@ -97,7 +97,7 @@ fn same(one: &PlannedTask, other: &PlannedTask) -> bool {
 
 /// The text with [`HOST`] where `host` stands as a word of its own.
 fn masked(text: &str, host: &str) -> String {
-    let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let (mut masked, mut last) = (String::new(), None);
     for (index, part) in text.split(host).enumerate() {
         if index > 0 {

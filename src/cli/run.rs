@@ -78,7 +78,11 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
         if !face.global.quiet && face.global.output == Output::Table {
             screen.note(&plan_view::text(&planned.plan, Depth::Short, screen.paint, screen.width));
         }
-        face.confirm(&format!("Carry out `{}` on {}?", order.runbook.name, words::count("host", planned.plan.hosts.len())))?;
+        face.confirm(&format!(
+            "Carry out `{}` on {}?",
+            order.runbook.name,
+            words::count("host", planned.plan.hosts.len())
+        ))?;
     }
     let ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
     face.ended(set, &ended)

@@ -71,9 +71,8 @@ impl Face {
             };
             told.aside(|| screen.tell(&Message::warning(format!("{name}: {what}"))));
         };
-        signals::watch(heard).map_err(|e| {
-            Failure::wrong(Message::error("could not prepare for signals").because(e.to_string()))
-        })?;
+        signals::watch(heard)
+            .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
         Ok(Set { stage, progress, stop })
     }
 }

@@ -93,9 +93,9 @@ impl From<EngineError> for Failure {
             EngineError::NotSo { run, .. } => {
                 Self::wrong(message.hint(format!("`svcops history show {run}` says how it stands")))
             }
-            EngineError::Recorded { .. } => {
-                Self::wrong(message.hint("the svcops that recorded it reads it; `svcops history show` names its version"))
-            }
+            EngineError::Recorded { .. } => Self::wrong(
+                message.hint("the svcops that recorded it reads it; `svcops history show` names its version"),
+            ),
             EngineError::NoRuns | EngineError::NotARunId(_) => {
                 Self::wrong(message.hint("`svcops history list` lists the runs"))
             }
@@ -117,7 +117,8 @@ pub fn faults(root: &std::path::Path, faults: &Faults, colour: bool) -> Failure 
             None => message,
         });
     }
-    let mut message = Message::error(format!("{} in the project's files; nothing was touched", count("fault", faults.0.len())));
+    let mut message =
+        Message::error(format!("{} in the project's files; nothing was touched", count("fault", faults.0.len())));
     message.block = Some(faults::pretty(faults, &Folder(root.to_owned()), colour));
     Failure::wrong(message)
 }
