@@ -2,19 +2,23 @@
 
 pub mod again;
 pub mod args;
+pub mod doctor;
 pub mod env;
 pub mod exit;
+pub mod history;
 pub mod inventory;
 pub mod later;
 pub mod lint;
 pub mod opened;
 pub mod order;
+pub mod owed;
 pub mod plan;
 pub mod plan_view;
 pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
+pub mod sudoers;
 pub mod words;
 
 use crate::{

@@ -4,7 +4,7 @@ use super::{JournalError, operator, schema};
 use std::{
     fs::{self, DirBuilder, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -118,6 +118,51 @@ pub(crate) fn make(dir: &Path, mode: u32) -> Result<(), JournalError> {
     }
 }
 
+/// Makes the machine's place, for members of the group `gid`, and puts right what stands there already. Says what it did,
+/// a line each; nothing if all was well.
+///
+/// # Errors
+/// Something could not be made or put right.
+pub fn prepare(machine: &Path, gid: u32) -> Result<String, JournalError> {
+    let mut did = String::new();
+    for (dir, mode) in [(machine.to_owned(), 0o755), (machine.join("projects"), 0o2770)] {
+        if !dir.is_dir() {
+            make(&dir, mode)?;
+            did += &format!("made {}\n", dir.display());
+        }
+    }
+    put_right(&machine.join("projects"), gid, &mut did)?;
+    Ok(did)
+}
+
+/// The group and the permissions of a directory and what is in it. Symbolic links are left alone.
+fn put_right(dir: &Path, gid: u32, did: &mut String) -> Result<(), JournalError> {
+    let failed = |act, path: &Path, why| JournalError::File { act, path: path.to_owned(), why };
+    let of = |path: &Path| fs::symlink_metadata(path).map_err(|why| failed("look at", path, why));
+    let right = |path: &Path, mode: u32, did: &mut String| -> Result<(), JournalError> {
+        let now = of(path)?;
+        if now.gid() == gid && now.permissions().mode() & 0o7777 == mode {
+            return Ok(());
+        }
+        chown(path, None, Some(gid)).map_err(|why| failed("change the group of", path, why))?;
+        fs::set_permissions(path, Permissions::from_mode(mode))
+            .map_err(|why| failed("change the mode of", path, why))?;
+        *did += &format!("gave {} to the group, mode {mode:o}\n", path.display());
+        Ok(())
+    };
+    right(dir, 0o2770, did)?;
+    for entry in fs::read_dir(dir).map_err(|why| failed("list", dir, why))? {
+        let path = entry.map_err(|why| failed("list", dir, why))?.path();
+        let kind = of(&path)?.file_type();
+        if kind.is_dir() {
+            put_right(&path, gid, did)?;
+        } else if kind.is_file() {
+            right(&path, 0o660, did)?;
+        }
+    }
+    Ok(())
+}
+
 fn make_all(dir: &Path, mode: u32) -> Result<(), JournalError> {
     if dir.is_dir() {
         return Ok(());
@@ -168,5 +213,21 @@ mod tests {
         let wish = Wish { given: Some(given.clone()), ..Wish::default() };
         let state = State::under(Path::new("/nonexistent"), "crm", &wish).unwrap();
         assert_eq!((state.dir, state.warnings), (given, vec![]));
+    }
+
+    #[test]
+    fn preparing_a_machine_puts_right_what_stands_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (machine, gid) = (folder.path().join("machine"), fs::metadata(folder.path()).unwrap().gid());
+        let did = prepare(&machine, gid).unwrap();
+        assert!(did.contains("made"), "{did}");
+        assert_eq!((mode(&machine), mode(&machine.join("projects"))), (0o755, 0o2770));
+        let crm = machine.join("projects/crm");
+        make(&crm, 0o700).unwrap();
+        drop(crate::journal::SqliteJournal::open(&crm).unwrap());
+        assert_eq!(mode(&crm.join("journal.db")), 0o600);
+        prepare(&machine, gid).unwrap();
+        assert_eq!((mode(&crm), mode(&crm.join("journal.db"))), (0o2770, 0o660));
+        assert_eq!(prepare(&machine, gid).unwrap(), "");
     }
 }

@@ -117,6 +117,21 @@ impl SqliteJournal {
         chain::verify(&read, run, against).map_err(schema::failed(&self.path))
     }
 
+    /// Whether its pages are sound and it can be written: a write that is taken back.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let store = schema::failed(&self.path);
+        let write = Connection::open(&self.path).map_err(&store)?;
+        write.busy_timeout(std::time::Duration::from_secs(5)).map_err(&store)?;
+        write
+            .execute_batch("BEGIN IMMEDIATE; INSERT INTO contents (hash, bytes) VALUES ('', x''); ROLLBACK")
+            .map_err(&store)?;
+        let said: String = write.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(&store)?;
+        if said == "ok" { Ok(()) } else { Err(JournalError::Closed(format!("a page is broken: {said}"))) }
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }

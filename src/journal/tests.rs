@@ -4,10 +4,11 @@ use super::{
     Journal, SqliteJournal,
     chain::{Anchor, Fault},
     conformance::{at, finished, header},
-    event::{End, Event},
+    event::{End, Event, Operator},
+    locks::{LockError, Locks},
     state::RunState,
 };
-use crate::base::RunId;
+use crate::base::{Lock, RunId};
 use rusqlite::Connection;
 use std::{
     path::Path,
@@ -24,8 +25,13 @@ fn note(n: usize) -> Event {
 
 /// Another process that writes so many events into a run of its own.
 fn writer(state: &Path, events: usize) -> Child {
+    process("writes_for_another_test", state, events)
+}
+
+/// One of the tests below, as a process of its own.
+fn process(test: &str, state: &Path, events: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "journal::tests::writes_for_another_test", "--ignored", "--nocapture"])
+        .args(["--exact", &format!("journal::tests::{test}"), "--ignored", "--nocapture"])
         .env(STATE, state)
         .env(EVENTS, events.to_string())
         .stdout(Stdio::null())
@@ -44,6 +50,40 @@ fn writes_for_another_test() {
     for n in 0..events {
         runtime.block_on(journal.append(&run, at(1), note(n))).unwrap();
     }
+}
+
+#[test]
+#[ignore = "run by other tests as a process of its own"]
+fn holds_locks_for_another_test() {
+    let Ok(state) = std::env::var(STATE) else { return };
+    let locks = Locks::open(Path::new(&state)).unwrap();
+    let run = RunId::at_millis(1);
+    let who = Operator { name: "мария".into(), ..Operator::here() };
+    let _held = locks.take(&run, &who, "restart", &[Lock("a".into())], &[Lock("web1".into())]).unwrap();
+    // Last: who sees that the run is alive may rely on the locks.
+    let _owned = locks.own(&run).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn locks_end_with_their_process_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let locks = Locks::open(folder.path()).unwrap();
+    let (one, other, who) = (RunId::at_millis(1), RunId::at_millis(2), Operator::here());
+    let take = || locks.take(&other, &who, "stop", &[Lock("a".into())], &[]);
+    let mut child = process("holds_locks_for_another_test", folder.path(), 0);
+    while !locks.alive(&one) {
+        assert!(child.try_wait().unwrap().is_none(), "the holder ended by itself");
+        std::thread::yield_now();
+    }
+    let Err(LockError::Busy(busy)) = take() else { panic!("taken twice") };
+    assert_eq!((busy.run, busy.operator.as_str(), busy.reason.as_str()), (one.clone(), "мария", "restart"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!locks.alive(&one));
+    drop(take().unwrap());
 }
 
 #[test]

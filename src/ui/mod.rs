@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod faults;
+pub mod history;
 pub mod lines;
 pub mod message;
 pub mod paint;

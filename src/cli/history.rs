@@ -1,0 +1,280 @@
+//! `svcops history`: runs that were, and whether the journal is what was written.
+
+use super::{args::Output, exit::ExitCode, words::Failure};
+use crate::{
+    base::{Clock, RunId},
+    journal::{
+        Journal, RunRow, SqliteJournal,
+        chain::Anchor,
+        event::{End, Event, Record},
+        locks::Locks,
+        state::RunState,
+    },
+    ui::{
+        history::{self, Listed, Timeline},
+        message::Message,
+        screen::Screen,
+    },
+};
+use jiff::tz::TimeZone;
+use std::{path::Path, time::Duration};
+
+/// What the verbs of history work with.
+pub struct Past<'a> {
+    /// The journal.
+    pub journal: &'a SqliteJournal,
+    /// Who is alive.
+    pub locks: &'a Locks,
+    /// In which times are shown.
+    pub zone: TimeZone,
+    /// Where text goes.
+    pub screen: &'a Screen,
+    /// As what.
+    pub output: Output,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+}
+
+/// The time zone of that name, else the machine's.
+pub fn zone(name: Option<&str>) -> TimeZone {
+    name.and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(TimeZone::system)
+}
+
+/// The newest `most` runs, of one runbook if it is named.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn list(past: &Past<'_>, most: usize, runbook: Option<&str>) -> Result<String, Failure> {
+    let runs: Vec<Listed> = past.journal.list(most, runbook)?.into_iter().map(|row| past.listed(row)).collect();
+    let now = past.clock.now();
+    Ok(match past.output {
+        Output::Table => history::list(past.screen, &runs, &past.zone, now),
+        Output::Json | Output::Jsonl => pretty(&history::list_json(&runs, now)),
+    })
+}
+
+/// One run as far as it is recorded.
+///
+/// # Errors
+/// No such run, or the journal cannot be read.
+pub fn show(past: &Past<'_>, run: &RunId) -> Result<String, Failure> {
+    let records = past.journal.records(run)?;
+    if past.output == Output::Jsonl {
+        return Ok(records.iter().map(jsonl).collect());
+    }
+    let listed = past.listed(past.journal.row(run)?);
+    let (state, now) = (RunState::fold(&records), past.clock.now());
+    if past.output == Output::Json {
+        return Ok(pretty(&history::show_json(&listed, &state, now)));
+    }
+    let mut text = history::head(&listed, &state, &past.zone, now, past.screen.width);
+    let mut timeline = past.timeline();
+    text.extend(records.iter().map(|record| timeline.draw(record)));
+    if listed.outcome() == "interrupted" {
+        text += &format!("\nits owner is gone; `svcops resume {run}` goes on, `svcops rollback {run}` goes back\n");
+    }
+    Ok(text)
+}
+
+/// Shows a run and what comes, until it ends or its owner is gone. Each piece is handed to `emit`.
+///
+/// # Errors
+/// No such run, or the journal cannot be read.
+pub async fn follow(past: &Past<'_>, run: &RunId, mut emit: impl FnMut(&str)) -> Result<Option<End>, Failure> {
+    past.journal.row(run)?;
+    let (mut timeline, mut seen, mut end) = (past.timeline(), 0, None);
+    loop {
+        // Asked before the look: what an owner wrote before it went is then seen for certain.
+        let alive = past.locks.alive(run);
+        let records = past.journal.records_after(run, seen)?;
+        for record in &records {
+            seen = record.seq;
+            match &record.event {
+                Event::Finished(summary) => end = Some(summary.outcome),
+                Event::Resumed { .. } => end = None,
+                _ => {}
+            }
+            emit(&if past.output == Output::Table { timeline.draw(record) } else { jsonl(record) });
+        }
+        if end.is_some() || !alive {
+            return Ok(end);
+        }
+        past.clock.sleep(POLL).await;
+    }
+}
+
+/// Checks the journal. `against` is an anchor, or a file that holds one (as text, or as what `-o json` printed).
+///
+/// # Errors
+/// No such run, no anchor, or the journal cannot be read.
+pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Result<(String, ExitCode), Failure> {
+    let anchor = against.map(anchor).transpose()?;
+    let verdict = past.journal.verify(run, anchor.as_ref())?;
+    let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
+    let text = match past.output {
+        Output::Table => history::verdict(&verdict, past.screen.width),
+        Output::Json | Output::Jsonl => pretty(&history::verdict_json(&verdict, code.number())),
+    };
+    Ok((text, code))
+}
+
+impl Past<'_> {
+    /// A row with whether its owner lives.
+    pub fn listed(&self, row: RunRow) -> Listed {
+        let alive = row.outcome.is_none() && self.locks.alive(&row.run);
+        Listed { row, alive }
+    }
+    fn timeline(&self) -> Timeline {
+        Timeline::new(self.zone.clone(), self.screen.width)
+    }
+}
+
+/// How often a followed run is looked at.
+const POLL: Duration = Duration::from_millis(300);
+
+fn anchor(text: &str) -> Result<Anchor, Failure> {
+    let path = Path::new(text);
+    let kept = if path.is_file() {
+        let kept = std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?;
+        let json = serde_json::from_str::<serde_json::Value>(&kept).ok();
+        json.and_then(|v| Some(v.get("anchor")?.as_str()?.to_owned())).unwrap_or(kept)
+    } else {
+        text.to_owned()
+    };
+    let kept = kept.trim();
+    kept.strip_prefix("anchor ").unwrap_or(kept).parse().map_err(|e| Failure::wrong(Message::of(&e)))
+}
+
+fn jsonl(record: &Record) -> String {
+    serde_json::to_string(record).map(|line| line + "\n").unwrap_or_default()
+}
+
+/// A value as text with a newline at its end.
+pub(crate) fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{base::WallClock, journal::sqlite::FILE, ui::paint::Paint};
+    use serde_json::Value;
+
+    /// The stored journal of version 1, and what the verbs say of it.
+    pub(in crate::cli) struct Stored {
+        folder: tempfile::TempDir,
+        pub(in crate::cli) journal: SqliteJournal,
+        pub(in crate::cli) locks: Locks,
+        screen: Screen,
+    }
+
+    impl Stored {
+        pub(in crate::cli) fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let old = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+            old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+            let (journal, locks) = (SqliteJournal::open(folder.path()).unwrap(), Locks::open(folder.path()).unwrap());
+            let paint = Paint::new(false);
+            let screen = Screen { width: 100, rows: 24, live: false, data_live: false, paint, data_paint: paint };
+            Self { folder, journal, locks, screen }
+        }
+        pub(in crate::cli) fn past(&self, output: Output) -> Past<'_> {
+            let zone = zone(Some("Europe/Moscow"));
+            Past { journal: &self.journal, locks: &self.locks, zone, screen: &self.screen, output, clock: &WallClock }
+        }
+        pub(in crate::cli) fn newest(&self) -> RunId {
+            self.journal.runs(1).unwrap().remove(0)
+        }
+    }
+
+    #[test]
+    fn the_list_is_newest_first_in_the_zone_of_the_project() {
+        let stored = Stored::new();
+        insta::assert_snapshot!(list(&stored.past(Output::Table), 10, None).unwrap(), @r"
+        RUN         STARTED              RUNBOOK          OPERATOR  OUTCOME  TOOK  CHANGED  OWED
+        01M7Q5FS50  2026-11-18 14:08:20  billing-restart  мария     failed   8.0s  1        1
+        01M7Q5CQG0  2026-11-18 14:06:40  billing-restart  мария     done     8.0s  1        0
+        ");
+        let json: Value = serde_json::from_str(&list(&stored.past(Output::Json), 1, None).unwrap()).unwrap();
+        assert_eq!((json["schema_version"].as_u64(), json["runs"].as_array().unwrap().len()), (Some(1), 1));
+        assert_eq!(json["runs"][0]["outcome"], "failed");
+        assert_eq!(json["runs"][0]["started"], "2026-11-18T11:08:20Z");
+        assert!(list(&stored.past(Output::Table), 10, Some("other")).unwrap().contains("no runs"));
+    }
+
+    #[test]
+    fn a_run_is_shown_with_its_tasks_and_what_they_wrote() {
+        let stored = Stored::new();
+        let run = stored.newest();
+        insta::assert_snapshot!(show(&stored.past(Output::Table), &run).unwrap(), @r"
+        run       01M7Q5FS50
+        runbook   billing-restart
+        params    site=dc1
+        operator  мария on ops-1
+        reason    плановые работы
+        started   2026-11-18 14:08:20 Europe/Moscow, took 8.0s
+        outcome   failed (exit code 3)
+        why       `billing.service` on `dc1-app1` did not start
+
+        2026-11-18
+        14:08:20  begins, svcops 0.1.0
+        14:08:21  holds 1 lock, 1 shared
+        14:08:22  step 2.1 Перезапуск, batch 1 of 2: `dc1-app1`
+        14:08:23  1@dc1-app1  skipped: `when` is false
+        14:08:24  2.1@dc1-app1  app.restart begins: Перезапуск
+        14:08:25  2.1@dc1-app1  restart `billing.service`
+        14:08:26  2.1@dc1-app1  ended badly: exit code 1
+                  stderr  | Job for billing.service failed.
+                          | Смотри журнал
+        14:08:27  2.1@dc1-app1  failed in 3.0s: `billing.service` did not start
+        14:08:28  failed (exit code 3), 1 changed, 1 owed: `billing.service` on `dc1-app1` did not start
+                  stands  | dc1-app1: billing.service is failed
+        ");
+        let json: Value = serde_json::from_str(&show(&stored.past(Output::Json), &run).unwrap()).unwrap();
+        assert_eq!(json["tasks"][0]["task"], "2.1@dc1-app1");
+        assert_eq!(json["tasks"][0]["outcome"], "failed");
+        assert_eq!(json["tasks"][0]["acts"][0]["receipt"]["code"], 1);
+        let lines = show(&stored.past(Output::Jsonl), &run).unwrap();
+        let records: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records, stored.journal.records(&run).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_run_without_its_owner_is_interrupted_and_with_it_running() {
+        let stored = Stored::new();
+        let run = stored.newest();
+        let operator = crate::journal::event::Operator::here();
+        stored.journal.append(&run, WallClock.now(), Event::Resumed { operator }).await.unwrap();
+        let outcome = || list(&stored.past(Output::Table), 1, None).unwrap();
+        assert!(outcome().contains("interrupted"), "{}", outcome());
+        assert!(show(&stored.past(Output::Table), &run).unwrap().contains(&format!("svcops resume {run}")));
+        let owned = stored.locks.own(&run).unwrap();
+        assert!(outcome().contains("running"), "{}", outcome());
+        drop(owned);
+        let mut text = String::new();
+        let end = follow(&stored.past(Output::Table), &run, |piece| text += piece).await.unwrap();
+        assert_eq!(end, None);
+        assert!(text.contains("goes on, by"), "{text}");
+    }
+
+    #[test]
+    fn verify_says_what_it_cannot_see_and_finds_what_it_can() {
+        let stored = Stored::new();
+        let (text, code) = verify(&stored.past(Output::Table), None, None).unwrap();
+        assert_eq!(code, ExitCode::Done);
+        assert!(text.contains("a tail that was cut off"), "{text}");
+        let (json, _) = verify(&stored.past(Output::Json), None, None).unwrap();
+        let kept = stored.folder.path().join("anchor.json");
+        std::fs::write(&kept, json).unwrap();
+        let (text, code) = verify(&stored.past(Output::Table), None, kept.to_str()).unwrap();
+        assert!(code == ExitCode::Done && !text.contains("cut off"), "{text}");
+        rusqlite::Connection::open(stored.journal.path())
+            .unwrap()
+            .execute("UPDATE events SET json = replace(json, 'dc1-app1', 'dc1-app2') WHERE seq = 4", [])
+            .unwrap();
+        let (text, code) = verify(&stored.past(Output::Table), Some(&stored.newest()), None).unwrap();
+        assert_eq!(code, ExitCode::Wrong);
+        assert!(text.contains("FAULT  event 4 of run") && text.contains("1 fault"), "{text}");
+        assert!(verify(&stored.past(Output::Table), None, Some("nonsense")).is_err());
+    }
+}
