@@ -40,40 +40,40 @@ Examples:
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The project's folder, where svcops.yaml is
-    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR", env = env::DIR, default_value = ".", hide_default_value = true)]
+    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR", env = env::DIR, hide_env_values = true, default_value = ".", hide_default_value = true)]
     pub dir: PathBuf,
     /// Where the journal and the locks are, instead of the project's own place
-    #[arg(long, global = true, value_name = "DIR", env = env::STATE)]
+    #[arg(long, global = true, value_name = "DIR", env = env::STATE, hide_env_values = true)]
     pub state: Option<PathBuf>,
     /// The form of the answer: for people, as one JSON value, or as a stream of events (verbs that run something)
-    #[arg(short, long, global = true, value_enum, default_value_t, env = env::OUTPUT)]
+    #[arg(short, long, global = true, value_enum, default_value_t, env = env::OUTPUT, hide_env_values = true)]
     pub output: Output,
     /// Only the end, and what is wrong
-    #[arg(short, long, global = true, env = env::QUIET, value_parser = FalseyValueParser::new(), conflicts_with = "verbose")]
+    #[arg(short, long, global = true, env = env::QUIET, hide_env_values = true, value_parser = FalseyValueParser::new(), conflicts_with = "verbose")]
     pub quiet: bool,
     /// More: what was skipped, what every act answered
-    #[arg(short, long, global = true, env = env::VERBOSE, value_parser = FalseyValueParser::new())]
+    #[arg(short, long, global = true, env = env::VERBOSE, hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub verbose: bool,
     /// When to colour; NO_COLOR is obeyed too
-    #[arg(long, global = true, value_enum, value_name = "WHEN", env = env::COLOR)]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = env::COLOR, hide_env_values = true)]
     pub color: Option<When>,
     /// Answer yes to the question before a change; said each time, so it has no variable
     #[arg(long, global = true)]
     pub yes: bool,
     /// At most so many hosts side by side
-    #[arg(long, global = true, value_name = "N", env = env::PARALLEL, default_value = "32", value_parser = at_least_one)]
+    #[arg(long, global = true, value_name = "N", env = env::PARALLEL, hide_env_values = true, default_value = "32", value_parser = at_least_one)]
     pub parallel: usize,
     /// Only those of the runbook's hosts: a name, web[1-9], k=v, k!=v, k in (a,b), has:k; a comma means and
-    #[arg(short = 'l', long = "selector", global = true, value_name = "SELECTOR", env = env::SELECTOR)]
+    #[arg(short = 'l', long = "selector", global = true, value_name = "SELECTOR", env = env::SELECTOR, hide_env_values = true)]
     pub selector: Option<String>,
     /// Only the first N of those hosts
-    #[arg(long, global = true, value_name = "N", env = env::LIMIT, value_parser = at_least_one)]
+    #[arg(long, global = true, value_name = "N", env = env::LIMIT, hide_env_values = true, value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Only the hosts that failed in that run
-    #[arg(long, global = true, value_name = "RUN", env = env::FAILED_FROM)]
-    pub failed_from: Option<RunId>,
+    #[arg(long, global = true, value_name = "RUN", env = env::FAILED_FROM, hide_env_values = true, value_parser = run_name)]
+    pub failed_from: Option<RunName>,
     /// The ticket that this belongs to; recorded with the run
-    #[arg(long, global = true, value_name = "ID", env = env::TICKET)]
+    #[arg(long, global = true, value_name = "ID", env = env::TICKET, hide_env_values = true)]
     pub ticket: Option<String>,
     /// Why; recorded with the run
     #[arg(long, global = true, value_name = "TEXT")]
@@ -142,11 +142,11 @@ The runbook as it was recorded is used; nothing that was done is done again.")]
     #[command(after_help = "Examples:
   svcops rollback 01J9ZK3V7Q")]
     Rollback(OneRun),
-    /// Ask a run to stop, from another terminal
+    /// Ask a run to stop, from another terminal; end what a dead one left running
     #[command(after_help = "Examples:
-  svcops cancel 01J9ZK3V7Q          as Ctrl-C there: finish what is under way, then stop
-  svcops cancel 01J9ZK3V7Q --now    as Ctrl-C twice: end it on the hosts too")]
-    Cancel(Cancel),
+  svcops cancel 01J9ZK3V7Q    as Ctrl-C there: finish what is under way, run `always` steps, stop
+                              a second time: end it on the hosts too")]
+    Cancel(OneRun),
     /// Record what a person saw of an unknown outcome
     #[command(after_help = "Examples:
   svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'config is there, service is up'
@@ -260,8 +260,9 @@ pub struct RunArgs {
 /// `resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// The run
-    pub run: RunId,
+    /// The run, or `last`
+    #[arg(value_parser = run_name)]
+    pub run: RunName,
     /// Leave this task out (STEP@HOST, as `history show` prints it); needs --reason; may be repeated
     #[arg(long, value_name = "TASK", value_parser = task)]
     pub skip: Vec<TaskId>,
@@ -270,25 +271,21 @@ pub struct Resume {
 /// A verb that takes one run.
 #[derive(Debug, Args)]
 pub struct OneRun {
-    /// The run
-    pub run: RunId,
+    /// The run, or `last`
+    #[arg(value_parser = run_name)]
+    pub run: RunName,
 }
 
-/// `cancel`.
-#[derive(Debug, Args)]
-pub struct Cancel {
-    /// The run
-    pub run: RunId,
-    /// End what is under way on the hosts too
-    #[arg(long)]
-    pub now: bool,
-}
+/// A run's id, or `last` for the newest one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunName(pub String);
 
 /// `resolve`.
 #[derive(Debug, Args)]
 pub struct Resolve {
-    /// The run
-    pub run: RunId,
+    /// The run, or `last`
+    #[arg(value_parser = run_name)]
+    pub run: RunName,
     /// The task: STEP@HOST, as `history show` prints it
     #[arg(value_parser = task)]
     pub task: TaskId,
@@ -324,8 +321,9 @@ pub enum History {
   svcops history show 01J9ZK3V7Q --follow
   svcops history show 01J9ZK3V7Q -o jsonl    its events as they were recorded")]
     Show {
-        /// The run
-        run: RunId,
+        /// The run, or `last`
+        #[arg(value_parser = run_name)]
+        run: RunName,
         /// Go on until it ends
         #[arg(long, short)]
         follow: bool,
@@ -436,6 +434,13 @@ pub enum SchemaOf {
     Runbook,
     /// The lines of `-o jsonl`
     Events,
+}
+
+fn run_name(text: &str) -> Result<RunName, String> {
+    if text == "last" {
+        return Ok(RunName(text.to_owned()));
+    }
+    text.parse::<RunId>().map(|id| RunName(id.to_string())).map_err(|e| e.to_string())
 }
 
 fn param(text: &str) -> Result<(String, String), String> {

@@ -29,6 +29,10 @@ pub const NO_COLOR: &str = "NO_COLOR";
 pub const TERM: &str = "TERM";
 /// How wide lines may be where there is no terminal to ask.
 pub const COLUMNS: &str = "COLUMNS";
+/// The home folder.
+pub const HOME: &str = "HOME";
+/// Where state goes that is one user's own.
+pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// What `tracing` writes to stderr, for whoever looks for a fault in svcops itself.
 pub const LOG: &str = "SVCOPS_LOG";
 

@@ -38,7 +38,7 @@ pub fn changes(plan: &Plan) -> bool {
 }
 
 /// Whether something could not be observed, or would be refused.
-pub fn troubled(plan: &Plan) -> bool {
+pub fn unseen(plan: &Plan) -> bool {
     plan.tasks.iter().any(|t| t.trouble.is_some())
 }
 
@@ -97,7 +97,7 @@ fn same(one: &PlannedTask, other: &PlannedTask) -> bool {
 
 /// The text with [`HOST`] where `host` stands as a word of its own.
 fn masked(text: &str, host: &str) -> String {
-    let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let (mut masked, mut last) = (String::new(), None);
     for (index, part) in text.split(host).enumerate() {
         if index > 0 {
@@ -250,7 +250,7 @@ impl View {
 }
 
 /// How sure a task is, in words.
-fn sure(task: &PlannedTask) -> String {
+pub fn sure(task: &PlannedTask) -> String {
     match task.certainty {
         Certainty::Exact if task.changes.is_empty() && task.trouble.is_some() => "exact".to_owned(),
         Certainty::Exact if task.changes.is_empty() => "exact, nothing to do".to_owned(),

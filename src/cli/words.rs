@@ -3,9 +3,12 @@
 
 use super::exit::ExitCode;
 use crate::{
+    base::words::count,
+    engine::EngineError,
     journal::JournalError,
     transport::{Lost, LostKind},
-    ui::message::Message,
+    ui::{faults, message::Message},
+    yaml::{Faults, Folder},
 };
 
 /// Why a command ends before its work is done.
@@ -70,4 +73,52 @@ impl From<Lost> for Failure {
         };
         Self::new(ExitCode::AsBefore, message.hint(hint))
     }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let message = Message::of(&error);
+        match error {
+            EngineError::Journal(JournalError::Store { .. } | JournalError::File { .. } | JournalError::Closed(_)) => {
+                let message = message.hint("`svcops history list` names the run; `svcops resume RUN` goes on with it");
+                Self::new(ExitCode::Stands, message.hint("`svcops doctor` looks at the state directory"))
+            }
+            EngineError::Journal(error) => error.into(),
+            EngineError::Locks(_) => {
+                Self::new(ExitCode::NotNow, message.hint("`svcops history list` shows what is under way"))
+            }
+            EngineError::NoReturn { run, .. } => {
+                Self::new(ExitCode::NotAllowed, message.hint(format!("`svcops resume {run}` goes forward")))
+            }
+            EngineError::NotSo { run, .. } => {
+                Self::wrong(message.hint(format!("`svcops history show {run}` says how it stands")))
+            }
+            EngineError::Recorded { .. } => Self::wrong(
+                message.hint("the svcops that recorded it reads it; `svcops history show` names its version"),
+            ),
+            EngineError::NoRuns | EngineError::NotARunId(_) => {
+                Self::wrong(message.hint("`svcops history list` lists the runs"))
+            }
+            EngineError::Script(_) | EngineError::Plan(_) => {
+                Self::wrong(message.hint("`svcops lint` finds every fault at once"))
+            }
+        }
+    }
+}
+
+/// What is wrong with the files of a project, with the lines it stands in.
+pub fn faults(root: &std::path::Path, faults: &Faults, colour: bool) -> Failure {
+    if let [only] = faults.0.as_slice()
+        && only.spot.file.is_empty()
+    {
+        let message = Message::error(only.message.clone());
+        return Failure::wrong(match &only.hint {
+            Some(hint) => message.hint(hint),
+            None => message,
+        });
+    }
+    let mut message =
+        Message::error(format!("{} in the project's files; nothing was touched", count("fault", faults.0.len())));
+    message.block = Some(faults::pretty(faults, &Folder(root.to_owned()), colour));
+    Failure::wrong(message)
 }

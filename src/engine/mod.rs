@@ -10,6 +10,7 @@ mod debts;
 mod drive;
 pub mod finish;
 pub mod guard;
+pub mod lint;
 pub mod plan;
 mod project;
 pub mod run;

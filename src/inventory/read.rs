@@ -121,15 +121,15 @@ impl Draft {
             self.host(key, node, notes);
         }
         for (key, node) in section(&mut top, "balancers", notes) {
-            if let Some((api, host, spot)) = balancer(node, notes)
-                && self.first("balancer", key, notes)
+            if self.first("balancer", key, notes)
+                && let Some((api, host, spot)) = balancer(node, notes)
             {
                 self.balancers.push((Balancer { name: key.text.clone(), host, api }, spot));
             }
         }
         for (key, node) in section(&mut top, "apps", notes) {
-            if let Some(app) = read_apps::app(key, node, notes)
-                && self.first("app", key, notes)
+            if self.first("app", key, notes)
+                && let Some(app) = read_apps::app(key, node, notes)
             {
                 self.apps.push(app);
             }
@@ -299,7 +299,8 @@ impl Draft {
             apps: BTreeMap::new(),
             balancers: std::mem::take(&mut self.balancers).into_iter().map(|(b, _)| (b.name.clone(), b)).collect(),
         };
-        read_apps::check(&mut inventory, std::mem::take(&mut self.apps), &mut self.faults);
+        let declared = self.places.keys().map(|(kind, name)| (*kind, name.as_str())).collect();
+        read_apps::check(&mut inventory, std::mem::take(&mut self.apps), &declared, &mut self.faults);
         inventory
     }
 }

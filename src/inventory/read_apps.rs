@@ -7,7 +7,7 @@ use crate::{
     base::{Span, Spot, words},
     yaml::{Fault, Faults, Fields, Key, Kind, Node, Notes},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An app with the places that later checks point at.
 pub(super) struct DraftApp {
@@ -200,8 +200,13 @@ pub(super) fn host_port(node: &Node, notes: &mut Notes) -> Option<String> {
 }
 
 /// Holds the apps against the rest, and takes them in.
-pub(super) fn check(inventory: &mut Inventory, drafts: Vec<DraftApp>, faults: &mut Faults) {
-    let names: Vec<String> = drafts.iter().map(|d| d.app.name.clone()).collect();
+pub(super) fn check(
+    inventory: &mut Inventory,
+    drafts: Vec<DraftApp>,
+    declared: &BTreeSet<(&'static str, &str)>,
+    faults: &mut Faults,
+) {
+    let named = |kind: &'static str| declared.iter().filter(move |(k, _)| *k == kind).map(|(_, name)| *name);
     for draft in &drafts {
         if inventory.select(&draft.app.hosts).is_empty() {
             let message = format!("`{}` matches no host", draft.app.hosts.text);
@@ -210,15 +215,15 @@ pub(super) fn check(inventory: &mut Inventory, drafts: Vec<DraftApp>, faults: &m
             );
         }
         if let Some(balancer) = &draft.app.balancer
-            && !inventory.balancers.contains_key(&balancer.name)
+            && !declared.contains(&("balancer", balancer.name.as_str()))
         {
-            let near = words::nearest(&balancer.name, inventory.balancers.keys().map(String::as_str));
+            let near = words::nearest(&balancer.name, named("balancer"));
             let fault = Fault::error(draft.balancer.clone(), format!("there is no balancer `{}`", balancer.name));
             faults.0.push(suggest(fault, near, "declare it under `balancers:`"));
         }
         for (name, spot) in &draft.requires {
-            if !names.contains(name) {
-                let near = words::nearest(name, names.iter().map(String::as_str));
+            if !declared.contains(&("app", name.as_str())) {
+                let near = words::nearest(name, named("app"));
                 let fault = Fault::error(spot.clone(), format!("there is no app `{name}`"));
                 faults.0.push(suggest(fault, near, "declare it under `apps:`"));
             }

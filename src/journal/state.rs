@@ -185,6 +185,13 @@ impl RunState {
     pub fn doubts(&self) -> impl Iterator<Item = (&TaskState, Way, &str)> {
         self.tasks.iter().filter_map(|t| t.doubt().map(|(way, why)| (t, way, why)))
     }
+    /// Tasks that failed on either way or are in doubt, in the order in which they began.
+    pub fn troubled(&self) -> impl Iterator<Item = &TaskState> {
+        let failed = |t: &&TaskState| {
+            t.forward.why().is_some() || t.doubt().is_some() || t.undo.as_ref().is_some_and(|u| u.why().is_some())
+        };
+        self.tasks.iter().filter(failed)
+    }
     /// What a host owes still, each debt once.
     pub fn owes(&self, host: &HostName) -> Vec<&Owed> {
         let mut seen = BTreeSet::new();

@@ -211,7 +211,8 @@ fn with_params(node: &Node, runbook: &super::Runbook, notes: &mut Notes) -> BTre
 }
 
 fn action(key: &Key, node: &Node, notes: &mut Notes) -> What {
-    let mut spots = BTreeMap::from([(String::new(), notes.spot(key.mark))]);
+    let whole = if matches!(node.kind, Kind::Map(_)) { key.mark } else { node.mark };
+    let mut spots = BTreeMap::from([(String::new(), notes.spot(whole))]);
     places(node, "", &mut spots, notes);
     let args = node.json();
     if let Err((text, error)) = template::check(&args) {

@@ -62,6 +62,18 @@ impl Scope {
         self.values.insert(name, Mini::from(Serde(harmless(value))));
         self.renew();
     }
+    /// The same with some names as another scope sees them.
+    #[must_use]
+    pub fn with(&self, names: &[&'static str], other: &Self) -> Self {
+        let mut scope = self.clone();
+        for name in names {
+            if let Some(value) = other.values.get(name) {
+                scope.values.insert(name, value.clone());
+            }
+        }
+        scope.renew();
+        scope
+    }
     /// Takes a name away.
     pub fn unset(&mut self, name: &'static str) {
         self.values.remove(name);

@@ -1,13 +1,24 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+pub mod fleet;
+mod haproxy;
+mod here;
+mod http;
+mod local;
 pub mod projected;
+mod remote;
+pub mod shell;
 pub mod simulated;
+mod ssh;
+pub mod vault;
+
+#[cfg(test)]
+mod conformance;
 
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
 pub use projected::Projected;
 pub use simulated::{Fault, Links, Simulated};
-
 use std::{future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.

@@ -1,13 +1,12 @@
 //! One plain line an event that matters: what a pipe, a mail from cron and a CI log show.
 
-use super::{
-    changes,
-    paint::plain,
-    tally::{Tally, Task},
-};
+use super::{changes, paint::plain};
 use crate::{
     base::{HostName, Outcome, Span, TaskId, Way, words},
-    journal::event::{Event, How, Notice, Record, Scope},
+    journal::{
+        event::{Event, How, Notice, Record, Scope},
+        state::RunState,
+    },
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -25,9 +24,9 @@ pub enum Weight {
     Wrong,
 }
 
-/// The line of an event, without its time; `tally` has taken it in already.
-pub fn of(record: &Record, tally: &Tally) -> Option<(Weight, String)> {
-    let name = |task: &TaskId| label(tally, task);
+/// The line of an event, without its time; `state` has taken it in already.
+pub fn of(record: &Record, state: &RunState) -> Option<(Weight, String)> {
+    let name = |task: &TaskId| label(state, task);
     let line = match &record.event {
         Event::Started(header) => {
             (Weight::Begins, format!("run {}: {}, by {}", record.run, header.runbook, header.operator.name))
@@ -63,7 +62,7 @@ pub fn of(record: &Record, tally: &Tally) -> Option<(Weight, String)> {
         Event::Waived { task, reason, operator } => {
             (Weight::Ends, format!("{}: left out by {}: {reason}", name(task), operator.name))
         }
-        Event::Ended { task, way, how, changed, .. } => ended(tally, task, *way, how, *changed, record.at),
+        Event::Ended { task, way, how, changed, .. } => ended(state, task, *way, how, *changed, record.at),
         Event::RollingBack { scope, why } => (Weight::Wrong, format!("rolling back {}: {why}", scope_words(scope))),
         Event::RolledBack { scope } => (Weight::Ends, format!("rolled back {}", scope_words(scope))),
         Event::Stopping { why, now: false } => {
@@ -77,12 +76,12 @@ pub fn of(record: &Record, tally: &Tally) -> Option<(Weight, String)> {
 }
 
 /// The line of a notice.
-pub fn notice(notice: &Notice, tally: &Tally) -> Option<(Weight, String)> {
+pub fn notice(notice: &Notice, state: &RunState) -> Option<(Weight, String)> {
     let line = match notice {
         Notice::Ahead { tasks } => (Weight::Detail, format!("{} ahead", words::count("task", *tasks))),
         Notice::Observed { done, of } => (Weight::Detail, format!("looked at {done} of {}", words::count("host", *of))),
         Notice::Waiting { task, why, elapsed } => {
-            (Weight::Begins, format!("{}: waits for {}: {why}", label(tally, task), span(*elapsed)))
+            (Weight::Begins, format!("{}: waits for {}: {why}", label(state, task), span(*elapsed)))
         }
         Notice::Silent { host, why } => (Weight::Wrong, format!("`{host}` cannot be reached, trying again: {why}")),
         Notice::Warning(_) => return None,
@@ -105,22 +104,20 @@ pub fn between(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 /// `HOST: STEP`, as lines begin.
-pub fn label(tally: &Tally, task: &TaskId) -> String {
-    tally.tasks.get(task).map_or_else(
+pub fn label(state: &RunState, task: &TaskId) -> String {
+    state.task(task).map_or_else(
         || match task.as_str().split_once('@') {
-            Some((step, host)) => {
-                let name = tally.steps.get(step).map_or_else(|| format!("step {step}"), Clone::clone);
-                format!("{host}: {name}")
-            }
+            Some((step, host)) => format!("{host}: step {step}"),
             None => task.to_string(),
         },
-        |t| format!("{}: {}", t.host, t.name),
+        |t| format!("{}: {}", t.began.host, t.began.name),
     )
 }
 
-fn ended(tally: &Tally, id: &TaskId, way: Way, how: &How, changed: bool, at: Timestamp) -> (Weight, String) {
-    let name = label(tally, id);
-    let took = tally.tasks.get(id).map(|t: &Task| span(between(t.since, at))).unwrap_or_default();
+fn ended(state: &RunState, id: &TaskId, way: Way, how: &How, changed: bool, at: Timestamp) -> (Weight, String) {
+    let name = label(state, id);
+    let leg = state.task(id).and_then(|t| t.leg(way));
+    let took = leg.map(|l| span(between(l.since, at))).unwrap_or_default();
     match (way, how) {
         (Way::Forward, How::Done { .. }) if changed => (Weight::Ends, format!("{name}: done in {took}")),
         (Way::Forward, How::Done { .. }) => (Weight::Ends, format!("{name}: ok, nothing changed")),

@@ -1,6 +1,7 @@
 //! What people see: progress, messages, tables, questions. It draws journal events and texts, and decides nothing.
 
 pub mod changes;
+pub mod faults;
 pub mod history;
 pub mod lines;
 pub mod message;
@@ -10,5 +11,4 @@ pub mod prompt;
 pub mod screen;
 pub mod summary;
 pub mod table;
-pub mod tally;
 pub mod wrap;

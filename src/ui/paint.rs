@@ -11,6 +11,10 @@ impl Paint {
     pub const fn new(on: bool) -> Self {
         Self { on }
     }
+    /// Whether it colours.
+    pub const fn on(self) -> bool {
+        self.on
+    }
     /// For failures, and for what a diff takes away.
     pub fn red(self, text: &str) -> String {
         self.with("31", text)

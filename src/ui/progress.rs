@@ -5,12 +5,14 @@ use super::{
     lines::{self, Weight},
     message::Message,
     screen::Screen,
-    tally::Tally,
     wrap,
 };
 use crate::{
-    base::{HostName, TaskId},
-    journal::event::{Event, Notice, Record, Watcher},
+    base::{HostName, TaskId, Way},
+    journal::{
+        event::{Event, Notice, Record, Watcher},
+        state::{RunState, TaskState},
+    },
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -39,7 +41,7 @@ pub struct Progress {
 }
 
 struct Inner {
-    tally: Tally,
+    state: RunState,
     bars: Option<Bars>,
     /// What a waiting task said last, and how long it had waited then.
     said: BTreeMap<TaskId, (String, Duration)>,
@@ -54,16 +56,19 @@ impl Progress {
             (Mode::Follow, false) => Weight::Begins,
         };
         let bars = (mode == Mode::Follow && screen.live).then(|| Bars::new(&screen));
-        Self { screen, mode, least, inner: Mutex::new(Inner { tally: Tally::default(), bars, said: BTreeMap::new() }) }
+        Self {
+            screen,
+            mode,
+            least,
+            inner: Mutex::new(Inner { state: RunState::default(), bars, said: BTreeMap::new() }),
+        }
     }
 
-    /// Takes the bars away, and gives what was folded.
-    pub fn end(&self) -> Tally {
-        let mut inner = self.inner();
-        if let Some(bars) = inner.bars.take() {
+    /// Takes the bars away; the next event brings them back.
+    pub fn rest(&self) {
+        if let Some(bars) = self.inner().bars.take() {
             bars.clear();
         }
-        std::mem::take(&mut inner.tally)
     }
 
     /// Takes the bars away while `ask` runs: a question and a bar cannot share a line.
@@ -91,6 +96,13 @@ impl Progress {
         self.out(inner, &format!("{time}{line}\n"));
     }
 
+    /// Bars, where there is a terminal for them.
+    fn raise(&self, inner: &mut Inner) {
+        if inner.bars.is_none() && self.mode == Mode::Follow && self.screen.live {
+            inner.bars = Some(Bars::new(&self.screen));
+        }
+    }
+
     fn out(&self, inner: &Inner, text: &str) {
         match &inner.bars {
             Some(bars) => bars.all.suspend(|| self.screen.note(text)),
@@ -102,7 +114,7 @@ impl Progress {
 impl Watcher for Progress {
     fn record(&self, record: &Record) {
         let mut inner = self.inner();
-        inner.tally.take(record);
+        inner.state.apply(record);
         if self.mode == Mode::Stream {
             if let Ok(line) = serde_json::to_string(record) {
                 self.screen.data(&(line + "\n"));
@@ -112,12 +124,16 @@ impl Watcher for Progress {
         if let Event::Ended { task, .. } = &record.event {
             inner.said.remove(task);
         }
-        if let Some((weight, line)) = lines::of(record, &inner.tally) {
+        if let Some((weight, line)) = lines::of(record, &inner.state) {
             self.print(&inner, weight, Some(record.at), &line);
         }
-        let Inner { tally, bars, .. } = &mut *inner;
+        if matches!(record.event, Event::Finished(_)) {
+            return;
+        }
+        self.raise(&mut inner);
+        let Inner { state, bars, .. } = &mut *inner;
         if let Some(bars) = bars {
-            bars.follow(record, tally);
+            bars.follow(record, state);
         }
     }
 
@@ -127,9 +143,10 @@ impl Watcher for Progress {
             let text = Message::warning(why.clone()).text(self.screen.paint, self.screen.width);
             return self.out(&inner, &text);
         }
-        let Inner { tally, bars, said } = &mut *inner;
+        self.raise(&mut inner);
+        let Inner { state, bars, said } = &mut *inner;
         if let Some(bars) = bars {
-            bars.notice(notice, tally);
+            bars.notice(notice, state);
         }
         if let Notice::Waiting { task, why, elapsed } = notice {
             let old = said.get(task);
@@ -139,7 +156,7 @@ impl Watcher for Progress {
             }
             said.insert(task.clone(), (why.clone(), *elapsed));
         }
-        if let Some((weight, line)) = lines::notice(notice, &inner.tally) {
+        if let Some((weight, line)) = lines::notice(notice, &inner.state) {
             self.print(&inner, weight, None, &line);
         }
     }
@@ -172,24 +189,24 @@ impl Bars {
         Self { all, total, hosts: BTreeMap::new(), room, width: screen.width, style }
     }
 
-    fn follow(&mut self, record: &Record, tally: &Tally) {
+    fn follow(&mut self, record: &Record, state: &RunState) {
         match &record.event {
             Event::Began(began) => self.say(&began.host, &began.name),
             Event::UndoBegan { task } => {
-                if let Some(t) = tally.tasks.get(task) {
-                    self.say(&t.host, &format!("{}, back", t.name));
+                if let Some(t) = state.task(task) {
+                    self.say(&t.began.host, &format!("{}, back", t.began.name));
                 }
             }
             Event::Announced { task, changes, .. } => {
-                if let Some(t) = tally.tasks.get(task) {
+                if let Some(t) = state.task(task) {
                     let what: Vec<String> = changes.iter().map(|c| super::changes::words(&c.what)).collect();
-                    self.say(&t.host, &format!("{}: {}", t.name, what.join(", ")));
+                    self.say(&t.began.host, &format!("{}: {}", t.began.name, what.join(", ")));
                 }
             }
             Event::Ended { task, .. } => {
-                if let Some(t) = tally.tasks.get(task)
-                    && !tally.running().any(|(_, other)| other.host == t.host)
-                    && let Some(bar) = self.hosts.remove(&t.host)
+                if let Some(t) = state.task(task)
+                    && !state.tasks.iter().any(|o| o.began.host == t.began.host && under_way(o))
+                    && let Some(bar) = self.hosts.remove(&t.began.host)
                 {
                     bar.finish_and_clear();
                     self.all.remove(&bar);
@@ -203,12 +220,13 @@ impl Bars {
             }
             _ => {}
         }
-        let over = u64::try_from(tally.over).unwrap_or(u64::MAX);
+        let there = matches!(record.event, Event::Ended { way: Way::Forward, .. } | Event::Skipped { .. });
+        let over = self.total.position() + u64::from(there);
         self.total.set_length(self.total.length().unwrap_or(0).max(over));
         self.total.set_position(over);
     }
 
-    fn notice(&mut self, notice: &Notice, tally: &Tally) {
+    fn notice(&mut self, notice: &Notice, state: &RunState) {
         match notice {
             Notice::Ahead { tasks } => self.total.set_length(u64::try_from(*tasks).unwrap_or(u64::MAX)),
             Notice::Observed { done, of } => {
@@ -216,8 +234,8 @@ impl Bars {
                 self.total.set_message(message);
             }
             Notice::Waiting { task, why, elapsed } => {
-                if let Some(t) = tally.tasks.get(task) {
-                    self.say(&t.host, &format!("{}: waits for {}: {why}", t.name, lines::span(*elapsed)));
+                if let Some(t) = state.task(task) {
+                    self.say(&t.began.host, &format!("{}: waits for {}: {why}", t.began.name, lines::span(*elapsed)));
                 }
             }
             Notice::Silent { host, why } => self.say(host, &format!("cannot be reached, trying again: {why}")),
@@ -246,4 +264,9 @@ impl Bars {
         self.total.finish_and_clear();
         drop(self.all.clear());
     }
+}
+
+/// One of its legs has begun and not ended.
+fn under_way(task: &TaskState) -> bool {
+    task.undo.as_ref().unwrap_or(&task.forward).how.is_none()
 }

@@ -3,55 +3,43 @@
 use super::{
     lines,
     message::{Kind, Message},
-    tally::{State, Tally, Task},
 };
 use crate::{
-    base::{HostName, words},
-    journal::event::{End, Summary},
+    base::{HostName, RunId, words},
+    journal::{
+        event::{End, Summary},
+        state::{Leg, RunState, TaskState},
+    },
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The end in words.
-pub fn message(tally: &Tally, summary: &Summary) -> Message {
-    let mut message = Message::new(kind(summary.outcome), title(tally, summary));
-    let why = summary.why.as_deref().or(tally.failed.as_ref().map(|(_, why)| why.as_str()));
-    if let Some(why) = why.filter(|_| summary.outcome != End::Done) {
-        for line in why.lines().skip(1).filter(|l| !l.trim().is_empty()) {
+pub fn message(run: &RunId, state: &RunState, summary: &Summary) -> Message {
+    let mut message = Message::new(kind(summary.outcome), title(state, summary));
+    if summary.outcome != End::Done {
+        for line in summary.why.iter().flat_map(|w| w.lines().skip(1)).filter(|l| !l.trim().is_empty()) {
             message = message.because(line.trim());
         }
+        message = failed(message, state);
     }
-    if summary.outcome != End::Done
-        && let Some((id, _)) = &tally.failed
-        && let Some(task) = tally.tasks.get(id)
-    {
-        let file = tally.header.as_ref().and_then(|h| h.file.as_ref()).map_or_else(String::new, |f| format!(", {f}"));
-        message = message.row("step", format!("{} ({}), {} on {}{file}", task.name, task.step, task.action, task.host));
-        if tally.failed_hosts.len() > 1 {
-            let hosts: Vec<&HostName> = tally.failed_hosts.iter().collect();
-            message = message.row("failed", words::list(&hosts, 10));
-        }
-    }
-    for (index, undone) in by_host(tally, |t| t.state == State::Undone).into_iter().enumerate() {
-        message = message.row(if index == 0 { "undone" } else { "" }, undone);
-    }
-    message = stands(message, tally, summary);
-    for (index, debt) in tally.debts.values().enumerate() {
-        message = message.row(if index == 0 { "owed" } else { "" }, format!("{} on {}", debt.name, debt.host));
-    }
-    let Some(run) = &tally.run else { return message };
-    hints(message.row("run", run.as_str()), summary, tally, run.as_str())
+    let undone = by_host(state, |t| t.undo.as_ref().is_some_and(Leg::done));
+    message = rows(message, "undone", undone);
+    message = stands(message, state, summary);
+    let owed: BTreeSet<String> = state.debts.iter().map(|o| format!("{} on {}", o.debt.name, o.debt.host)).collect();
+    message = rows(message, "owed", owed.into_iter().collect());
+    hints(message.row("run", run.as_str()), run, state, summary)
 }
 
 /// The end as JSON: an interface.
-pub fn json(tally: &Tally, summary: &Summary) -> Value {
-    let took = tally.began.zip(tally.last).map(|(from, to)| lines::between(from, to).as_millis());
+pub fn json(run: &RunId, state: &RunState, summary: &Summary) -> Value {
+    let took = state.began.zip(state.last).map(|(from, to)| lines::between(from, to).as_millis());
     json!({
         "schema_version": 1,
-        "run": tally.run,
-        "runbook": tally.header.as_ref().map(|h| &h.runbook),
-        "started": tally.began,
-        "ended": tally.last,
+        "run": run,
+        "runbook": state.header.as_ref().map(|h| &h.runbook),
+        "started": state.began,
+        "ended": state.last,
         "duration_ms": took.and_then(|t| u64::try_from(t).ok()),
         "outcome": summary.outcome,
         "exit_code": summary.exit_code,
@@ -59,8 +47,7 @@ pub fn json(tally: &Tally, summary: &Summary) -> Value {
         "owed": summary.owed,
         "why": summary.why,
         "stands": summary.stands,
-        "failed": tally.failed.as_ref().map(|(task, _)| task),
-        "failed_hosts": tally.failed_hosts,
+        "failed": state.troubled().map(|t| &t.began.task).collect::<Vec<_>>(),
     })
 }
 
@@ -72,51 +59,59 @@ const fn kind(end: End) -> Kind {
     }
 }
 
-fn title(tally: &Tally, summary: &Summary) -> String {
-    let name = tally.header.as_ref().map_or("run", |h| h.runbook.as_str());
+fn title(state: &RunState, summary: &Summary) -> String {
+    let name = state.header.as_ref().map_or("run", |h| h.runbook.as_str());
     let why = summary.why.as_deref().and_then(|w| w.lines().next());
-    let took = tally.began.zip(tally.last).map(|(from, to)| format!(" in {}", lines::span(lines::between(from, to))));
+    let took = state.began.zip(state.last).map(|(from, to)| format!(" in {}", lines::span(lines::between(from, to))));
     match summary.outcome {
-        End::Done if summary.changed == 0 => format!("`{name}` had nothing to change"),
+        End::Done if summary.changed == 0 => format!("`{name}`: nothing to do, everything is as it should be"),
         End::Done => {
-            let hosts = tally.tasks.values().filter(|t| t.changed).map(|t| &t.host);
-            let hosts = hosts.collect::<std::collections::BTreeSet<_>>().len();
+            let hosts: BTreeSet<_> = state.tasks.iter().filter(|t| t.forward.changed).map(|t| &t.began.host).collect();
             let tasks = words::count("task", summary.changed);
-            format!("`{name}`: {tasks} changed on {}{}", words::count("host", hosts), took.unwrap_or_default())
+            format!("`{name}`: {tasks} changed on {}{}", words::count("host", hosts.len()), took.unwrap_or_default())
         }
-        End::Stopped => format!("`{name}` was stopped{}", why.map_or_else(String::new, |w| format!(": {w}"))),
+        End::Stopped => format!("`{name}`{}", why.map_or_else(String::new, |w| format!(": {w}"))),
         _ => why.map_or_else(|| format!("`{name}` failed"), ToOwned::to_owned),
     }
 }
 
-fn stands(mut message: Message, tally: &Tally, summary: &Summary) -> Message {
-    if summary.outcome == End::Done {
-        return message;
+/// The step that failed first, and all hosts that something failed on.
+fn failed(message: Message, state: &RunState) -> Message {
+    let Some(first) = state.troubled().next() else { return message };
+    let file = state.header.as_ref().and_then(|h| h.file.as_ref()).map_or_else(String::new, |f| format!(", {f}"));
+    let began = &first.began;
+    let message =
+        message.row("step", format!("{} ({}), {} on {}{file}", began.name, began.step, began.action, began.host));
+    let hosts: BTreeSet<&HostName> = state.troubled().map(|t| &t.began.host).collect();
+    if hosts.len() > 1 {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        return message.row("failed", words::list(&hosts, 10));
     }
-    for (index, line) in summary.stands.iter().enumerate() {
-        message = message.row(if index == 0 { "stands" } else { "" }, line);
-    }
-    if !summary.stands.is_empty() {
-        return message;
-    }
+    message
+}
+
+fn stands(message: Message, state: &RunState, summary: &Summary) -> Message {
     match summary.outcome {
+        End::Done | End::NotNow | End::NotAllowed => message,
+        _ if !summary.stands.is_empty() => rows(message, "stands", summary.stands.clone()),
         End::RolledBack => message.row("stands", "nothing"),
-        End::NotNow | End::NotAllowed => message,
         _ => {
-            let lines = by_host(tally, |t| t.changed && t.state != State::Undone);
-            for (index, line) in lines.into_iter().enumerate() {
-                message = message.row(if index == 0 { "stands" } else { "" }, line);
-            }
-            message
+            let lines = by_host(state, TaskState::stands);
+            rows(message, "stands", if lines.is_empty() { vec!["nothing".to_owned()] } else { lines })
         }
     }
 }
 
+/// A fact of several lines: only the first bears the label.
+fn rows(message: Message, label: &'static str, lines: Vec<String>) -> Message {
+    lines.into_iter().enumerate().fold(message, |m, (index, line)| m.row(if index == 0 { label } else { "" }, line))
+}
+
 /// The names of the tasks that `pick` takes, by host; hosts with equal lists share a line.
-fn by_host(tally: &Tally, pick: impl Fn(&Task) -> bool) -> Vec<String> {
+fn by_host(state: &RunState, pick: impl Fn(&TaskState) -> bool) -> Vec<String> {
     let mut of: BTreeMap<&HostName, Vec<&str>> = BTreeMap::new();
-    for task in tally.order.iter().filter_map(|id| tally.tasks.get(id)).filter(|t| pick(t)) {
-        of.entry(&task.host).or_default().push(&task.name);
+    for task in state.tasks.iter().filter(|t| pick(t)) {
+        of.entry(&task.began.host).or_default().push(&task.began.name);
     }
     let mut lists: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
     for (host, names) in of {
@@ -128,27 +123,166 @@ fn by_host(tally: &Tally, pick: impl Fn(&Task) -> bool) -> Vec<String> {
     lists.into_iter().map(|(names, hosts)| format!("{}: {}", hosts.join(", "), names.join(", "))).collect()
 }
 
-fn hints(message: Message, summary: &Summary, tally: &Tally, run: &str) -> Message {
-    match summary.outcome {
-        End::Done if summary.owed > 0 => message.hint("`svcops owed` lists what is still to be done"),
+fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> Message {
+    let message = match summary.outcome {
         End::Done | End::NotAllowed => message,
-        End::Stopped => message.hint(format!("`svcops resume {run}` goes on; `svcops rollback {run}` brings all back")),
+        End::NotNow => return message.hint(format!("`svcops history show {run}` shows what stood in the way")),
+        End::Stopped => {
+            return message.hint(format!("`svcops resume {run}` goes on; `svcops rollback {run}` brings all back"));
+        }
         End::Unknown => {
-            let task = tally.doubts.keys().next().map_or("TASK", |t| t.as_str());
-            message
+            let task = state.doubts().next().map_or("TASK", |(t, _, _)| t.began.task.as_str());
+            return message
                 .hint(format!("`svcops resume {run}` asks the host again, once it can be reached"))
-                .hint(format!("`svcops resolve {run} {task} done|not-done --reason …` records what a person saw"))
+                .hint(format!("`svcops resolve {run} {task} done|not-done --reason …` records what a person saw"));
         }
-        End::NotNow => message.hint(format!("`svcops history show {run}` shows what stood in the way")),
-        End::RolledBack | End::Failed => {
+        End::RolledBack => {
             let message = message.hint(format!("`svcops history show {run}` has the output"));
-            if summary.owed > 0 {
-                message.hint("`svcops owed` lists what is still to be done")
-            } else if summary.outcome == End::RolledBack && !tally.failed_hosts.is_empty() {
-                message.hint(format!("`svcops run … --failed-from {run}` tries the failed hosts again"))
-            } else {
-                message
+            if summary.owed == 0 && state.troubled().next().is_some() {
+                return message.hint(format!("`svcops run … --failed-from {run}` tries the failed hosts again"));
             }
+            message
         }
+        End::Failed => message.hint(format!("`svcops history show {run}` has the output")),
+    };
+    if summary.owed > 0 { message.hint("`svcops owed` lists what is still to be done") } else { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{Span, TaskId, Way},
+        journal::event::{Began, Debt, Event, How, Record, Scope},
+        ui::paint::Paint,
+    };
+    use serde_json::Value;
+
+    fn began(step: &str, name: &str, host: &str, then: Vec<Debt>) -> Event {
+        Event::Began(Box::new(Began {
+            task: TaskId::new(step, &host.into()),
+            step: step.into(),
+            id: None,
+            name: name.into(),
+            host: host.into(),
+            action: "app.restart".into(),
+            value: Value::Null,
+            before: None,
+            then,
+            undo: Vec::new(),
+            inherits: Vec::new(),
+            within: Span::secs(300),
+            pays: None,
+            in_rollback: false,
+            leaves_nothing: false,
+            always: false,
+        }))
+    }
+
+    fn announced(step: &str, host: &str) -> Event {
+        Event::Announced {
+            task: TaskId::new(step, &host.into()),
+            way: Way::Forward,
+            number: 0,
+            changes: vec![
+                crate::base::Place::on(&host.into()).at(crate::base::Change::RestartUnit("b.service".into())),
+            ],
+            expect: Value::Null,
+            boot: "b".into(),
+            no_return: false,
+        }
+    }
+
+    fn ended(step: &str, host: &str, way: Way, how: How, changed: bool) -> Event {
+        Event::Ended { task: TaskId::new(step, &host.into()), way, how, seen: None, changed }
+    }
+
+    fn done() -> How {
+        How::Done { outputs: Value::Null }
+    }
+
+    fn shown(events: Vec<Event>, summary: &Summary) -> String {
+        let run = RunId::at_millis(1_795_000_000_000);
+        let second = |n: usize| jiff::Timestamp::from_second(1_795_000_000 + i64::try_from(n).unwrap()).unwrap();
+        let records: Vec<Record> = (1u64..)
+            .zip(events)
+            .map(|(seq, event)| Record { run: run.clone(), seq, at: second(usize::try_from(seq).unwrap()), event })
+            .collect();
+        message(&run, &RunState::fold(&records), summary).text(Paint::default(), 100)
+    }
+
+    #[test]
+    fn a_run_that_went_back_says_what_failed_and_what_was_undone() {
+        let summary = Summary {
+            outcome: End::RolledBack,
+            exit_code: 1,
+            why: Some("`billing.service` on `dc1-app2` did not become healthy within 30s\nHTTP 503, 31 tries".into()),
+            changed: 0,
+            owed: 0,
+            stands: Vec::new(),
+        };
+        let why = summary.why.clone().unwrap();
+        let events = vec![
+            began("2.1", "New configuration", "dc1-app1", Vec::new()),
+            announced("2.1", "dc1-app1"),
+            ended("2.1", "dc1-app1", Way::Forward, done(), true),
+            began("2.2", "Перезапуск", "dc1-app2", Vec::new()),
+            announced("2.2", "dc1-app2"),
+            ended("2.2", "dc1-app2", Way::Forward, How::Failed(why), true),
+            Event::RollingBack { scope: Scope::Run, why: "a step failed".into() },
+            ended("2.2", "dc1-app2", Way::Undo, done(), false),
+            ended("2.1", "dc1-app1", Way::Undo, done(), false),
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn a_run_that_left_something_names_what_stands_and_what_is_owed() {
+        let summary = Summary {
+            outcome: End::Failed,
+            exit_code: 3,
+            why: Some("`web-1` refused the restart".into()),
+            changed: 1,
+            owed: 1,
+            stands: vec!["New configuration on web-1".into()],
+        };
+        let debt = Debt {
+            key: "web-1 app.restart billing".into(),
+            step: "1.then1".into(),
+            name: "Restart".into(),
+            host: "web-1".into(),
+            action: "app.restart".into(),
+            value: Value::Null,
+        };
+        let events = vec![
+            began("1", "New configuration", "web-1", vec![debt]),
+            announced("1", "web-1"),
+            ended("1", "web-1", Way::Forward, How::Failed("no".into()), true),
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_how_a_person_settles_it() {
+        let summary = Summary {
+            outcome: End::Unknown,
+            exit_code: 4,
+            why: Some("nobody knows what became of `Restart` on `web-1`".into()),
+            changed: 0,
+            owed: 0,
+            stands: Vec::new(),
+        };
+        let events = vec![
+            began("1", "Restart", "web-1", Vec::new()),
+            announced("1", "web-1"),
+            Event::InDoubt { task: TaskId::new("1", &"web-1".into()), way: Way::Forward, why: "contact lost".into() },
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @"");
+    }
+
+    #[test]
+    fn a_run_with_nothing_to_do_says_so() {
+        let summary = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 0, owed: 0, stands: Vec::new() };
+        insta::assert_snapshot!(shown(Vec::new(), &summary), @"");
     }
 }

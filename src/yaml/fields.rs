@@ -171,8 +171,10 @@ impl<'n> Fields<'n> {
         }
     }
     fn seen(&mut self, index: usize) {
-        if let Some(taken) = self.taken.get_mut(index) {
-            *taken = true;
+        // A key that stands twice was named as such when the file was read.
+        let Some(text) = self.entries.get(index).map(|(key, _)| key.text.as_str()) else { return };
+        for ((key, _), taken) in self.entries.iter().zip(&mut self.taken) {
+            *taken |= key.text == text;
         }
     }
 }

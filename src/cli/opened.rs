@@ -1,0 +1,93 @@
+//! What most verbs begin with: the project, its state directory, the journal and the locks.
+
+use super::{
+    Face,
+    args::RunName,
+    env,
+    words::{self, Failure},
+};
+use crate::{
+    actions::CATALOG,
+    base::RunId,
+    engine,
+    journal::{
+        SqliteJournal,
+        locks::Locks,
+        place::{State, Wish},
+    },
+    runbook::{Project, Runbook},
+    ui::message::Message,
+};
+use std::path::PathBuf;
+
+/// The journal and the locks of a project.
+pub struct Opened {
+    /// Where they are.
+    pub state: PathBuf,
+    /// The journal.
+    pub journal: SqliteJournal,
+    /// The locks.
+    pub locks: Locks,
+}
+
+impl Opened {
+    /// The run of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn run(&self, name: &RunName) -> Result<RunId, Failure> {
+        Ok(engine::find_run(&self.journal, &name.0)?)
+    }
+}
+
+impl Face {
+    /// Reads `svcops.yaml`; its warnings are `lint`'s to tell.
+    ///
+    /// # Errors
+    /// There is none, or what is wrong with it.
+    pub fn project(&self) -> Result<Project, Failure> {
+        let actions: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
+        Project::open(&self.global.dir, &actions).map_err(|found| {
+            let root = Project::find(&self.global.dir).unwrap_or_else(|| self.global.dir.clone());
+            words::faults(&root, &found, self.screen.paint.on())
+        })
+    }
+
+    /// The runbook of a name or a path.
+    ///
+    /// # Errors
+    /// There is none, or what is wrong with it.
+    pub fn runbook(&self, project: &Project, name: &str) -> Result<Runbook, Failure> {
+        project.runbook(name).map_err(|found| words::faults(&project.root, &found, self.screen.paint.on()))
+    }
+
+    /// Opens the journal and the locks of this project.
+    ///
+    /// # Errors
+    /// They cannot be opened or made.
+    pub fn open(&self, project: &str) -> Result<Opened, Failure> {
+        let path = |name| env::value(name).map(PathBuf::from);
+        let wish =
+            Wish { given: self.global.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
+        let state = State::of(project, &wish)?;
+        for warning in &state.warnings {
+            if !self.global.quiet {
+                self.screen.tell(&Message::warning(warning));
+            }
+        }
+        let journal = SqliteJournal::open(&state.dir)?;
+        Ok(Opened { locks: Locks::open(&state.dir)?, journal, state: state.dir })
+    }
+
+    /// As [`Face::open`]; where `--state` names the directory, no project is needed to find it.
+    ///
+    /// # Errors
+    /// As there, and what is wrong with the project.
+    pub fn open_past(&self) -> Result<(Opened, Option<Project>), Failure> {
+        match self.project() {
+            Ok(project) => Ok((self.open(&project.inventory.project)?, Some(project))),
+            Err(_) if self.global.state.is_some() => Ok((self.open("")?, None)),
+            Err(failure) => Err(failure),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is to be run: the runbook with its params, and the hosts that options left.
+
+use super::{Face, args::Params, opened::Opened, words::Failure};
+use crate::{
+    actions::CATALOG,
+    base::HostName,
+    engine::{Order, script},
+    inventory::{Inventory, select},
+    journal::{Journal as _, event::Operator, state::RunState},
+    runbook::{Runbook, params},
+    ui::message::Message,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Face {
+    /// An order for a runbook with the params of the command line.
+    ///
+    /// # Errors
+    /// What is wrong with the params or the selection.
+    pub fn order(
+        &self,
+        inventory: &Inventory,
+        runbook: Runbook,
+        given: &Params,
+        opened: &Opened,
+    ) -> Result<Order, Failure> {
+        let mut texts = BTreeMap::new();
+        for (name, text) in &given.params {
+            if texts.insert(name.clone(), text.clone()).is_some() {
+                return Err(Failure::wrong(Message::error(format!("the parameter `{name}` is given twice"))));
+            }
+        }
+        let params = params::resolve(&runbook.params, &texts, inventory).map_err(|wrong| {
+            let mut message = Message::error(format!("the parameters do not fit runbook `{}`", runbook.name));
+            for why in wrong.0 {
+                message = message.because(why);
+            }
+            Failure::wrong(message)
+        })?;
+        self.order_with(inventory, runbook, params, opened)
+    }
+
+    /// An order whose params are resolved.
+    ///
+    /// # Errors
+    /// What is wrong with the selection.
+    pub fn order_with(
+        &self,
+        inventory: &Inventory,
+        runbook: Runbook,
+        params: BTreeMap<String, Value>,
+        opened: &Opened,
+    ) -> Result<Order, Failure> {
+        let mut order = Order {
+            limit: self.selected(inventory, opened)?,
+            parallel: self.global.parallel,
+            operator: Operator::here(),
+            reason: self.global.reason.clone(),
+            ticket: self.global.ticket.clone().map(Value::String).or_else(|| runbook.ticket.clone()),
+            runbook,
+            params,
+        };
+        if let Some(most) = self.global.limit {
+            order.limit = Some(first(inventory, &order, most)?);
+        }
+        Ok(order)
+    }
+
+    /// The hosts that `-l` and `--failed-from` leave; none: all.
+    fn selected(&self, inventory: &Inventory, opened: &Opened) -> Result<Option<Vec<HostName>>, Failure> {
+        let mut hosts = self.hosts(inventory)?;
+        if let Some(name) = &self.global.failed_from {
+            let run = opened.run(name)?;
+            let state = RunState::fold(&opened.journal.records(&run)?);
+            let failed: BTreeSet<HostName> = state.troubled().map(|t| t.began.host.clone()).collect();
+            if failed.is_empty() {
+                return Err(Failure::wrong(Message::error(format!("no host failed in run {run}"))));
+            }
+            hosts = Some(match hosts {
+                Some(hosts) => hosts.into_iter().filter(|h| failed.contains(h)).collect(),
+                None => failed.into_iter().collect(),
+            });
+        }
+        if hosts.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Failure::wrong(Message::error("the selection matches no host").hint(LIST)));
+        }
+        Ok(hosts)
+    }
+
+    /// The hosts that `-l` selects; none: it was not given.
+    ///
+    /// # Errors
+    /// It is no selector, or matches no host.
+    pub fn hosts(&self, inventory: &Inventory) -> Result<Option<Vec<HostName>>, Failure> {
+        let Some(text) = &self.global.selector else { return Ok(None) };
+        let selector = select::parse(text).map_err(|e| Failure::wrong(Message::of(&e)))?;
+        let hosts: Vec<HostName> = inventory.select(&selector).into_iter().map(|h| h.name.clone()).collect();
+        if hosts.is_empty() {
+            return Err(Failure::wrong(Message::error(format!("`{text}` matches no host")).hint(LIST)));
+        }
+        Ok(Some(hosts))
+    }
+}
+
+const LIST: &str = "`svcops inventory hosts` lists the hosts with their labels";
+
+/// The first hosts that the order would come to.
+fn first(inventory: &Inventory, order: &Order, most: usize) -> Result<Vec<HostName>, Failure> {
+    let script = script::spread(&order.runbook, &order.params, inventory, order.limit.as_deref(), CATALOG)
+        .map_err(|e| Failure::wrong(Message::of(&e)))?;
+    let mut hosts: Vec<HostName> = Vec::new();
+    for host in script.stations().iter().flat_map(|s| &s.hosts) {
+        if hosts.len() < most && !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    Ok(hosts)
+}

@@ -1,0 +1,111 @@
+//! `svcops plan`: what a run would change, and nothing is changed.
+
+use super::{
+    Face,
+    args::{Output, PlanArgs},
+    exit::ExitCode,
+    plan_view::{self, Depth},
+    words::Failure,
+};
+use crate::{
+    engine::{
+        self,
+        plan::{Certainty, Plan},
+    },
+    ui::message::Message,
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+/// Plans, shows, and saves where that was asked for.
+///
+/// # Errors
+/// A file or a parameter is wrong, or the plan is not as sure as it was asked to be.
+pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
+    face.no_stream()?;
+    let project = face.project()?;
+    let runbook = face.runbook(&project, &args.runbook)?;
+    let opened = face.open(&project.inventory.project)?;
+    let order = face.order(&project.inventory, runbook, &args.params, &opened)?;
+    let runtime = face.runtime()?;
+    let plan = runtime.block_on(async {
+        let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
+        set.end().await;
+        Ok::<Plan, Failure>(planned??.plan)
+    })?;
+    match face.global.output {
+        Output::Table => {
+            face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
+        }
+        Output::Json | Output::Jsonl => face.screen.json(&plan),
+    }
+    if args.require_exact {
+        require_exact(&plan)?;
+    }
+    if let Some(path) = &args.save {
+        save(&plan, path)?;
+    }
+    Ok(match (plan_view::unseen(&plan), args.detailed_exitcode && plan_view::changes(&plan)) {
+        (true, _) => ExitCode::AsBefore,
+        (false, true) => ExitCode::Changes,
+        (false, false) => ExitCode::Done,
+    })
+}
+
+/// Refuses a plan that is not sure of everything.
+///
+/// # Errors
+/// It is not.
+pub fn require_exact(plan: &Plan) -> Result<(), Failure> {
+    let open: Vec<String> = plan
+        .tasks
+        .iter()
+        .filter(|t| t.certainty != Certainty::Exact)
+        .map(|t| format!("{} ({}) on {}: {}", t.step, t.number, t.host, plan_view::sure(t)))
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let more = open.len().saturating_sub(SHOWN);
+    let mut message = Message::error("`--require-exact` refuses this plan: it is not sure of everything");
+    for line in open.into_iter().take(SHOWN) {
+        message = message.row("", line);
+    }
+    if more > 0 {
+        message = message.row("", format!("and {more} more"));
+    }
+    Err(Failure::new(ExitCode::NotAllowed, message))
+}
+
+/// Reads a saved plan.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn load(path: &Path) -> Result<Plan, Failure> {
+    let text = fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
+    serde_json::from_slice(&text).map_err(|e| {
+        let message = Message::error(format!("`{}` is no saved plan", path.display())).because(e.to_string());
+        Failure::wrong(message.hint("`svcops plan RUNBOOK --save FILE` writes one"))
+    })
+}
+
+/// Written beside it and renamed: a plan is there whole or not at all. Only its owner reads it: it holds pieces of files.
+fn save(plan: &Plan, path: &Path) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    let written = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(plan)?)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    written().map_err(|e| Failure::file("write", path, &e))
+}
+
+const SHOWN: usize = 10;

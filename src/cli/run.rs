@@ -1,0 +1,129 @@
+//! `svcops run`: plan, show, ask, carry out, say how it ended. The verbs of apps end here too.
+
+use super::{
+    Face,
+    args::{Output, RunArgs},
+    exit::ExitCode,
+    opened::Opened,
+    plan,
+    plan_view::{self, Depth},
+    stage::Set,
+    words::Failure,
+};
+use crate::{
+    base::{RunId, words},
+    engine::{self, Ended, Order, plan::Plan},
+    journal::{event::Summary, state::RunState},
+    runbook::Project,
+    ui::{
+        message::Message,
+        prompt::{self, NoAnswer},
+        summary,
+    },
+};
+
+/// Runs a runbook, or a saved plan.
+///
+/// # Errors
+/// What is wrong before anything was touched.
+pub fn run(face: &Face, args: &RunArgs) -> Result<ExitCode, Failure> {
+    let project = face.project()?;
+    let pinned = args.plan.as_deref().map(plan::load).transpose()?;
+    let name = args.runbook.as_deref().or(pinned.as_ref().map(|p| p.runbook.as_str())).unwrap_or_default();
+    let runbook = face.runbook(&project, name)?;
+    let opened = face.open(&project.inventory.project)?;
+    let order = match &pinned {
+        Some(pinned) => face.order_with(&project.inventory, runbook, pinned.params.clone(), &opened)?,
+        None => face.order(&project.inventory, runbook, &args.params, &opened)?,
+    };
+    carry_out(face, &project, opened, &order, &Terms { pinned, exact: args.require_exact })
+}
+
+/// What a plan must be to be carried out.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// The same as this one.
+    pub pinned: Option<Plan>,
+    /// Sure of everything.
+    pub exact: bool,
+}
+
+/// Plans, shows, asks, carries out.
+///
+/// # Errors
+/// What is wrong before anything was touched.
+pub fn carry_out(
+    face: &Face,
+    project: &Project,
+    opened: Opened,
+    order: &Order,
+    terms: &Terms,
+) -> Result<ExitCode, Failure> {
+    face.runtime()?.block_on(async {
+        let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        let done = carry(face, &set, order, terms).await;
+        set.end().await;
+        done
+    })
+}
+
+async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<ExitCode, Failure> {
+    let planned = set.unless_stopped(engine::plan(&set.stage, order)).await??;
+    set.progress.rest();
+    if terms.exact {
+        plan::require_exact(&planned.plan)?;
+    }
+    if plan_view::changes(&planned.plan) {
+        let screen = &face.screen;
+        if !face.global.quiet && face.global.output == Output::Table {
+            screen.note(&plan_view::text(&planned.plan, Depth::Short, screen.paint, screen.width));
+        }
+        face.confirm(&format!(
+            "Carry out `{}` on {}?",
+            order.runbook.name,
+            words::count("host", planned.plan.hosts.len())
+        ))?;
+    }
+    let ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
+    face.ended(set, &ended)
+}
+
+impl Face {
+    /// Asks before a change, unless `--yes` has answered.
+    ///
+    /// # Errors
+    /// The answer is no, or there is nobody to ask.
+    pub fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.global.yes {
+            return Ok(());
+        }
+        match prompt::yes(question) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::wrong(Message::error("not confirmed; nothing was touched"))),
+            Err(NoAnswer::NoTerminal(_)) => Err(Failure::wrong(
+                Message::error("this changes things and nobody can be asked: there is no terminal")
+                    .hint("`--yes` answers for cron and CI"),
+            )),
+            Err(ended @ NoAnswer::Ended) => Err(Failure::wrong(Message::error(ended.to_string()))),
+        }
+    }
+
+    /// Tells how a run ended.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn ended(&self, set: &Set, ended: &Ended) -> Result<ExitCode, Failure> {
+        set.progress.rest();
+        let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
+        self.tell_end(&ended.run, &state, &ended.summary);
+        Ok(ExitCode::from(ended.summary.outcome))
+    }
+
+    fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary) {
+        match self.global.output {
+            Output::Table => self.screen.tell(&summary::message(run, state, end)),
+            Output::Json => self.screen.json(&summary::json(run, state, end)),
+            Output::Jsonl => {}
+        }
+    }
+}

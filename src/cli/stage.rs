@@ -1,0 +1,155 @@
+//! What runs stand on: the way to hosts, the vault, the clock, and who watches.
+
+use super::{Face, args::Output, exit::ExitCode, opened::Opened, signals, words::Failure};
+use crate::{
+    actions::{CATALOG, Refusal},
+    base::{Content, Redactor, Source, Text, WallClock},
+    engine::{Stage, Stop, Store},
+    inventory::Inventory,
+    transport::{
+        fleet::{Fleet, Options, Prompter},
+        vault::Vault,
+    },
+    ui::{
+        message::Message,
+        progress::{Mode, Progress},
+        prompt,
+    },
+};
+use std::{future::Future, path::PathBuf, sync::Arc};
+use tokio::sync::watch;
+
+/// A stage, and who watches what happens on it.
+pub struct Set {
+    /// The stage.
+    pub stage: Stage,
+    /// Who watches.
+    pub progress: Arc<Progress>,
+    /// 1 after the first signal, 2 after the second.
+    pub stop: Stop,
+}
+
+impl Face {
+    /// Sets the stage. Call it inside the runtime: from here on a signal does not end this process by itself.
+    ///
+    /// # Errors
+    /// Signals cannot be caught.
+    pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
+        let mode = match (self.global.output, self.global.quiet) {
+            (Output::Jsonl, _) => Mode::Stream,
+            (_, true) => Mode::Quiet,
+            _ => Mode::Follow,
+        };
+        let progress = Arc::new(Progress::new(self.screen, mode, self.global.verbose));
+        let (redactor, inventory) = (Redactor::default(), Arc::new(inventory));
+        let vault = Arc::new(Vault::new(inventory.secrets.clone(), root.clone(), redactor.clone()));
+        let shelf = Shelf { vault: Arc::clone(&vault), root: root.clone(), redactor: redactor.clone() };
+        let asks = Arc::new(Asks { progress: Arc::clone(&progress) });
+        // Reads and acts over HTTPS need one; it is set here, so that `--help` does not pay for it.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let fleet = Fleet::new(&inventory, vault, redactor.clone(), Options::default(), asks);
+        let stage = Stage {
+            root,
+            inventory,
+            catalog: CATALOG,
+            transport: Arc::new(fleet),
+            journal: Arc::new(opened.journal),
+            locks: Some(Arc::new(opened.locks)),
+            clock: Arc::new(WallClock),
+            watcher: progress.clone(),
+            store: Arc::new(shelf),
+            redactor,
+        };
+        let (ask, stop) = watch::channel(0);
+        let (screen, told) = (self.screen, Arc::clone(&progress));
+        let heard = move |name: &'static str, again: bool| {
+            ask.send_replace(if again { 2 } else { 1 });
+            let what = if again {
+                "ending what is under way, on the hosts too"
+            } else {
+                "finishing what is under way; once more ends it, on the hosts too"
+            };
+            told.aside(|| screen.tell(&Message::warning(format!("{name}: {what}"))));
+        };
+        signals::watch(heard)
+            .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
+        Ok(Set { stage, progress, stop })
+    }
+}
+
+impl Set {
+    /// The outcome of something that changes nothing, unless a signal asks to stop before.
+    ///
+    /// # Errors
+    /// A signal came.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            done = work => Ok(done),
+            _ = stop.wait_for(|s| *s > 0) => {
+                Err(Failure::new(ExitCode::Interrupted, Message::error("interrupted; nothing was touched")))
+            }
+        }
+    }
+    /// Ends connections.
+    pub async fn end(&self) {
+        self.progress.rest();
+        self.stage.transport.close().await;
+    }
+}
+
+/// Contents for actions.
+struct Shelf {
+    vault: Arc<Vault>,
+    root: PathBuf,
+    redactor: Redactor,
+}
+
+impl Store for Shelf {
+    fn file(&self, path: &str) -> Result<Content, Refusal> {
+        self.vault.file(path).map_err(refusal)
+    }
+    fn read(&self, path: &str) -> Result<String, Refusal> {
+        let bytes = std::fs::read(self.root.join(path));
+        let bytes = bytes.map_err(|e| Refusal::new(format!("could not read `{path}`: {e}")))?;
+        String::from_utf8(bytes).map_err(|_| Refusal::new(format!("`{path}` is no UTF-8 text")))
+    }
+    fn text(&self, text: &Text) -> Result<Content, Refusal> {
+        self.vault.text(text).map_err(refusal)
+    }
+    fn show(&self, content: &Content) -> Option<Vec<u8>> {
+        match &content.from {
+            Source::Text(text) if !text.names().is_empty() => return None,
+            Source::Undo => return None,
+            Source::File(_) | Source::Text(_) => {}
+        }
+        let bytes = self.vault.bytes(content).ok()?;
+        let secret = self.redactor.clean(&String::from_utf8_lossy(&bytes)).1;
+        (!secret).then(|| bytes.to_vec())
+    }
+}
+
+fn refusal(error: crate::transport::vault::VaultError) -> Refusal {
+    let why = std::error::Error::source(&error).map_or_else(String::new, |s| format!(": {s}"));
+    Refusal::new(format!("{error}{why}"))
+}
+
+/// Questions of a run to the person at the terminal.
+struct Asks {
+    progress: Arc<Progress>,
+}
+
+impl Prompter for Asks {
+    fn ask(&self, question: &str, evidence: bool) -> Result<String, String> {
+        self.progress.aside(|| {
+            if evidence {
+                return prompt::text(question).map_err(|e| e.to_string());
+            }
+            match prompt::yes(question) {
+                Ok(true) => Ok("yes".to_owned()),
+                Ok(false) => Err("the person at the terminal said no".to_owned()),
+                Err(e) => Err(e.to_string()),
+            }
+        })
+    }
+}

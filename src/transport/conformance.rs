@@ -1,0 +1,614 @@
+//! One suite for every way to a host: what the contract of [`Transport`] promises, held against this machine and against
+//! a throw-away sshd on it.
+
+use super::{
+    Lost, Settled, Terms, Transport,
+    fleet::{Fleet, Options, Prompter},
+    vault::Vault,
+};
+use crate::{
+    base::{
+        Act, Answer, At, Change, Content, FileFacts, Hash, HostName, Invocation, Outcome, Place, Program, Read,
+        Receipt, Redactor, RunId, Source, Span, Text, Way,
+    },
+    inventory::{Host, Inventory, SecretSource, Ssh},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// A host under test, and a folder that it and the test both see.
+struct Stage {
+    fleet: Arc<Fleet>,
+    host: HostName,
+    run: RunId,
+    folder: tempfile::TempDir,
+    vault: Arc<Vault>,
+    acts: AtomicUsize,
+    _sshd: Option<Sshd>,
+}
+
+struct Nobody;
+impl Prompter for Nobody {
+    fn ask(&self, _question: &str, _evidence: bool) -> Result<String, String> {
+        Err("nobody is there".to_owned())
+    }
+}
+
+impl Stage {
+    fn new(sshd: Option<Sshd>) -> Self {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pw"), "tres-secret-4711").unwrap();
+        let host = HostName::new("target");
+        let inventory = Inventory {
+            project: "test".into(),
+            timezone: None,
+            tickets: None,
+            mail: None,
+            secrets: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            hosts: vec![Host {
+                name: host.clone(),
+                site: None,
+                address: None,
+                labels: BTreeMap::new(),
+                local: sshd.is_none(),
+                ssh: Ssh {
+                    config: sshd.as_ref().map(|s| s.folder.path().join("config").to_string_lossy().into_owned()),
+                    ..Ssh::default()
+                },
+            }],
+            apps: BTreeMap::new(),
+            balancers: BTreeMap::new(),
+        };
+        let redactor = Redactor::default();
+        let secrets = BTreeMap::from([("pw".to_owned(), SecretSource::File("pw".into()))]);
+        let vault = Arc::new(Vault::new(secrets, folder.path().to_owned(), redactor.clone()));
+        let options = Options::default();
+        let fleet = Arc::new(Fleet::new(&inventory, Arc::clone(&vault), redactor, options, Arc::new(Nobody)));
+        let millis = u64::from(std::process::id()) * 1000 + RUNS.fetch_add(1, Ordering::SeqCst);
+        let run = RunId::at_millis(1_700_000_000_000 + millis);
+        Self { fleet, host, run, folder, vault, acts: AtomicUsize::new(0), _sshd: sshd }
+    }
+
+    fn place(&self) -> Place {
+        Place::on(&self.host)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    async fn look(&self, reads: Vec<Read>) -> Vec<Answer> {
+        let reads: Vec<At<Read>> = reads.into_iter().map(|read| self.place().at(read)).collect();
+        self.fleet.look(Some(&self.host), &reads).await.unwrap().answers
+    }
+
+    async fn act(&self) -> Act {
+        let boot = self.fleet.look(Some(&self.host), &[]).await.unwrap().boot;
+        assert!(!boot.is_empty());
+        let number = self.acts.fetch_add(1, Ordering::SeqCst);
+        Act { run: self.run.clone(), task: "1@target".into(), way: Way::Forward, number, boot }
+    }
+
+    async fn carry(&self, act: &Act, change: Change) -> Receipt {
+        self.fleet.carry(act, &self.place().at(change), TERMS).await.unwrap()
+    }
+
+    async fn do_once(&self, change: Change) -> Receipt {
+        let act = self.act().await;
+        self.carry(&act, change).await
+    }
+
+    fn write(&self, path: &str, text: &str) -> Change {
+        let content = self.vault.text(&Text::from(text)).unwrap();
+        write(path, content)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let receipts = format!("/tmp/svcops-{}/{}", rustix::process::getuid().as_raw(), self.run);
+        let _gone = std::fs::remove_dir_all(receipts).is_ok();
+    }
+}
+
+const TERMS: Terms = Terms { within: Duration::from_secs(60), interruptible: true };
+
+fn sh(text: &str) -> Change {
+    Change::Run(invocation(Program::Shell(text.to_owned())))
+}
+
+fn invocation(program: Program) -> Invocation {
+    Invocation { program, stdin: None, env: BTreeMap::new(), cwd: None, within: Span::secs(20), codes: vec![0], touches: Vec::new() }
+}
+
+fn write(path: &str, content: Content) -> Change {
+    Change::WriteFile { path: path.to_owned(), content, mode: None, owner: None, group: None, validate: None }
+}
+
+/// Waits until something is so; a test that waits in vain fails.
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+fn alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
+}
+
+async fn a_command_answers_with_its_code_and_what_it_wrote(stage: &Stage) {
+    let receipt = stage.do_once(sh("echo привет; printf '\\377\\000x' >&2; exit 3")).await;
+    assert_eq!(receipt.code, Some(3));
+    assert_eq!(receipt.stdout.text, "привет\n");
+    assert_eq!((receipt.stderr.text.as_str(), receipt.stderr.bytes), ("\u{fffd}\0x", 3));
+    assert!(matches!(&receipt.outcome, Outcome::Failed(why) if why.starts_with("exit code 3")), "{receipt:?}");
+    assert_eq!(stage.do_once(sh("exit 0")).await.outcome, Outcome::Ok);
+    assert_eq!(stage.do_once(sh("kill -KILL $$")).await.code, Some(137));
+}
+
+async fn a_command_gets_its_input_arguments_environment_and_folder(stage: &Stage) {
+    let program = Program::Argv(vec![
+        "sh".into(),
+        "-c".into(),
+        "cat; pwd; echo \"$1|$V\"".into(),
+        "x".into(),
+        "it's $HOME".into(),
+    ]);
+    let change = Change::Run(Invocation {
+        stdin: Some(Text::from("one\ntwo")),
+        env: BTreeMap::from([("V".to_owned(), Text::from("a 'b'\nc"))]),
+        cwd: Some("/usr".into()),
+        ..invocation(program)
+    });
+    let receipt = stage.do_once(change).await;
+    assert_eq!(receipt.stdout.text, "one\ntwo/usr\nit's $HOME|a 'b'\nc\n", "{receipt:?}");
+    // nothing on the input is an end of it, not a wait
+    assert_eq!(stage.do_once(sh("cat; echo done")).await.stdout.text, "done\n");
+}
+
+async fn a_script_is_sent_and_run_by_its_first_line(stage: &Stage) {
+    let content = stage.vault.text(&Text::from("#!/bin/sh -u\necho \"$1\" \"$-\"\n")).unwrap();
+    let program = Program::Script { content, interpreter: None, args: vec!["a b".into()] };
+    let receipt = stage.do_once(Change::Run(invocation(program))).await;
+    assert!(receipt.stdout.text.starts_with("a b ") && receipt.stdout.text.contains('u'), "{receipt:?}");
+}
+
+async fn what_cannot_begin_is_refused(stage: &Stage) {
+    let none = stage.do_once(Change::Run(invocation(Program::Argv(vec!["no-such-program-4711".into()])))).await;
+    assert_eq!(none.outcome, Outcome::Refused("`no-such-program-4711` was not found".into()));
+    let folder = Change::Run(Invocation { cwd: Some("/no/such".into()), ..invocation(Program::Shell("true".into())) });
+    assert!(matches!(stage.do_once(folder).await.outcome, Outcome::Refused(_)));
+    // not found somewhere inside is a failure: what stood before it ran
+    assert!(matches!(stage.do_once(sh("no-such-program-4711")).await.outcome, Outcome::Failed(_)));
+}
+
+async fn a_flood_of_output_neither_kills_the_command_nor_is_kept(stage: &Stage) {
+    let text = "echo first; dd if=/dev/zero bs=1048576 count=50 2>/dev/null | tr '\\000' x; echo last";
+    let receipt = stage.do_once(sh(text)).await;
+    assert_eq!(receipt.outcome, Outcome::Ok, "{:?}", receipt.stderr);
+    let out = &receipt.stdout;
+    assert!(out.text.len() <= crate::base::Output::CAP, "{}", out.text.len());
+    assert!(out.text.starts_with("first\n") && out.text.ends_with("last\n"));
+    // counted to within one block of the reader
+    assert!(out.bytes.abs_diff(50 * 1_048_576 + 11) < 4096, "{}", out.bytes);
+}
+
+async fn a_child_left_behind_holds_nothing_up(stage: &Stage) {
+    let pid = stage.path("left");
+    let receipt = stage.do_once(sh(&format!("sleep 300 & echo $! >{pid}; echo started"))).await;
+    assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "started\n"));
+    let pid = stage.text("left");
+    assert!(alive(&pid));
+    let killed = std::process::Command::new("kill").arg(pid.trim()).status().unwrap();
+    assert!(killed.success());
+}
+
+async fn past_its_deadline_a_command_is_ended_with_its_group(stage: &Stage) {
+    let pid = stage.path("child");
+    let act = stage.act().await;
+    let change = stage.place().at(sh(&format!("trap '' TERM; sleep 300 & echo $! >{pid}; wait; sleep 300")));
+    let terms = Terms { within: Duration::from_secs(1), interruptible: true };
+    let receipt = stage.fleet.carry(&act, &change, terms).await.unwrap();
+    assert!(matches!(&receipt.outcome, Outcome::Failed(why) if why.contains("ran out of time")), "{receipt:?}");
+    assert!(!alive(&stage.text("child")));
+    // and so it is told again
+    assert_eq!(stage.fleet.carry(&act, &change, terms).await.unwrap().outcome, receipt.outcome);
+}
+
+async fn what_must_not_be_interrupted_is_left_alone_and_called_unknown(stage: &Stage) {
+    let pid = stage.path("alone");
+    let act = stage.act().await;
+    let change = stage.place().at(sh(&format!("echo $$ >{pid}; exec sleep 300")));
+    let terms = Terms { within: Duration::from_secs(1), interruptible: false };
+    let receipt = stage.fleet.carry(&act, &change, terms).await.unwrap();
+    assert!(matches!(&receipt.outcome, Outcome::Unknown(why) if why.contains("still running")), "{receipt:?}");
+    assert!(alive(&stage.text("alone")));
+    assert!(stage.fleet.cancel(&act, &stage.place()).await.unwrap());
+    assert!(!alive(&stage.text("alone")));
+}
+
+async fn the_same_act_is_carried_out_once(stage: &Stage) {
+    let act = stage.act().await;
+    let change = stage.place().at(sh(&format!("echo x >>{}; sleep 0.3; echo said", stage.path("once"))));
+    let five = (0..5).map(|_| stage.fleet.carry(&act, &change, TERMS));
+    for receipt in futures_util::future::join_all(five).await {
+        let receipt = receipt.unwrap();
+        assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "said\n"));
+    }
+    assert_eq!(stage.fleet.carry(&act, &change, TERMS).await.unwrap().stdout.text, "said\n");
+    assert_eq!(stage.text("once"), "x\n");
+    let settled = stage.fleet.settle(&act, &change, TERMS).await.unwrap();
+    assert!(matches!(settled, Settled::Was(Receipt { outcome: Outcome::Ok, .. })));
+}
+
+async fn what_was_settled_as_never_begun_never_begins(stage: &Stage) {
+    let act = stage.act().await;
+    let change = stage.place().at(sh(&format!("echo x >{}", stage.path("never"))));
+    assert_eq!(stage.fleet.settle(&act, &change, TERMS).await.unwrap(), Settled::Never);
+    assert_eq!(stage.fleet.settle(&act, &change, TERMS).await.unwrap(), Settled::Never);
+    let late = stage.fleet.carry(&act, &change, TERMS).await.unwrap();
+    assert!(matches!(late.outcome, Outcome::Refused(_)), "{late:?}");
+    assert_eq!(stage.text("never"), "");
+}
+
+async fn an_act_of_another_boot_is_unknown(stage: &Stage) {
+    let act = Act { boot: "another".into(), ..stage.act().await };
+    let change = stage.place().at(sh(&format!("echo x >{}", stage.path("boot"))));
+    let receipt = stage.fleet.carry(&act, &change, TERMS).await.unwrap();
+    assert!(matches!(receipt.outcome, Outcome::Unknown(_)), "{receipt:?}");
+    let settled = stage.fleet.settle(&act, &change, TERMS).await.unwrap();
+    assert!(matches!(settled, Settled::Was(Receipt { outcome: Outcome::Unknown(_), .. })), "{settled:?}");
+    assert_eq!(stage.text("boot"), "");
+}
+
+async fn an_act_outlives_the_loss_of_contact(stage: &Stage) {
+    let act = stage.act().await;
+    let go = stage.path("go");
+    let change = stage.place().at(sh(&format!("echo x >>{go}.n; until [ -e {go} ]; do sleep 0.05; done; echo went")));
+    {
+        let carry = stage.fleet.carry(&act, &change, TERMS);
+        let begun = until("the act begins", || stage.text("go.n") == "x\n");
+        tokio::select! { _ = carry => panic!("it waits"), () = begun => {} }
+    }
+    stage.fleet.close().await;
+    std::fs::write(&go, "").unwrap();
+    let receipt = stage.fleet.carry(&act, &change, TERMS).await.unwrap();
+    assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "went\n"));
+    assert_eq!(stage.text("go.n"), "x\n");
+}
+
+async fn an_act_whose_processes_died_without_an_end_is_unknown(stage: &Stage) {
+    let act = stage.act().await;
+    let change = stage.place().at(sh(&format!("echo $$ >{}; exec sleep 300", stage.path("dies"))));
+    let kill = async {
+        until("it begins", || stage.text("dies").ends_with('\n')).await;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", stage.text("dies").trim())).unwrap();
+        let group = stat.rsplit(") ").next().unwrap().split(' ').nth(2).unwrap().to_owned();
+        let status = std::process::Command::new("kill").args(["-s", "KILL", "--", &format!("-{group}")]).status();
+        assert!(status.unwrap().success());
+    };
+    let (receipt, ()) = tokio::join!(stage.fleet.carry(&act, &change, TERMS), kill);
+    assert!(matches!(receipt.unwrap().outcome, Outcome::Unknown(_)));
+}
+
+async fn a_file_is_put_at_its_place_and_brought_back(stage: &Stage) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = stage.path("conf д'1");
+    assert_eq!(stage.look(vec![Read::File { path: path.clone() }]).await, [Answer::File(None)]);
+    assert_eq!(stage.do_once(stage.write(&path, "one\n")).await.outcome, Outcome::Ok);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(stage.do_once(stage.write(&path, "two\n")).await.outcome, Outcome::Ok);
+    let answers = stage.look(vec![Read::File { path: path.clone() }]).await;
+    let [Answer::File(Some(FileFacts { hash, size, mode, .. }))] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((hash, *size, *mode), (&Hash::of(b"two\n"), 4, 0o640));
+    // back
+    let before = Content { hash: Hash::of(b"one\n"), size: 4, from: Source::Undo };
+    let back = stage.do_once(write(&path, before)).await;
+    assert_eq!(back.outcome, Outcome::Ok, "{back:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+    assert_eq!(stage.fleet.fetch(&stage.place(), &path, 3).await.unwrap().unwrap(), b"one");
+    // away, and back again
+    assert_eq!(stage.do_once(Change::RemoveFile(path.clone())).await.outcome, Outcome::Ok);
+    assert!(!Path::new(&path).exists());
+    assert_eq!(stage.fleet.fetch(&stage.place(), &path, 3).await.unwrap(), None);
+    let before = Content { hash: Hash::of(b"one\n"), size: 4, from: Source::Undo };
+    assert_eq!(stage.do_once(write(&path, before)).await.outcome, Outcome::Ok);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+    assert_eq!(leftovers(stage.folder.path()), Vec::<PathBuf>::new());
+}
+
+fn leftovers(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.filter(|p| p.to_string_lossy().contains("svcops")).collect()
+}
+
+async fn a_file_behind_a_link_is_written_through_it(stage: &Stage) {
+    let (file, link) = (stage.path("real"), stage.path("link"));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    let change = Change::WriteFile {
+        path: link.clone(),
+        content: stage.vault.text(&Text::from("new")).unwrap(),
+        mode: Some(0o4711),
+        owner: None,
+        group: None,
+        validate: None,
+    };
+    assert_eq!(stage.do_once(change).await.outcome, Outcome::Ok);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+    let answers = stage.look(vec![Read::File { path: link }]).await;
+    let [Answer::File(Some(facts))] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((facts.link.as_deref(), facts.mode), (Some("real"), 0o4711));
+    let answers = stage.look(vec![Read::File { path: stage.path("") }]).await;
+    assert!(matches!(answers.as_slice(), [Answer::Bad(why)] if why.contains("a folder")), "{answers:?}");
+}
+
+async fn a_file_that_does_not_validate_changes_nothing(stage: &Stage) {
+    let path = stage.path("checked");
+    std::fs::write(&path, "good").unwrap();
+    let with = |text: &str| Change::WriteFile {
+        path: path.clone(),
+        content: stage.vault.text(&Text::from(text)).unwrap(),
+        mode: None,
+        owner: None,
+        group: None,
+        validate: Some("grep -q good %s || { echo no good: line 1 >&2; exit 4; }".into()),
+    };
+    let receipt = stage.do_once(with("bad")).await;
+    assert!(matches!(&receipt.outcome, Outcome::Refused(why) if why.contains("exit code 4")), "{receipt:?}");
+    assert_eq!(receipt.stderr.text, "no good: line 1\n");
+    assert_eq!(stage.text("checked"), "good");
+    assert_eq!(leftovers(stage.folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(stage.do_once(with("good 2")).await.outcome, Outcome::Ok);
+    assert_eq!(stage.text("checked"), "good 2");
+    let nowhere = stage.do_once(stage.write(&stage.path("no/such"), "x")).await.outcome;
+    assert!(matches!(&nowhere, Outcome::Refused(why) if why.contains("is not there")), "{nowhere:?}");
+}
+
+async fn a_large_file_is_streamed_whole(stage: &Stage) {
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(stage.path("big"), &bytes).unwrap();
+    let content = stage.vault.file("big").unwrap();
+    assert_eq!(stage.do_once(write(&stage.path("big.copy"), content.clone())).await.outcome, Outcome::Ok);
+    assert!(std::fs::read(stage.path("big.copy")).unwrap() == bytes);
+    // another one by now: nothing is sent
+    std::fs::write(stage.path("big"), "other").unwrap();
+    let receipt = stage.do_once(write(&stage.path("big.2"), content)).await;
+    assert!(matches!(&receipt.outcome, Outcome::Refused(why) if why.contains("has changed")), "{receipt:?}");
+}
+
+async fn secrets_stand_in_no_argv_and_in_no_receipt(stage: &Stage) {
+    let secret = Text(Text::mark("pw"));
+    let program = Program::Shell(
+        "cat; echo \"$PW\"; cat /proc/[0-9]*/cmdline | tr '\\000' ' ' | grep -c tres-secret-4711".into(),
+    );
+    // the pattern stands in grep's own argv, and in that of its shell: neither is counted if it is put together
+    let program = match program {
+        Program::Shell(text) => Program::Shell(text.replace("tres-secret-4711", "tres-secret-47'1'1")),
+        other => other,
+    };
+    let change = Change::Run(Invocation {
+        stdin: Some(secret.clone()),
+        env: BTreeMap::from([("PW".to_owned(), secret)]),
+        ..invocation(program)
+    });
+    let receipt = stage.do_once(change).await;
+    assert!(receipt.stdout.redacted, "{receipt:?}");
+    assert!(!format!("{receipt:?}").contains("tres-secret"));
+    let seen: usize = receipt.stdout.text.lines().last().unwrap().parse().unwrap();
+    // grep's own argument is the only one
+    assert!(seen <= 1, "{receipt:?}");
+}
+
+async fn reads_are_answered_in_their_order_and_each_for_itself(stage: &Stage) {
+    std::fs::write(stage.path("r1"), "x").unwrap();
+    let answers = stage
+        .look(vec![
+            Read::Run(invocation(Program::Shell("echo out; echo err >&2; exit 7".into()))),
+            Read::File { path: stage.path("r1") },
+            Read::Run(invocation(Program::Argv(vec!["no-such-program-4711".into()]))),
+            Read::File { path: stage.path("none") },
+            Read::Run(Invocation { within: Span::secs(1), ..invocation(Program::Shell("sleep 300".into())) }),
+        ])
+        .await;
+    let [Answer::Run(one), Answer::File(Some(_)), Answer::Bad(why), Answer::File(None), Answer::Run(slow)] =
+        answers.as_slice()
+    else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((one.code, one.stdout.as_str(), one.stderr.as_str()), (Some(7), "out\n", "err\n"));
+    assert!(why.contains("was not found"));
+    assert_eq!(slow.code, None);
+}
+
+async fn a_port_and_a_page_are_seen_from_the_host(stage: &Stage) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            if stream.read(&mut request).await.is_ok_and(|n| n > 0) {
+                let said = stream.write_all(b"HTTP/1.1 503 Sick\r\nContent-Length: 4\r\n\r\nsick").await;
+                drop(said);
+            }
+        }
+    });
+    let http = crate::base::HttpAsk {
+        url: format!("http://127.0.0.1:{port}/health"),
+        method: "GET".into(),
+        headers: BTreeMap::new(),
+        body: None,
+        ca: None,
+        within: Span::secs(10),
+    };
+    let tcp = |port| Read::Tcp { host: "127.0.0.1".into(), port, within: Span::secs(10) };
+    let answers = stage.look(vec![Read::Http(http), tcp(port), tcp(1)]).await;
+    server.abort();
+    let [Answer::Http(page), Answer::Tcp(open), Answer::Tcp(shut)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((page.status, page.body.as_str()), (Some(503), "sick"), "{page:?}");
+    assert!(open.open && !shut.open);
+    assert_eq!(shut.error.as_deref(), Some("connection refused"));
+}
+
+/// Runs all of the suite; the name of what fails is in the panic.
+async fn all(stage: &Stage) {
+    a_command_answers_with_its_code_and_what_it_wrote(stage).await;
+    a_command_gets_its_input_arguments_environment_and_folder(stage).await;
+    a_script_is_sent_and_run_by_its_first_line(stage).await;
+    what_cannot_begin_is_refused(stage).await;
+    a_flood_of_output_neither_kills_the_command_nor_is_kept(stage).await;
+    a_child_left_behind_holds_nothing_up(stage).await;
+    past_its_deadline_a_command_is_ended_with_its_group(stage).await;
+    what_must_not_be_interrupted_is_left_alone_and_called_unknown(stage).await;
+    the_same_act_is_carried_out_once(stage).await;
+    what_was_settled_as_never_begun_never_begins(stage).await;
+    an_act_of_another_boot_is_unknown(stage).await;
+    an_act_outlives_the_loss_of_contact(stage).await;
+    an_act_whose_processes_died_without_an_end_is_unknown(stage).await;
+    a_file_is_put_at_its_place_and_brought_back(stage).await;
+    a_file_behind_a_link_is_written_through_it(stage).await;
+    a_file_that_does_not_validate_changes_nothing(stage).await;
+    a_large_file_is_streamed_whole(stage).await;
+    secrets_stand_in_no_argv_and_in_no_receipt(stage).await;
+    reads_are_answered_in_their_order_and_each_for_itself(stage).await;
+    a_port_and_a_page_are_seen_from_the_host(stage).await;
+    stage.fleet.close().await;
+}
+
+/// A throw-away sshd on a loopback port, with keys of its own.
+struct Sshd {
+    folder: tempfile::TempDir,
+    child: std::process::Child,
+}
+
+impl Sshd {
+    /// None, and says so, where there can be none; unless `SVCOPS_TEST_SSHD=require`.
+    fn start(more: &str) -> Option<Self> {
+        let skipped = |why: &str| {
+            assert!(std::env::var("SVCOPS_TEST_SSHD").as_deref() != Ok("require"), "no sshd: {why}");
+            eprintln!("skipped: {why}");
+            None
+        };
+        if !Path::new("/usr/sbin/sshd").exists() {
+            return skipped("`/usr/sbin/sshd` is not there");
+        }
+        if !rustix::process::getuid().is_root() {
+            return skipped("an sshd that logs in needs root");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        for key in ["host", "user"] {
+            let made = std::process::Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f", &at(key)])
+                .status();
+            if !made.is_ok_and(|s| s.success()) {
+                return skipped("`ssh-keygen` does not work");
+            }
+        }
+        std::fs::create_dir_all("/run/sshd").unwrap();
+        std::fs::copy(at("user.pub"), at("authorized")).unwrap();
+        // the port is free now and most likely still in a moment
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host_key = std::fs::read_to_string(at("host.pub")).unwrap();
+        std::fs::write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
+             PermitRootLogin yes\nPasswordAuthentication no\nStrictModes no\n{more}\n",
+            at("host"),
+            at("authorized")
+        );
+        std::fs::write(at("sshd_config"), config).unwrap();
+        let config = format!(
+            "Host target\n  HostName 127.0.0.1\n  Port {port}\nHost *\n  User root\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+             UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n",
+            at("user"),
+            at("known")
+        );
+        std::fs::write(at("config"), config).unwrap();
+        let child = std::process::Command::new("/usr/sbin/sshd")
+            .args(["-D", "-e", "-f", &at("sshd_config")])
+            .stderr(std::fs::File::create(at("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let sshd = Self { folder, child };
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(sshd);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("sshd never listened: {}", std::fs::read_to_string(sshd.folder.path().join("log")).unwrap_or_default())
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _killed = self.child.kill().is_ok();
+        let _reaped = self.child.wait().is_ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn this_machine_keeps_the_contract() {
+    all(&Stage::new(None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_keeps_the_contract() {
+    if let Some(sshd) = Sshd::start("") {
+        all(&Stage::new(Some(sshd))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_keeps_the_contract_with_one_session_at_a_time() {
+    if let Some(sshd) = Sshd::start("MaxSessions 1") {
+        let stage = Stage::new(Some(sshd));
+        a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
+        the_same_act_is_carried_out_once(&stage).await;
+        reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
+        stage.fleet.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_an_unknown_key_is_not_spoken_to() {
+    if let Some(sshd) = Sshd::start("") {
+        std::fs::write(sshd.folder.path().join("known"), "").unwrap();
+        let stage = Stage::new(Some(sshd));
+        let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
+        assert_eq!(lost.kind, super::LostKind::HostKey, "{lost}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_not_let_in_is_told_so() {
+    if let Some(sshd) = Sshd::start("") {
+        std::fs::write(sshd.folder.path().join("authorized"), "").unwrap();
+        let stage = Stage::new(Some(sshd));
+        let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
+        assert_eq!(lost.kind, super::LostKind::Denied, "{lost}");
+        assert!(lost.why.contains("Permission denied"), "{lost}");
+    }
+}

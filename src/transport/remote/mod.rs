@@ -1,0 +1,369 @@
+//! A host behind its shells: the same for ssh and for this machine. Reads are one script; an act is carried out under
+//! receipts that outlive svcops and the connection.
+//!
+//! Receipts are in `/tmp/svcops-UID/RUN/ACT`, 0700 and checked to be so. Not in `/run/user/UID`, which logind removes
+//! with the user's last session, nor in `/dev/shm`, which it empties then (`RemoveIPC=`): losing contact would lose them.
+//!
+//! The act itself links its claim into that folder before it does anything, under its own process group; who recovers
+//! links a tombstone there instead. The link succeeds once, so an act begins once or never.
+
+pub(crate) mod act;
+pub(crate) mod probe;
+
+use super::{
+    Look, Lost, LostKind, Settled, Terms, http,
+    shell::{Frames, Link, Shells, nonce, quote},
+    vault::{Bytes, Vault},
+};
+use crate::base::{
+    Act, Answer, At, Change, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, Read, Receipt, Redactor,
+    RunFacts, TcpFacts,
+};
+use act::{Reading, Ready};
+use futures_util::future::join_all;
+use std::{sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+/// A host.
+pub(crate) struct Remote {
+    shells: Shells,
+    vault: Arc<Vault>,
+    redactor: Redactor,
+}
+
+/// The folder and the terms of an act on its host.
+struct Errand<'a> {
+    folder: String,
+    boot: &'a str,
+    user: &'a str,
+    within: u64,
+    interruptible: bool,
+}
+
+impl Errand<'_> {
+    /// The folder is told to the session, under its own base.
+    fn head(&self) -> String {
+        format!(
+            "S_dir=$S_base/{}\nS_user={}\n[ \"$S_user\" != \"$S_login\" ] || S_user=\n",
+            quote(&self.folder),
+            quote(self.user)
+        )
+    }
+    fn wait(&self) -> String {
+        format!("s_await {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
+    }
+}
+
+impl Remote {
+    /// The longest that a host may say nothing while an act is under way: it gives a pulse every second.
+    const SILENCE: Duration = Duration::from_secs(20);
+    /// The longest that a probe may take.
+    const PROBE: Duration = Duration::from_secs(40);
+
+    pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>, vault: Arc<Vault>, redactor: Redactor) -> Self {
+        Self { shells: Shells::new(host, link), vault, redactor }
+    }
+
+    pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
+        let mut script = probe::lesson();
+        script.push_str("s_say boot \"$S_boot\"\n");
+        for (number, read) in reads.iter().enumerate() {
+            script.push_str(&probe::script(number, read).unwrap_or_default());
+        }
+        let others = join_all(reads.iter().map(|read| self.other(read)));
+        let (frames, others) = tokio::join!(self.shells.ask(&script, Self::PROBE), others);
+        let frames = frames?;
+        let mut answers = Vec::with_capacity(reads.len());
+        for (number, (read, other)) in reads.iter().zip(others).enumerate() {
+            answers.push(match other {
+                Some(answer) => answer?,
+                None => self.clean(probe::answer(number, &read.what, &frames)),
+            });
+        }
+        Ok(Look { boot: frames.text("boot"), answers })
+    }
+
+    pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
+        let errand = errand(act, &change.at, terms);
+        // what was carried once needs no bytes any more: they may be gone by now
+        let peek = format!(
+            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
+             elif [ -e \"$S_dir/claim\" ]; then {}s_report\n\
+             elif [ \"$S_boot\" != {} ]; then s_say state reboot\n\
+             else mkdir -p \"$S_dir\" && s_say state new || {{ s_say state wrong; s_say why \"no receipt can be kept \
+             in \\`$S_dir\\`\"; }}; fi\n",
+            errand.head(),
+            errand.wait(),
+            quote(errand.boot)
+        );
+        let frames = self.shells.ask(&peek, Self::SILENCE).await?;
+        let reading = reading(&change.what);
+        if frames.text("state") != "new" {
+            return Ok(self.receipt(&frames, reading, &errand));
+        }
+        let ready = match Ready::new(act, &change.what, &self.vault) {
+            Ok(ready) => ready,
+            Err(why) => return Ok(Receipt::of(Outcome::Refused(self.redactor.clean(&why).0))),
+        };
+        let frames = self.begin(&errand, ready).await?;
+        Ok(self.receipt(&frames, reading, &errand))
+    }
+
+    pub(crate) async fn settle(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Settled, Lost> {
+        let errand = errand(act, &change.at, terms);
+        // under another boot a missing claim says nothing: it may have been lost with the boot
+        let script = format!(
+            "{}if [ -n \"$S_wrong\" ]; then s_say state unknown; else\n\
+             if [ ! -e \"$S_dir/claim\" ] && [ \"$S_boot\" != {} ]; then s_say state reboot\n\
+             elif s_tomb; then s_say state never\nelse {}s_report\nfi; fi\n",
+            errand.head(),
+            quote(errand.boot),
+            errand.wait()
+        );
+        let frames = self.shells.ask(&script, Self::SILENCE).await?;
+        Ok(match act::receipt(&frames, reading(&change.what), errand.within, &self.redactor) {
+            None => Settled::Never,
+            Some(receipt) => Settled::Was(receipt),
+        })
+    }
+
+    pub(crate) async fn cancel(&self, act: &Act, at: &Place) -> Result<bool, Lost> {
+        let terms = Terms { within: Duration::ZERO, interruptible: true };
+        let errand = errand(act, at, terms);
+        let script = format!(
+            "{}if [ ! -e \"$S_dir/claim\" ] && [ \"$S_boot\" != {} ]; then s_say gone yes\n\
+             elif s_tomb || [ -e \"$S_dir/end\" ]; then s_say gone yes\nelse\n\
+             read -r S_pid S_then S_since S_under <\"$S_dir/claim\"\n\
+             if [ \"$S_pid\" = never ] || [ \"$S_under\" != \"$S_boot\" ]; then s_say gone yes\n\
+             elif s_finish \"$S_pid\" \"$S_user\"; then s_close cancelled; s_say gone yes\n\
+             else s_say gone no; fi; fi\n",
+            errand.head(),
+            quote(errand.boot)
+        );
+        Ok(self.shells.ask(&script, Self::SILENCE).await?.text("gone") == "yes")
+    }
+
+    pub(crate) async fn fetch(&self, at: &Place, path: &str, cap: usize) -> Result<Option<Vec<u8>>, Lost> {
+        let user = quote(at.become_user.as_deref().unwrap_or_default());
+        let path = quote(path);
+        // digits, since a shell's variable holds no NUL; without a file of its own, since it may be a secret one
+        let script = format!(
+            "{}\nS_user={user}\n[ ! -r {path} ] || S_user=\n\
+             if S_text=$(LC_ALL=C s_as \"$S_user\" head -c {cap} -- {path} 2>&1 >/dev/null); then\n\
+             s_text hex \"$(s_as \"$S_user\" head -c {cap} -- {path} | od -An -v -tx1)\"\n\
+             else s_text why \"$S_text\"; fi\n",
+            probe::lesson()
+        );
+        let frames = self.shells.ask(&script, Self::PROBE).await?;
+        if let Some(hex) = frames.bytes("hex") {
+            return Ok(Some(unhex(hex)));
+        }
+        let why = frames.text("why");
+        if why.contains("No such file") || why.contains("Not a directory") {
+            return Ok(None);
+        }
+        Err(Lost { kind: LostKind::Denied, ..self.shells.lost(&self.redactor.clean(&why).0) })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.shells.close().await;
+    }
+
+    /// A read that does not travel by the probe's script.
+    async fn other(&self, read: &At<Read>) -> Option<Result<Answer, Lost>> {
+        match &read.what {
+            Read::Run(invocation) => Some(self.run(invocation, &read.at).await),
+            Read::Http(ask) => Some(Ok(self.http(ask).await)),
+            Read::Tcp { host, port, within } => {
+                let ready = Ready {
+                    argv: probe::port(host, *port),
+                    input: None,
+                    script: None,
+                    env: Zeroizing::default(),
+                    cwd: String::new(),
+                };
+                let frames = match self.once(ready, &Place::HERE, within.0).await {
+                    Ok(frames) => frames,
+                    Err(lost) => return Some(Err(lost)),
+                };
+                let code = frames.text("end").parse::<i32>().ok();
+                let error = match code {
+                    Some(0) => None,
+                    None => Some(format!("no answer within {within}")),
+                    Some(_) => {
+                        let said = frames.text("err");
+                        let last = said.lines().next().unwrap_or("refused").rsplit(": ").next().unwrap_or("refused");
+                        Some(last.to_lowercase())
+                    }
+                };
+                Some(Ok(Answer::Tcp(TcpFacts { open: code == Some(0), error })))
+            }
+            _ => None,
+        }
+    }
+
+    async fn run(&self, invocation: &Invocation, at: &Place) -> Result<Answer, Lost> {
+        let ready = match Ready::run(invocation, &self.vault) {
+            Ok(ready) => ready,
+            Err(why) => return Ok(self.clean(Answer::Bad(why))),
+        };
+        let frames = self.once(ready, at, invocation.within.0).await?;
+        if frames.bytes("refused").is_some() || frames.text("state") != "ended" {
+            let why = act::receipt(&frames, Reading::Code, invocation.within.0.as_secs(), &self.redactor);
+            let why = match why.map(|r| r.outcome) {
+                Some(Outcome::Refused(why) | Outcome::Unknown(why) | Outcome::Failed(why)) => why,
+                _ => "it did not begin".to_owned(),
+            };
+            return Ok(self.clean(Answer::Bad(why)));
+        }
+        Ok(Answer::Run(RunFacts {
+            code: frames.text("end").parse().ok(),
+            stdout: act::output(&frames, "out", &self.redactor).text,
+            stderr: act::output(&frames, "err", &self.redactor).text,
+        }))
+    }
+
+    /// From the host's own network, by a way through its connection.
+    async fn http(&self, ask: &HttpAsk) -> Answer {
+        let (host, port) = match http::target(&ask.url) {
+            Err(why) => return Answer::Bad(why),
+            Ok(target) => target,
+        };
+        match self.shells.link().tunnel(&host, port).await {
+            Err(error) => Answer::Http(HttpFacts { error: Some(error), ..HttpFacts::default() }),
+            Ok(socket) => match http::look(ask, socket.as_deref(), &self.vault, &self.redactor).await {
+                Ok(facts) => Answer::Http(facts),
+                Err(why) => self.clean(Answer::Bad(why)),
+            },
+        }
+    }
+
+    /// Runs something that leaves no receipt.
+    async fn once(&self, ready: Ready, at: &Place, within: Duration) -> Result<Frames, Lost> {
+        let errand = Errand {
+            folder: format!("reads/{}", nonce()),
+            boot: "",
+            user: at.become_user.as_deref().unwrap_or_default(),
+            within: seconds(within),
+            interruptible: true,
+        };
+        let frames = self.begin(&errand, ready).await;
+        let tidy = format!("{}rm -rf -- \"$S_dir\"\n", errand.head());
+        // what it leaves behind if this fails is a small folder below /tmp
+        let _tidied = self.shells.ask(&tidy, Self::SILENCE).await.is_ok();
+        frames
+    }
+
+    /// Sends what must be sent, starts, and waits for the end.
+    async fn begin(&self, errand: &Errand<'_>, ready: Ready) -> Result<Frames, Lost> {
+        let mut plan = String::new();
+        for (bytes, variable) in [(ready.input, "S_in"), (ready.script, "S_script")] {
+            let Some(bytes) = bytes else {
+                plan.push_str(&format!("{variable}=/dev/null\n"));
+                continue;
+            };
+            let name = format!("{variable}.{}", nonce());
+            self.upload(&format!("{}/{name}", errand.folder), bytes).await?;
+            plan.push_str(&format!("{variable}=$S_dir/{name}\n"));
+        }
+        let cwd = quote(&ready.cwd);
+        let script = Zeroizing::new(format!(
+            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\nmkdir -p \"$S_dir\"\n{plan}\
+             S_cwd={cwd}\nS_env={}\n\
+             s_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\nfi\n",
+            errand.head(),
+            quote(&ready.env),
+            quote(&ready.argv),
+            errand.wait(),
+        ));
+        self.shells.ask(&script, Self::SILENCE).await
+    }
+
+    /// Streams bytes into a file below the receipts, 0600 from the first byte, by a session of its own.
+    async fn upload(&self, name: &str, mut bytes: Bytes) -> Result<(), Lost> {
+        let _permit = self.shells.permit().await?;
+        // a constant but for hexadecimal digits, so that it means the same to every login's shell
+        let command = format!(
+            "exec sh -c 'umask 077; F=/tmp/svcops-$(id -u)/{name}; mkdir -p \"${{F%/*}}\" && cat >\"$F\" && echo stored'"
+        );
+        let mut pipe = self.shells.start(&command).await?;
+        let send = async {
+            loop {
+                let (part, back) = tokio::task::spawn_blocking(move || {
+                    let part = act::part(&mut bytes, 256 * 1024);
+                    (part, bytes)
+                })
+                .await
+                .map_err(|e| self.shells.lost(&e.to_string()))?;
+                bytes = back;
+                let part = part.map_err(|e| self.shells.lost(&format!("the file to send could not be read: {e}")))?;
+                if part.is_empty() {
+                    return Ok::<_, Lost>(());
+                }
+                match tokio::time::timeout(Self::SILENCE, pipe.input.write_all(&part)).await {
+                    // the host's own words come by its answer
+                    Ok(Err(_)) => return Ok(()),
+                    Ok(Ok(())) => {}
+                    Err(_) => return Err(self.shells.lost("no answer within 20 s while a file was sent")),
+                }
+            }
+        };
+        send.await?;
+        drop(pipe.input);
+        let mut said = Vec::new();
+        match tokio::time::timeout(Self::SILENCE, pipe.output.read_to_end(&mut said)).await {
+            Ok(Ok(_)) if said.windows(6).any(|w| w == b"stored") => Ok(()),
+            Ok(_) => Err(self.shells.lost("a file could not be stored below `/tmp`: is there space?")),
+            Err(_) => Err(self.shells.lost("no answer within 20 s after a file was sent")),
+        }
+    }
+
+    fn receipt(&self, frames: &Frames, reading: Reading, errand: &Errand<'_>) -> Receipt {
+        let receipt = act::receipt(frames, reading, errand.within, &self.redactor);
+        let mut receipt =
+            receipt.unwrap_or_else(|| Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())));
+        receipt.outcome = match receipt.outcome {
+            Outcome::Ok => Outcome::Ok,
+            Outcome::Refused(why) => Outcome::Refused(self.redactor.clean(&why).0),
+            Outcome::Failed(why) => Outcome::Failed(self.redactor.clean(&why).0),
+            Outcome::Unknown(why) => Outcome::Unknown(self.redactor.clean(&why).0),
+        };
+        receipt
+    }
+
+    fn clean(&self, answer: Answer) -> Answer {
+        match answer {
+            Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),
+            other => other,
+        }
+    }
+}
+
+fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
+    Errand {
+        folder: act::folder(act),
+        boot: &act.boot,
+        user: at.become_user.as_deref().unwrap_or_default(),
+        within: seconds(terms.within),
+        interruptible: terms.interruptible,
+    }
+}
+
+fn reading(change: &Change) -> Reading {
+    match change {
+        Change::WriteFile { .. } | Change::RemoveFile(_) => Reading::Place,
+        Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
+        _ => Reading::Code,
+    }
+}
+
+/// Whole seconds, rounded up: the host's clock counts no less.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+fn unhex(digits: &[u8]) -> Vec<u8> {
+    let digits = String::from_utf8_lossy(digits);
+    digits.split_ascii_whitespace().filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
+}

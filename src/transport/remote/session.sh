@@ -1,0 +1,231 @@
+# Evaluated once in every session; after that a script is a few calls. Portable to dash, bash, busybox and mksh.
+# Names begin with s_ and S_, so that nothing of a login's environment is touched. $K is the nonce of the script.
+S_mask=$(umask)
+umask 077
+S_uid=$(id -u)
+S_login=$(id -un)
+S_base=/tmp/svcops-$S_uid
+S_wrong=
+mkdir -m 700 "$S_base" 2>/dev/null
+S_seen=$(LC_ALL=C ls -ldn "$S_base" 2>&1)
+case $S_seen in
+drwx------*)
+  set -- $S_seen
+  [ "$3" = "$S_uid" ] || S_wrong="\`$S_base\` belongs to somebody else"
+  ;;
+*) S_wrong="\`$S_base\` cannot be trusted, a folder of mode 0700 was expected: $S_seen" ;;
+esac
+S_own=
+if command -v setsid >/dev/null 2>&1; then
+  S_own=setsid
+elif command -v perl >/dev/null 2>&1; then
+  S_own='perl -e "use POSIX; setsid(); exec @ARGV or exit 127"'
+else
+  S_wrong="neither \`setsid\` nor \`perl\` is there to put a command into a session of its own"
+fi
+
+# The start of a process, in clock ticks since the machine's: with its number it names it for good.
+s_born() {
+  S_born=-
+  { IFS= read -r S_stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- ${S_stat##*) }
+  S_born=${20}
+}
+
+# In a container the boot id is the machine's, and only process 1 is another one after a reboot.
+S_boot=
+{ IFS= read -r S_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+s_born 1 && S_boot=$S_boot.$S_born
+[ -n "$S_boot" ] || S_boot=$(sysctl -n kern.boottime 2>/dev/null | tr -d ' \n')
+[ -n "$S_boot" ] || S_boot=$(who -b 2>/dev/null | tr -d ' \n')
+
+# Seconds that no one sets back, where the system counts them.
+s_now() {
+  { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
+}
+
+s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
+
+# Answers: `NONCE NAME =VALUE`, and for files `NONCE NAME SIZE` with so many bytes behind it.
+s_say() { printf '%s %s =%s\n' "$K" "$1" "$2"; }
+s_send() {
+  S_size=0
+  [ ! -f "$2" ] || S_size=$(wc -c <"$2") || S_size=0
+  printf '%s %s %s\n' "$K" "$1" $S_size
+  [ $((S_size)) -eq 0 ] || head -c $((S_size)) "$2"
+  printf '\n'
+}
+# A pulse shows svcops that the host is there, and ends this shell where nobody listens any more.
+s_pulse() { printf '~\n' || exit; }
+
+# Runs a command as another user; as the login user, without sudo.
+s_as() {
+  S_who=$1
+  shift
+  case $S_who in
+  '' | "$S_login") "$@" ;;
+  *) sudo -n -u "$S_who" -- "$@" ;;
+  esac
+}
+
+# Whether a process group is gone. Zombies are gone; what may not be seen is not.
+s_gone() {
+  S_said=$(LC_ALL=C kill -s 0 -- "-$1" 2>&1) || case $S_said in
+  *[Nn]o\ such\ process*) return 0 ;;
+  esac
+  S_group=$1 S_dead=
+  for S_proc in /proc/[0-9]*/stat; do
+    { IFS= read -r S_stat <"$S_proc"; } 2>/dev/null || continue
+    set -- ${S_stat##*) }
+    [ "$3" = "$S_group" ] || continue
+    case $1 in
+    [ZX]) S_dead=1 ;;
+    *) return 1 ;;
+    esac
+  done
+  [ -n "$S_dead" ]
+}
+s_kill() {
+  kill -s "$1" -- "-$2" 2>/dev/null
+  case $3 in
+  '' | "$S_login") ;;
+  *)
+    sudo -n -u "$3" -- kill -s "$1" -- "-$2" >/dev/null 2>&1
+    s_gone "$2" || sudo -n -- kill -s "$1" -- "-$2" >/dev/null 2>&1
+    ;;
+  esac
+}
+# Ends a group: asks, waits up to 5 s, kills, waits up to 5 s.
+s_finish() {
+  for S_signal in TERM KILL; do
+    s_kill "$S_signal" "$1" "$2"
+    S_times=0
+    while [ $S_times -lt 60 ]; do
+      s_gone "$1" && return 0
+      [ $((S_times % 10)) -ne 9 ] || s_pulse
+      if [ $S_times -lt 10 ]; then s_nap 0.01; else s_nap 0.1; fi
+      S_times=$((S_times + 1))
+    done
+  done
+  return 1
+}
+
+# Who makes the link first has the word: the act itself with its group, or a tombstone. No act begins without it.
+s_tomb() {
+  [ -d "$S_dir" ] || mkdir -p "$S_dir" || return 1
+  echo never >"$S_dir/claim.$K" && ln "$S_dir/claim.$K" "$S_dir/claim" 2>/dev/null
+  S_code=$?
+  rm -f "$S_dir/claim.$K"
+  return $S_code
+}
+# The end is written once, too: by the act or by who ended it.
+s_close() {
+  echo "$1" >"$S_dir/end.$K" && ln "$S_dir/end.$K" "$S_dir/end" 2>/dev/null
+  rm -f "$S_dir/end.$K"
+}
+
+# Reads one script from standard input and runs it: so nothing of it stands in an argv.
+S_once='N=$(printf "\n."); N=${N%.}; IFS= read -r K || exit; T=; G=
+while IFS= read -r L; do case $L in "$K") G=1; break;; esac; T="$T$L$N"; done
+case $G in 1) eval "$T";; esac'
+
+# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own.
+s_start() {
+  (
+    eval "$S_own"' sh -c "$S_once" svcops-act >/dev/null 2>&1 <<SVCOPS_PLAN &
+$K
+$S_runner
+$S_plan
+s_main
+$K
+SVCOPS_PLAN
+'
+  )
+}
+
+# Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.
+s_await() {
+  S_turn=0 S_beat= S_first=
+  while :; do
+    if [ -e "$S_dir/end" ]; then
+      S_state=ended
+      return
+    fi
+    if [ $S_turn -ge 12 ] || [ $S_turn -eq 0 ]; then
+      s_now
+      S_first=${S_first:-$S_now}
+      [ "$S_beat" = "$S_now" ] || s_pulse
+      if [ "$S_beat" != "$S_now" ] && s_judge "$@"; then return; fi
+      S_beat=$S_now
+    fi
+    if [ $S_turn -lt 6 ]; then s_nap 0.01; elif [ $S_turn -lt 12 ]; then s_nap 0.03; elif [ $S_turn -lt 40 ]; then s_nap 0.1; else s_nap 0.25; fi
+    S_turn=$((S_turn + 1))
+  done
+}
+s_judge() {
+  S_pid=
+  { read -r S_pid S_then S_since S_under <"$S_dir/claim"; } 2>/dev/null
+  case $S_pid in
+  never)
+    S_state=never
+    return 0
+    ;;
+  '')
+    [ $((S_now - S_first)) -ge 10 ] || return 1
+    s_tomb || return 1
+    S_state=unborn
+    return 0
+    ;;
+  esac
+  S_state=
+  if [ "$S_under" != "$S_boot" ]; then
+    S_state=reboot
+  elif s_gone "$S_pid"; then
+    S_state=gone
+  elif s_born "$S_pid" && [ "$S_born" != "$S_then" ]; then
+    S_state=gone
+  elif [ $((S_now - S_since)) -ge "$1" ]; then
+    if [ "$2" != 1 ]; then
+      S_state=running
+    elif s_finish "$S_pid" "$3"; then
+      s_close late
+    else
+      S_state=stuck
+    fi
+  fi
+  [ ! -e "$S_dir/end" ] || S_state=ended
+  [ -n "$S_state" ]
+}
+
+# All that is known of the act.
+s_report() {
+  s_say state "$S_state"
+  for S_part in end refused out out.tail out.more err err.tail err.more; do
+    [ ! -f "$S_dir/$S_part" ] || s_send "$S_part" "$S_dir/$S_part"
+  done
+}
+
+# Makes $S_plan out of the words of a command (a text) and what was set: all that the runner needs to know.
+s_plan() {
+  s_word "$S_dir"; S_plan="S_dir=$S_word"
+  for S_name in boot user in script cwd env once mask; do
+    eval "s_word \"\$S_$S_name\""
+    S_plan="$S_plan
+S_$S_name=$S_word"
+  done
+  s_word "$S_cwd"
+  s_word "$S_word"
+  S_plan="$S_plan
+S_cwd_word=$S_word
+s_main() { s_before; s_act $1; }"
+}
+s_word() {
+  S_rest=$1 S_word=
+  while :; do
+    case $S_rest in
+    *\'*) S_word="$S_word${S_rest%%\'*}'\\''" S_rest=${S_rest#*\'} ;;
+    *) break ;;
+    esac
+  done
+  S_word="'$S_word$S_rest'"
+}

@@ -1,0 +1,314 @@
+//! The shells of a host: a few that stay, each asked by scripts through its standard input. So a question costs a round
+//! trip and no login, and nothing but a constant ever stands in an argv.
+//!
+//! The command given to the login shell is [`COMMAND`], which means the same to sh, bash, csh, tcsh and fish. It reads a
+//! nonce and then lines until the nonce comes again, runs them, and begins anew. Answers are lines that begin with the
+//! nonce; whatever else is printed (by a login's own files) is passed over.
+
+use super::{Fut, Lost, LostKind};
+use crate::base::HostName;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::Semaphore,
+    time::timeout,
+};
+
+/// A word for `sh` that stands for exactly this text. NUL bytes, which no word can hold, are left out.
+pub fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with(['-', '=']) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\0', "").replace('\'', r"'\''"))
+}
+
+/// Words for `sh`, one after the other.
+pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    texts.into_iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// What the login shell is told to run. No line break, no `!`, no quote within the quotes: csh and fish read it alike.
+pub(crate) const COMMAND: &str = concat!(
+    "exec sh -c 'N=$(printf \"\\n.\"); N=${N%.}; while IFS= read -r K; do T=; G=; while IFS= read -r L; do case $L in ",
+    "\"$K\") G=1; break;; esac; T=\"$T$L$N\"; done; case $G in 1) eval \"$T\" </dev/null;; *) exit;; esac; done'"
+);
+
+/// What every session is taught first.
+const SESSION: &str = include_str!("remote/session.sh");
+/// What every act begins with.
+const RUNNER: &str = include_str!("remote/runner.sh");
+
+/// A command's two ends; it is let go when this is dropped.
+pub(crate) struct Pipe {
+    pub(crate) input: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) output: Box<dyn AsyncRead + Send + Unpin>,
+    /// What must live as long as the pipe.
+    pub(crate) child: Box<dyn Send>,
+}
+
+/// A way to start commands on a host.
+pub(crate) trait Link: Send + Sync {
+    /// Starts a command; a text for the login's shell.
+    fn open<'a>(&'a self, command: &'a str) -> Fut<'a, Result<Pipe, OpenError>>;
+    /// A socket on this machine that leads to a port as the host sees it; none where that is the same.
+    /// Why there is none, in words.
+    fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Fut<'a, Result<Option<std::path::PathBuf>, String>>;
+    /// Ends the way.
+    fn close(&self) -> Fut<'_, ()>;
+}
+
+/// Why a command could not be started.
+pub(crate) enum OpenError {
+    /// The host allows no more sessions now; nothing was started.
+    Full,
+    /// There is no way to it.
+    Lost(Lost),
+}
+
+/// The answers to a script: by name, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Frames(BTreeMap<String, Vec<u8>>);
+
+impl Frames {
+    /// The bytes under a name.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+    /// The text under a name, without space around it; empty if there is none.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.bytes(name).map(|b| String::from_utf8_lossy(b).trim().to_owned()).unwrap_or_default()
+    }
+    #[cfg(test)]
+    pub(crate) fn with(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.0.insert(name.to_owned(), bytes.to_vec());
+        self
+    }
+}
+
+/// The shells of one host.
+pub(crate) struct Shells {
+    host: Option<HostName>,
+    link: Arc<dyn Link>,
+    permits: Semaphore,
+    idle: Mutex<Vec<Shell>>,
+}
+
+impl Shells {
+    /// At most this many at once: below sshd's own limit (MaxSessions 10), which counts some that have ended.
+    const MOST: usize = 6;
+    /// How long a new session may take to answer.
+    const GREETING: Duration = Duration::from_secs(20);
+
+    pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>) -> Self {
+        Self { host, link, permits: Semaphore::new(Self::MOST), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs a script and brings its answers. `silence` is how long the host may say nothing, not even a pulse.
+    ///
+    /// A shell that stayed may have died in between: then the script is sent once more, to a new one. So a script must
+    /// bear to be run twice.
+    pub(crate) async fn ask(&self, script: &str, silence: Duration) -> Result<Frames, Lost> {
+        let _permit = self.permits.acquire().await.map_err(|_| self.lost("the connection was closed"))?;
+        if let Some(mut shell) = self.pop() {
+            match shell.ask(script, silence).await {
+                Ok(frames) => {
+                    self.push(shell);
+                    return Ok(frames);
+                }
+                Err(Broken::Silent) => return Err(self.silent(silence)),
+                Err(Broken::Ended) => {}
+            }
+        }
+        let mut shell = self.open().await?;
+        let frames = shell.ask(script, silence).await.map_err(|broken| match broken {
+            Broken::Silent => self.silent(silence),
+            Broken::Ended => self.lost("the connection ended before the answer came"),
+        })?;
+        self.push(shell);
+        Ok(frames)
+    }
+
+    /// Starts a command with a session of its own.
+    pub(crate) async fn start(&self, command: &str) -> Result<Pipe, Lost> {
+        let mut pause = Duration::from_millis(20);
+        for _ in 0..12 {
+            match self.link.open(command).await {
+                Ok(pipe) => return Ok(pipe),
+                Err(OpenError::Lost(lost)) => return Err(lost),
+                // nothing was started: an idle shell gives its place up, or another task's command ends soon
+                Err(OpenError::Full) => drop(self.pop()),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+        Err(self.lost("the host allows no more sessions: session open refused by peer"))
+    }
+
+    /// A permit for a session beside the shells.
+    pub(crate) async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Lost> {
+        self.permits.acquire().await.map_err(|_| self.lost("the connection was closed"))
+    }
+
+    pub(crate) fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
+    /// Ends all that idle, and then the way itself.
+    pub(crate) async fn close(&self) {
+        while let Some(shell) = self.pop() {
+            drop(shell);
+        }
+        self.link.close().await;
+    }
+
+    pub(crate) fn lost(&self, why: &str) -> Lost {
+        Lost { host: self.host.clone(), why: why.to_owned(), kind: LostKind::Unreachable }
+    }
+
+    fn silent(&self, silence: Duration) -> Lost {
+        self.lost(&format!("no answer within {} s", silence.as_secs().max(1)))
+    }
+
+    async fn open(&self) -> Result<Shell, Lost> {
+        let mut shell = Shell::new(self.start(COMMAND).await?);
+        let lesson = format!("{SESSION}\nS_runner={}\ns_say uid \"$S_uid\"\n", quote(RUNNER));
+        match shell.ask(&lesson, Self::GREETING).await {
+            Ok(_) => Ok(shell),
+            Err(Broken::Silent) => Err(self.silent(Self::GREETING)),
+            Err(Broken::Ended) => {
+                Err(self.lost("the login's shell ended at once: is `sh` there, and a shell allowed?"))
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Shell> {
+        self.idle.lock().ok()?.pop()
+    }
+
+    fn push(&self, shell: Shell) {
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(shell);
+        }
+    }
+}
+
+enum Broken {
+    Silent,
+    Ended,
+}
+
+/// One shell that stays. Dropped in the middle of a script, it is never asked again.
+struct Shell {
+    input: Box<dyn AsyncWrite + Send + Unpin>,
+    output: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    _child: Box<dyn Send>,
+}
+
+impl Shell {
+    /// More than this in one answer is nobody's answer.
+    const MOST: u64 = 64 << 20;
+
+    fn new(pipe: Pipe) -> Self {
+        Self { input: pipe.input, output: BufReader::new(pipe.output), _child: pipe.child }
+    }
+
+    async fn ask(&mut self, script: &str, silence: Duration) -> Result<Frames, Broken> {
+        let nonce = nonce();
+        let text = zeroize::Zeroizing::new(format!("{nonce}\n{script}\nprintf '%s end\\n' \"$K\"\n{nonce}\n"));
+        let Self { input, output, .. } = self;
+        // A script of some size fills the pipe while the shell already prints: both ways at once.
+        let send = async {
+            input.write_all(text.as_bytes()).await.map_err(|_| Broken::Ended)?;
+            input.flush().await.map_err(|_| Broken::Ended)
+        };
+        let receive = async {
+            let mut frames = Frames::default();
+            loop {
+                let mut line = Vec::new();
+                match timeout(silence, output.read_until(b'\n', &mut line)).await {
+                    Err(_) => return Err(Broken::Silent),
+                    Ok(Err(_) | Ok(0)) => return Err(Broken::Ended),
+                    Ok(Ok(_)) => {}
+                }
+                let line = String::from_utf8_lossy(&line);
+                let Some(rest) = line.trim_end_matches('\n').strip_prefix(&nonce) else { continue };
+                let rest = rest.trim_start();
+                let Some((name, value)) = rest.split_once(' ') else { return Ok(frames) };
+                let bytes = if let Some(value) = value.strip_prefix('=') {
+                    value.as_bytes().to_vec()
+                } else {
+                    let size = value.trim().parse::<u64>().ok().filter(|s| *s <= Self::MOST).ok_or(Broken::Ended)?;
+                    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+                    match timeout(silence, output.read_exact(&mut bytes)).await {
+                        Err(_) => return Err(Broken::Silent),
+                        Ok(Err(_)) => return Err(Broken::Ended),
+                        Ok(Ok(_)) => bytes,
+                    }
+                };
+                frames.0.insert(name.to_owned(), bytes);
+            }
+        };
+        let (sent, frames) = tokio::join!(send, receive);
+        let frames = frames?;
+        sent?;
+        Ok(frames)
+    }
+}
+
+/// A word that stands in no text by chance: of this process, counted.
+pub(crate) fn nonce() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut random = [0u8; 12];
+    // without randomness the count and the process id still tell two nonces apart
+    let _filled = aws_lc_rs::rand::fill(&mut random).is_ok();
+    let word: String = random.iter().map(|b| format!("{b:02x}")).collect();
+    format!("S{word}{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    fn through(shell: &str, text: &str) -> Option<String> {
+        let script = format!("printf '%s' {}", quote(text));
+        let out = Command::new(shell).args(["-c", &script]).output().ok()?;
+        Some(String::from_utf8(out.stdout).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn a_quoted_word_comes_out_of_a_shell_as_it_was(text in "[^\0]{0,40}") {
+            for shell in ["sh", "dash", "bash"] {
+                if let Some(out) = through(shell, &text) {
+                    prop_assert_eq!(&out, &text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_that_mean_something_to_a_shell_are_quoted() {
+        for text in ["", "it's", "a b", "$HOME", "`id`", "-rf", "~", "*", "a\nb", "пароль", "!x", "#", "=x", "{a,b}"]
+        {
+            assert_eq!(through("sh", text).unwrap(), text);
+        }
+        assert_eq!(words(["a", "b c"]), "a 'b c'");
+    }
+
+    #[test]
+    fn the_constant_command_holds_nothing_that_a_login_shell_reads_otherwise() {
+        let inner = COMMAND.strip_prefix("exec sh -c '").and_then(|c| c.strip_suffix('\'')).unwrap();
+        assert!(!inner.contains(['\'', '!', '\n']), "{inner}");
+    }
+}

@@ -1,0 +1,358 @@
+//! The way to a host by ssh: one master a host and run, made when it is first needed and again when it was lost.
+//!
+//! OpenSSH itself does the talking, so whatever works for `ssh HOST` works here: keys, agents, jump hosts, GSSAPI. Only a
+//! few options stand before the user's own, in a file of the run that includes them.
+
+use super::{
+    Fut, Lost, LostKind,
+    fleet::Options,
+    shell::{Link, OpenError, Pipe, nonce},
+    vault::home,
+};
+use crate::{base::HostName, inventory::Host};
+use openssh::{ControlPersist, Error, ForwardType, KnownHosts, Session, SessionBuilder, Socket, Stdio};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex as Lock},
+    time::Duration,
+};
+use tokio::sync::{Mutex, Semaphore};
+
+/// What all connections of a run share: their folder, and how many are made at once.
+pub(crate) struct Gate {
+    options: Options,
+    connects: Semaphore,
+    folder: Lock<Option<PathBuf>>,
+}
+
+impl Gate {
+    /// The path of a socket is folder + `/.ssh-connectionXXXXXX/master.` + 16 letters that ssh adds while it binds, and
+    /// must stay below 108 bytes.
+    const LONGEST: usize = 61;
+
+    pub(crate) fn new(options: Options) -> Self {
+        let connects = Semaphore::new(options.connects.max(1));
+        Self { options, connects, folder: Lock::new(None) }
+    }
+
+    /// The folder of the run's connections: 0700 and nobody else's.
+    fn folder(&self) -> Result<PathBuf, String> {
+        let mut held = self.folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(folder) = &*held {
+            return Ok(folder.clone());
+        }
+        let folder = self.prepare()?;
+        *held = Some(folder.clone());
+        Ok(folder)
+    }
+
+    fn prepare(&self) -> Result<PathBuf, String> {
+        let uid = rustix::process::getuid().as_raw();
+        let own = |path: &Path| -> Result<(), String> {
+            let failed = |e: std::io::Error| format!("the folder `{}` could not be made: {e}", path.display());
+            match std::fs::DirBuilder::new().mode(0o700).create(path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(failed(e)),
+            }
+            let found = std::fs::symlink_metadata(path).map_err(failed)?;
+            if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
+                return Err(format!("`{}` cannot be trusted: a folder of mode 0700 was expected", path.display()));
+            }
+            Ok(())
+        };
+        let folder = if let Some(control) = &self.options.control {
+            if let Some(parent) = control.parent() {
+                std::fs::create_dir_all(parent).map_err(|e| format!("`{}`: {e}", parent.display()))?;
+            }
+            control.clone()
+        } else {
+            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir());
+            let base = runtime.map_or_else(|| PathBuf::from(format!("/tmp/svcops-{uid}")), |p| p.join("svcops"));
+            own(&base)?;
+            let word = nonce();
+            base.join(word.get(1..13).unwrap_or(&word))
+        };
+        let length = folder.as_os_str().len();
+        if length > Self::LONGEST {
+            return Err(format!(
+                "`{}` has {length} bytes, a folder for sockets may have {} at most",
+                folder.display(),
+                Self::LONGEST
+            ));
+        }
+        own(&folder)?;
+        Ok(folder)
+    }
+
+    /// Takes the folder away, unless it was given: the connections are gone by then.
+    pub(crate) fn close(&self) {
+        let folder = self.folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let (Some(folder), None) = (folder, &self.options.control) {
+            // what may be left in it holds no secret
+            let _removed = std::fs::remove_dir_all(folder).is_ok();
+        }
+    }
+}
+
+/// A host by ssh.
+pub(crate) struct Ssh {
+    target: Arc<Target>,
+    session: Mutex<Option<Arc<Session>>>,
+    tunnels: Lock<BTreeMap<(String, u16), PathBuf>>,
+}
+
+/// All that is needed to connect.
+struct Target {
+    host: HostName,
+    address: Option<String>,
+    ssh: crate::inventory::Ssh,
+    gate: Arc<Gate>,
+}
+
+impl Ssh {
+    pub(crate) fn new(host: &Host, gate: Arc<Gate>) -> Self {
+        let target = Target { host: host.name.clone(), address: host.address.clone(), ssh: host.ssh.clone(), gate };
+        Self { target: Arc::new(target), session: Mutex::new(None), tunnels: Lock::default() }
+    }
+
+    async fn session(&self) -> Result<Arc<Session>, Lost> {
+        let mut held = self.session.lock().await;
+        if let Some(session) = &*held {
+            return Ok(Arc::clone(session));
+        }
+        // Of a task of its own: given up in the middle, ssh would go on without anybody to end it.
+        let target = Arc::clone(&self.target);
+        let connecting = tokio::spawn(async move { target.connect().await });
+        let session = connecting.await.map_err(|e| self.target.lost(e.to_string(), LostKind::Cancelled))??;
+        let session = Arc::new(session);
+        *held = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Forgets a connection that is no more, so that the next command makes another.
+    async fn forget(&self, dead: &Arc<Session>) {
+        let mut held = self.session.lock().await;
+        if held.as_ref().is_some_and(|session| Arc::ptr_eq(session, dead)) {
+            *held = None;
+            if let Ok(mut tunnels) = self.tunnels.lock() {
+                tunnels.clear();
+            }
+        }
+    }
+}
+
+impl Link for Ssh {
+    fn open<'a>(&'a self, command: &'a str) -> Fut<'a, Result<Pipe, OpenError>> {
+        Box::pin(async move {
+            let mut again = true;
+            loop {
+                let session = self.session().await.map_err(OpenError::Lost)?;
+                let started = Arc::clone(&session)
+                    .arc_raw_command(command)
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .await;
+                let error = match started {
+                    Ok(mut child) => {
+                        let (Some(input), Some(output)) = (child.stdin().take(), child.stdout().take()) else {
+                            return Err(OpenError::Lost(
+                                self.target.lost("a session has no input or output".into(), LostKind::Unreachable),
+                            ));
+                        };
+                        return Ok(Pipe { input: Box::new(input), output: Box::new(output), child: Box::new(child) });
+                    }
+                    Err(error) => error,
+                };
+                let said = chain(&error);
+                if said.to_lowercase().contains("session open refused") {
+                    return Err(OpenError::Full);
+                }
+                self.forget(&session).await;
+                if !std::mem::take(&mut again) {
+                    return Err(OpenError::Lost(self.target.lost(said, LostKind::Unreachable)));
+                }
+            }
+        })
+    }
+
+    fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Fut<'a, Result<Option<PathBuf>, String>> {
+        Box::pin(async move {
+            let session = self.session().await.map_err(|lost| lost.why)?;
+            let key = (host.to_owned(), port);
+            let known = self.tunnels.lock().ok().and_then(|tunnels| tunnels.get(&key).cloned());
+            if let Some(socket) = known {
+                return Ok(Some(socket));
+            }
+            let word = nonce();
+            let socket = self.target.gate.folder()?.join(word.get(1..17).unwrap_or(&word));
+            session
+                .request_port_forward(ForwardType::Local, Socket::from(socket.as_path()), Socket::new(host, port))
+                .await
+                .map_err(|error| format!("no way through the host: {}", chain(&error)))?;
+            if let Ok(mut tunnels) = self.tunnels.lock() {
+                tunnels.insert(key, socket.clone());
+            }
+            Ok(Some(socket))
+        })
+    }
+
+    fn close(&self) -> Fut<'_, ()> {
+        Box::pin(async move {
+            let Some(session) = self.session.lock().await.take() else { return };
+            // Ends the master at once; a polite close would leave it until the last session ends by itself.
+            let ended = tokio::process::Command::new("ssh")
+                .arg("-S")
+                .arg(session.control_socket())
+                .args(["-F", "none", "-O", "exit", "svcops"])
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .kill_on_drop(true)
+                .status();
+            // a master that is gone already, or hangs, ends by its idle time
+            let _ended = tokio::time::timeout(Duration::from_secs(2), ended).await.is_ok();
+            let sockets = self.tunnels.lock().map(|mut tunnels| std::mem::take(&mut *tunnels)).unwrap_or_default();
+            for socket in sockets.into_values() {
+                let _removed = std::fs::remove_file(socket).is_ok();
+            }
+        })
+    }
+}
+
+impl Target {
+    /// How long a master stays after the last session: long enough between two steps, short for one left behind by a
+    /// svcops that was killed.
+    const IDLE: usize = 120;
+
+    async fn connect(&self) -> Result<Session, Lost> {
+        let gate = &self.gate;
+        let _permit = gate.connects.acquire().await.map_err(|e| self.lost(e.to_string(), LostKind::Cancelled))?;
+        let mine = |why: String| self.lost(why, LostKind::Unreachable);
+        let folder = gate.folder().map_err(mine)?;
+        let config = self.config(&folder).map_err(mine)?;
+        let mut builder = SessionBuilder::default();
+        builder
+            .known_hosts_check(KnownHosts::Strict)
+            .connect_timeout(gate.options.patience)
+            .server_alive_interval(Duration::from_secs(5))
+            .control_persist(ControlPersist::IdleFor(NonZeroUsize::new(Self::IDLE).unwrap_or(NonZeroUsize::MIN)))
+            .control_directory(&folder)
+            .config_file(config);
+        if let Some(user) = &self.ssh.user {
+            builder.user(user.clone());
+        }
+        if let Some(port) = self.ssh.port {
+            builder.port(port);
+        }
+        // ssh's own limit ends with the server's greeting; what hangs after that ends here
+        let whole = gate.options.patience + Duration::from_secs(10);
+        match tokio::time::timeout(whole, builder.connect_mux(self.host.as_str())).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => {
+                let said = chain(&error);
+                let kind = kind(&said);
+                Err(self.lost(said, kind))
+            }
+            Err(_) => Err(self.lost(format!("no answer within {} s", whole.as_secs()), LostKind::Unreachable)),
+        }
+    }
+
+    /// A file of options that come before the user's own: the first that is said of an option counts.
+    fn config(&self, folder: &Path) -> Result<PathBuf, String> {
+        let mut text = String::new();
+        if let Some(address) = &self.address {
+            text.push_str(&format!("Host {}\n  HostName {address}\n", self.host));
+        }
+        // about 15 s of silence end a connection
+        text.push_str("Match all\n  ServerAliveCountMax 3\n  PermitLocalCommand no\n  EscapeChar none\n");
+        let includes = match &self.ssh.config {
+            Some(path) => {
+                let path = home(path);
+                std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
+                vec![path]
+            }
+            None => vec![home("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
+        };
+        for path in includes {
+            text.push_str(&format!("Match all\n  Include \"{}\"\n", path.display()));
+        }
+        let path = folder.join(format!("{}.conf", nonce()));
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| format!("`{}` could not be made: {e}", path.display()))?;
+        std::io::Write::write_all(&mut file, text.as_bytes())
+            .map_err(|e| format!("`{}` could not be written: {e}", path.display()))?;
+        Ok(path)
+    }
+
+    fn lost(&self, why: String, kind: LostKind) -> Lost {
+        Lost { host: Some(self.host.clone()), why, kind }
+    }
+}
+
+/// ssh's own text decides: nothing else tells these apart.
+fn kind(said: &str) -> LostKind {
+    let lower = said.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    if has(&["host key verification failed", "remote host identification has changed", "host key is known for"]) {
+        LostKind::HostKey
+    } else if has(&["permission denied (", "too many authentication failures", "no supported authentication methods"]) {
+        LostKind::Denied
+    } else {
+        LostKind::Unreachable
+    }
+}
+
+/// The last cause, which is ssh's own text or the system's: what stands before it says only that it failed.
+fn chain(error: &Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    let said = deepest.to_string();
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { error.to_string() } else { lines.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_says_tells_a_wrong_key_from_a_wrong_user_from_no_way() {
+        for (said, wanted) in [
+            ("No ED25519 host key is known for a and you have requested strict checking.", LostKind::HostKey),
+            ("Host key verification failed.", LostKind::HostKey),
+            ("ops@a: Permission denied (publickey).", LostKind::Denied),
+            ("connect to host a port 22: Connection refused", LostKind::Unreachable),
+            ("connect to host a port 22: Permission denied", LostKind::Unreachable),
+        ] {
+            assert_eq!(kind(said), wanted, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_folder_too_long_for_a_socket_is_refused_before_ssh_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { control: Some(dir.path().join("x".repeat(70))), ..Options::default() };
+        assert!(Gate::new(options).folder().unwrap_err().contains("61 at most"));
+    }
+
+    #[test]
+    fn a_folder_of_others_is_not_used_for_sockets() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        std::fs::DirBuilder::new().mode(0o755).create(&open).unwrap();
+        let options = Options { control: Some(open), ..Options::default() };
+        assert!(Gate::new(options).folder().unwrap_err().contains("0700"));
+    }
+}
