@@ -1,6 +1,8 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
 mod app_on;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use app_on::{AppOn, Behind, NotFilled};
 

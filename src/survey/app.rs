@@ -187,7 +187,7 @@ async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Tran
     row
 }
 
-/// Looks at a resource, one probe a place.
+/// Looks at a resource, one place after another.
 async fn facts<R: Resource>(on: &R, transport: &dyn Transport) -> Result<R::Facts, String> {
     let mut answers = vec![];
     for read in on.reads() {

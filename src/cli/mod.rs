@@ -1,0 +1,3 @@
+//! The command line: one file a subcommand. No business logic.
+
+pub mod app;
