@@ -85,3 +85,45 @@ const fn word(level: Level) -> &'static str {
         Level::Unknown => "UNKNOWN",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::HostName, survey::app::BalancerStatus};
+
+    #[test]
+    fn a_row_says_what_is_seen_and_marks_what_is_not() {
+        let host = |name: &str, state, healthy, said: &str, up, trouble: Option<&str>| HostStatus {
+            host: HostName::new(name),
+            site: Some("dc1".into()),
+            state,
+            pid: Some(7).filter(|_| healthy == Some(true)),
+            healthy,
+            said: said.into(),
+            balancer: Option::map(up, |up| BalancerStatus { state: ServerState::Ready, up, sessions: 1 }),
+            trouble: trouble.map(str::to_owned),
+        };
+        let status = AppStatus {
+            schema_version: 1,
+            app: "billing".into(),
+            title: None,
+            min_healthy: 1,
+            hosts: vec![
+                host("dc1-app1", Some(UnitState::Active), Some(true), "200", Some(true), None),
+                host("dc1-app2", Some(UnitState::Failed), Some(false), "no answer", Some(false), None),
+                host("dc1-app3", None, None, "", None, Some("could not reach `dc1-app3`")),
+            ],
+        };
+        let rows = rows(&status);
+        assert_eq!(rows[0], ["dc1-app1", "dc1", "active", "7", "healthy", "ready, up, 1 session"]);
+        assert_eq!(rows[1], ["dc1-app2", "dc1", "failed", "-", "sick: no answer", "ready, down, 1 session"]);
+        assert_eq!(rows[2], ["dc1-app3", "dc1", "?", "-", "?", "?"]);
+        assert!(rows.iter().all(|r| r.len() == HEAD.len()));
+        assert_eq!(
+            lines(&status),
+            ["UNKNOWN: app `billing` is in service on 1 of 3 hosts", "`dc1-app3`: could not reach `dc1-app3`"]
+        );
+        let json = json(&status);
+        assert_eq!((&json["status"], &json["exit_code"]), (&"UNKNOWN".into(), &3.into()));
+    }
+}
