@@ -11,4 +11,6 @@ pub mod resources;
 pub mod runbook;
 pub mod survey;
 pub mod transport;
+pub mod ui;
 pub mod verbs;
+pub mod yaml;

@@ -1,7 +1,7 @@
 //! The real world as a plan sees it: looked at once, and changed only in memory.
 
 use super::{Fut, Look, Lost, LostKind, Settled, Simulated, Terms, Transport};
-use crate::base::{Act, At, Change, HostName, Place, Read, Receipt};
+use crate::base::{Act, At, Change, HostName, Place, Read, Receipt, RunId};
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -76,6 +76,9 @@ impl Transport for Projected {
             self.simulated.look(host, reads).await
         })
     }
+    fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
+        self.simulated.open(run, at)
+    }
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
         self.simulated.carry(act, change, terms)
     }
@@ -110,7 +113,7 @@ impl Transport for Projected {
 #[cfg(test)]
 mod tests {
     use super::{super::simulated::Links, *};
-    use crate::base::{Answer, Outcome, RunId, TaskId, UnitFacts, UnitState, Way};
+    use crate::base::{Answer, Outcome, TaskId, UnitFacts, UnitState, Way};
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
         time::Duration,
@@ -127,6 +130,9 @@ mod tests {
                 let unit = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, ..UnitFacts::default() };
                 Ok(Look { boot: "b".into(), answers: reads.iter().map(|_| Answer::Unit(unit.clone())).collect() })
             })
+        }
+        fn open<'a>(&'a self, _: &'a RunId, _: &'a Place) -> Fut<'a, Result<String, Lost>> {
+            panic!("nothing is announced for real")
         }
         fn carry<'a>(&'a self, _: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Receipt, Lost>> {
             panic!("a plan changed the world: {change:?}")

@@ -15,7 +15,7 @@ mod world;
 pub use links::Links;
 
 use super::{Fut, Look, Lost, LostKind, Settled, Terms, Transport};
-use crate::base::{Act, Answer, At, Change, Hash, HostName, Outcome, Place, Read, Receipt};
+use crate::base::{Act, Answer, At, Change, Hash, HostName, Outcome, Place, Read, Receipt, RunId};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -153,6 +153,13 @@ impl Transport for Simulated {
             let world = self.world();
             world.reach(host)?;
             Ok(Look { boot: world.boot(host), answers: reads.iter().map(|r| world.answer(r)).collect() })
+        })
+    }
+    fn open<'a>(&'a self, _: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
+        Box::pin(async move {
+            let world = self.world();
+            world.reach(at.host.as_ref())?;
+            Ok(world.boot(at.host.as_ref()))
         })
     }
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Receipt, Lost>> {

@@ -1,0 +1,18 @@
+//! Runs on real hosts (README.md beside this file). Without `SVCOPS_LAB` each test says that it was skipped.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::indexing_slicing, reason = "JSON is indexed by its keys")]
+#![expect(unreachable_pub, reason = "the modules of a test say what is theirs as a library does")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod hosts;
+
+mod cut;
+mod failing;
+mod killed;
+mod planned;
+mod rolling;
+mod secret;
