@@ -8,6 +8,8 @@ mod command;
 mod file;
 mod haproxy;
 mod notify;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use crate::{

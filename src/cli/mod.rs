@@ -1,6 +1,7 @@
 //! The command line: one file a verb, with its arguments, what it calls and how its answer is shown. No business logic.
 
 pub mod again;
+pub mod app;
 pub mod args;
 pub mod doctor;
 pub mod env;
