@@ -3,9 +3,14 @@
 
 pub mod actions;
 pub mod base;
+pub mod cli;
 pub mod engine;
 pub mod inventory;
 pub mod journal;
 pub mod resources;
 pub mod runbook;
+pub mod survey;
 pub mod transport;
+pub mod ui;
+pub mod verbs;
+pub mod yaml;

@@ -1,6 +1,15 @@
 //! What a step can do. An action is a pure state machine over facts: it looks at nothing and touches nothing, it says
 //! what comes next. One file a family; [`CATALOG`] names them all, and the schema of runbooks is drawn from it.
 
+mod app;
+mod args;
+mod check;
+mod command;
+mod file;
+mod haproxy;
+mod notify;
+mod wait;
+
 use crate::{
     base::{Answer, At, Change, Content, HostName, Lock, Place, Read, Receipt, Span, Text, Way},
     inventory::{Host, Inventory},
@@ -12,7 +21,27 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Every action there is.
-pub const CATALOG: &[Entry] = &[];
+pub const CATALOG: &[Entry] = &[
+    Entry::of::<app::Stop>(),
+    Entry::of::<app::Start>(),
+    Entry::of::<app::Restart>(),
+    Entry::of::<app::Reload>(),
+    Entry::of::<command::Command>(),
+    Entry::of::<command::Script>(),
+    Entry::of::<file::Copy>(),
+    Entry::of::<file::Template>(),
+    Entry::of::<file::Absent>(),
+    Entry::of::<check::CheckHttp>(),
+    Entry::of::<check::CheckTcp>(),
+    Entry::of::<check::CheckCommand>(),
+    Entry::of::<check::Quorum>(),
+    Entry::of::<wait::WaitFor>(),
+    Entry::of::<wait::Pause>(),
+    Entry::of::<haproxy::Drain>(),
+    Entry::of::<haproxy::Enable>(),
+    Entry::of::<notify::Email>(),
+    Entry::of::<notify::Webhook>(),
+];
 
 /// Something a step can do. The value is *resolved* (host, unit, hash of the content), and journaled whole: an undo needs
 /// neither the inventory nor the runbook.
@@ -83,6 +112,8 @@ pub struct Turn<F> {
     pub did: Vec<Receipt>,
     /// How long this leg has run; a resume begins anew.
     pub elapsed: Duration,
+    /// How long nothing was done: since this leg's last change was carried out, or since it began; a resume begins anew.
+    pub rested: Duration,
     /// The leg's deadline has passed: finish or give up, a wait will be a failure.
     pub late: bool,
 }
@@ -309,6 +340,7 @@ impl<A: Action> Task for Bound<A> {
             after: turn.after.map(typed::<A>).transpose()?,
             did: turn.did,
             elapsed: turn.elapsed,
+            rested: turn.rested,
             late: turn.late,
         };
         Ok(match way {

@@ -58,6 +58,16 @@ pub enum Change {
     },
     /// Sends an HTTP request that tells somebody something.
     Tell(HttpAsk),
+    /// Sends a mail. This version carries none out: a transport answers
+    /// [`Outcome::Refused`](super::Outcome::Refused).
+    Mail {
+        /// To whom.
+        to: Vec<String>,
+        /// The subject.
+        subject: String,
+        /// The text.
+        body: String,
+    },
     /// Asks the person at the terminal; the answer is the receipt's stdout.
     Ask {
         /// What to ask.
@@ -118,6 +128,27 @@ pub struct Invocation {
     pub cwd: Option<String>,
     /// When it is ended.
     pub within: Span,
+    /// The exit codes that count as well; 0 alone if none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<i32>,
+    /// What it changes: `app:NAME`, `unit:NAME`, `file:PATH`; everything on its host if none. Only plans look at it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub touches: Vec<String>,
+}
+
+impl Invocation {
+    /// A text for `/bin/sh -c`, with nothing else.
+    pub fn shell(text: impl Into<String>, within: Span) -> Self {
+        Self::of(Program::Shell(text.into()), within)
+    }
+    /// A program, with nothing else.
+    pub fn of(program: Program, within: Span) -> Self {
+        Self { program, stdin: None, env: BTreeMap::new(), cwd: None, within, codes: vec![], touches: vec![] }
+    }
+    /// Whether it ended well with this code.
+    pub fn accepts(&self, code: i32) -> bool {
+        if self.codes.is_empty() { code == 0 } else { self.codes.contains(&code) }
+    }
 }
 
 /// The three ways to name a program.

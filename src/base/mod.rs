@@ -11,6 +11,7 @@ pub mod place;
 pub mod read;
 pub mod secret;
 pub mod span;
+pub mod spot;
 pub mod words;
 
 pub use act::{Act, Outcome, Output, Receipt, Way};
@@ -24,3 +25,4 @@ pub use read::{
 };
 pub use secret::{Redactor, Secret, Text};
 pub use span::Span;
+pub use spot::Spot;

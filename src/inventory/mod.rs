@@ -1,8 +1,52 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
+mod app_on;
+pub mod range;
+pub mod read;
+pub(crate) mod read_apps;
+pub mod select;
+
+pub use app_on::{AppOn, Behind, NotFilled};
+pub use read::parse;
+
 use crate::base::{HaproxyApi, HostName, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The verbs of the command line: no service, app or runbook may be named like one.
+pub const VERBS: &[&str] = &[
+    "access",
+    "app",
+    "approvals",
+    "approve",
+    "cancel",
+    "cert",
+    "completions",
+    "demo",
+    "doctor",
+    "failover",
+    "help",
+    "history",
+    "init",
+    "inventory",
+    "lint",
+    "man",
+    "owed",
+    "plan",
+    "rehearse",
+    "reject",
+    "report",
+    "resolve",
+    "resume",
+    "rollback",
+    "run",
+    "scale",
+    "schedule",
+    "schema",
+    "status",
+    "store",
+    "ticket",
+];
 
 /// All that `svcops.yaml` declares, ranges unfolded, defaults filled in. Journaled whole, so that a resume does not depend
 /// on the file.
@@ -198,6 +242,20 @@ pub enum Share {
 }
 
 impl Share {
+    /// Reads `3` or `50%`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no number and no share such as 50%");
+        match text.strip_suffix('%') {
+            Some(share) => {
+                let share = share.trim().parse::<u8>().map_err(|_| wrong())?;
+                if share > 100 { Err(format!("`{text}` is more than all")) } else { Ok(Self::Percent(share)) }
+            }
+            None => text.parse().map(Self::Number).map_err(|_| wrong()),
+        }
+    }
     /// How many of `all` that is: a share is rounded down, but is never nothing of something.
     pub fn of(self, all: usize) -> usize {
         match self {
@@ -241,4 +299,35 @@ pub enum Term {
     Not(String, String),
     /// `has:k`.
     Has(String),
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The inventory of LANGUAGE's example.
+    pub(crate) fn inventory() -> Inventory {
+        let text = include_str!("../../tests/data/example/svcops.yaml").to_owned();
+        let (inventory, faults) = parse("svcops.yaml", &BTreeMap::from([("svcops.yaml".to_owned(), text)]));
+        assert_eq!(faults.0, []);
+        inventory.unwrap()
+    }
+
+    #[test]
+    fn the_example_is_read_whole() {
+        let inventory = inventory();
+        assert_eq!(inventory.project, "crm");
+        let host = inventory.host("dc2-app2").unwrap();
+        assert_eq!(host.address.as_deref(), Some("10.77.0.22"));
+        assert_eq!(host.site.as_deref(), Some("dc2"));
+        assert_eq!(host.ssh.user.as_deref(), Some("ops"));
+        assert_eq!(host.ssh.become_user.as_deref(), Some("root"));
+        let names: Vec<_> = inventory.hosts.iter().map(|h| h.name.as_str()).collect();
+        assert_eq!(names, ["dc1-app1", "dc1-app2", "dc1-db1", "dc2-app1", "dc2-app2", "dc2-db1", "lb"]);
+        let app = &inventory.apps["billing"];
+        assert_eq!(app.manager, Manager::Systemd("billing.service".into()));
+        assert_eq!(app.health.as_ref().unwrap().within, Span::secs(30));
+        assert_eq!(app.rolling, AppRolling { batch: Share::Number(1), min_healthy: 1 });
+        assert_eq!(inventory.balancers["front"].host.as_ref().unwrap().as_str(), "lb");
+    }
 }

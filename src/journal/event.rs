@@ -1,7 +1,7 @@
 //! What can happen in a run. These are the journal's rows, the lines of `-o jsonl`, and all that the state of a run is
 //! made from.
 
-use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, TaskId, Way};
+use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, Span, TaskId, Way};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -184,6 +184,34 @@ pub enum Event {
     Finished(Summary),
 }
 
+impl Event {
+    /// The word in its `event` field.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Refused { .. } => "refused",
+            Self::Locked { .. } => "locked",
+            Self::Resumed { .. } => "resumed",
+            Self::Phase { .. } => "phase",
+            Self::Skipped { .. } => "skipped",
+            Self::Began(_) => "began",
+            Self::UndoBegan { .. } => "undo_began",
+            Self::Announced { .. } => "announced",
+            Self::Carried { .. } => "carried",
+            Self::Retried { .. } => "retried",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Resolved { .. } => "resolved",
+            Self::Waived { .. } => "waived",
+            Self::Ended { .. } => "ended",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Stopping { .. } => "stopping",
+            Self::Paid { .. } => "paid",
+            Self::Finished(_) => "finished",
+        }
+    }
+}
+
 /// How a run begins: all that a resume needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
@@ -272,9 +300,14 @@ pub struct Began {
     /// The steps that undo it, resolved, where it cannot undo itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Debt>,
+    /// Debts of earlier runs that this task takes over, with the run that owes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherits: Vec<Inherited>,
     /// The debt it pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pays: Option<String>,
+    /// The deadline of a leg.
+    pub within: Span,
     /// A consequence or an `undo:` step on the way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_rollback: bool,
@@ -301,6 +334,15 @@ pub struct Debt {
     pub action: String,
     /// The resolved action.
     pub value: Value,
+}
+
+/// A debt of an earlier run that a task takes over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The run that owes it.
+    pub run: RunId,
+    /// The debt.
+    pub debt: Debt,
 }
 
 /// How a leg ended.
@@ -385,6 +427,24 @@ impl End {
             Self::NotAllowed => 77,
             Self::Stopped => 130,
         }
+    }
+    /// The word in JSON and in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Stopped => "stopped",
+            Self::NotNow => "not_now",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+    /// The end of that word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Done, Self::RolledBack, Self::Failed, Self::Unknown, Self::Stopped, Self::NotNow, Self::NotAllowed]
+            .into_iter()
+            .find(|end| end.word() == word)
     }
     /// A run that ended so may be gone on with.
     pub const fn resumable(self) -> bool {

@@ -1,10 +1,28 @@
 //! A run is its events, and its state a fold over them. Events are durable before the act that they announce, and
 //! chained: each row carries the hash of the one before it, and a ledger chains the heads of runs.
 
+pub mod chain;
+pub mod doubt;
 pub mod event;
+pub mod locks;
+pub mod memory;
+pub mod operator;
+pub mod place;
+mod schema;
+pub mod sqlite;
+pub mod state;
+mod writer;
 
-use crate::base::{Hash, RunId};
-use event::{Event, Header, Record};
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
+pub use memory::MemoryJournal;
+pub use sqlite::SqliteJournal;
+
+use crate::base::{Hash, Lock, RunId};
+use event::{End, Event, Header, Record};
 use jiff::Timestamp;
 use std::{future::Future, path::PathBuf, pin::Pin};
 
@@ -35,6 +53,11 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError>;
+    /// The ids of runs that are not over, in doubt, or owe something, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError>;
     /// Keeps a content under its hash.
     ///
     /// # Errors
@@ -45,6 +68,74 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// It is not there, or the store cannot be read.
     fn get(&self, hash: &Hash) -> Result<Vec<u8>, JournalError>;
+    /// The runs that took locks and have not come to a good end, oldest first: whether one of them still runs, only the
+    /// locks know.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn open_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
+        let mut open = Vec::new();
+        for run in self.runs(usize::MAX)?.iter().rev() {
+            open.extend(open_among(&self.records(run)?));
+        }
+        Ok(open)
+    }
+}
+
+/// A run that took locks and is under way, interrupted, stopped or unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRun {
+    /// The run.
+    pub run: RunId,
+    /// How it ended, if it did: [`End::Stopped`] or [`End::Unknown`].
+    pub outcome: Option<End>,
+    /// What it took exclusively.
+    pub exclusive: Vec<Lock>,
+    /// What it took shared.
+    pub shared: Vec<Lock>,
+}
+
+/// What a list shows of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// The run.
+    pub run: RunId,
+    /// The runbook's name, or the verb's words.
+    pub runbook: String,
+    /// Who began it.
+    pub operator: String,
+    /// Where.
+    pub machine: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended; none: it runs, or was interrupted.
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<End>,
+    /// By the table of exit codes.
+    pub exit_code: Option<u8>,
+    /// Tasks that changed something that still stands.
+    pub changed: usize,
+    /// Debts that were left at its end.
+    pub owed: usize,
+    /// The number of its last event.
+    pub head: u64,
+}
+
+/// The run as an open one, if it is one.
+fn open_among(records: &[Record]) -> Option<OpenRun> {
+    let (mut outcome, mut locks) = (None, None);
+    for record in records {
+        match &record.event {
+            Event::Locked { exclusive, shared } => locks = Some((exclusive, shared)),
+            Event::Resumed { .. } => outcome = None,
+            Event::Finished(end) => outcome = Some(end.outcome),
+            _ => {}
+        }
+    }
+    let (exclusive, shared) = locks.filter(|_| outcome.is_none_or(End::resumable))?;
+    let run = records.first()?.run.clone();
+    Some(OpenRun { run, outcome, exclusive: exclusive.clone(), shared: shared.clone() })
 }
 
 /// What can go wrong with the store.
@@ -56,6 +147,19 @@ pub enum JournalError {
     /// No content of that hash.
     #[error("the journal has no content `{0}`")]
     NoContent(Hash),
+    /// A content is not what its hash says.
+    #[error("the journal's content `{0}` was changed after it was written")]
+    BadContent(Hash),
+    /// A later svcops wrote it.
+    #[error("the journal {path} has version {version}, this svcops knows up to {known}")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+        /// The last one known.
+        known: usize,
+    },
     /// A row does not parse.
     #[error("event {seq} of run {run} cannot be read")]
     BadRow {

@@ -1,6 +1,22 @@
 //! Kinds of things in the world: which reads show one, as what facts. One file a kind.
 
-use crate::base::{Answer, At, Lock, Read};
+pub mod app;
+pub mod backend;
+pub mod command;
+pub mod endpoint;
+pub mod file;
+pub mod group;
+pub mod unit;
+
+pub use app::{App, AppFacts, HealthFacts};
+pub use backend::BackendServer;
+pub use command::{NoFacts, Nothing, Saying, WorkFacts, Workplace};
+pub use endpoint::{Endpoint, Port};
+pub use file::File;
+pub use group::{Group, GroupFacts, Member};
+pub use unit::Unit;
+
+use crate::base::{Answer, At, Lock, Place, Read};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A thing in the world: a unit, a file, an endpoint, a server of a backend.
@@ -45,6 +61,11 @@ impl Answers {
             answer => answer.and_then(pick).ok_or_else(|| ReadError::Bad("an answer of another kind came back".into())),
         }
     }
+}
+
+/// The name of a place's host, as a lock.
+pub fn host_lock(at: &Place) -> Lock {
+    Lock(at.to_string())
 }
 
 /// Why there are no facts.

@@ -1,9 +1,20 @@
 //! A runbook as types: what to do. Read and checked by this room; a selector is text here, resolved by `engine::plan`.
 
+pub mod params;
+pub mod project;
+pub mod read;
+mod read_steps;
+pub mod template;
+
+pub use project::Project;
+pub use read::{parse, parse_text};
+
 use crate::base::Span;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+pub use crate::base::Spot;
 
 /// A runbook with its includes read. Journaled whole: a resume uses this one, not the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,23 +43,6 @@ pub struct Runbook {
     pub require: Vec<Expr>,
     /// The steps.
     pub steps: Vec<Step>,
-}
-
-/// A place in a file: where an error points.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Spot {
-    /// Relative to the project's folder; empty for what no file holds.
-    pub file: String,
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-}
-
-impl std::fmt::Display for Spot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
 }
 
 /// A parameter.
@@ -227,4 +221,66 @@ pub struct Retry {
     pub delay: Span,
     /// The delay's factor from try to try.
     pub backoff: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIONS: &[&str] =
+        &["check.http", "haproxy.drain", "haproxy.enable", "file.copy", "app.restart", "notify.email", "command"];
+
+    fn faults(text: &str) -> Vec<String> {
+        let inner = "svcops: 1\nname: inner\ntargets: all\nparams: {x: {}}\nsteps: [{include: outer}]\n";
+        let files = BTreeMap::from([
+            ("runbooks/outer.yaml".to_owned(), text.to_owned()),
+            ("runbooks/inner.yaml".to_owned(), inner.to_owned()),
+        ]);
+        let (_, faults) = parse("runbooks/outer.yaml", &files, ACTIONS);
+        faults.0.iter().map(|f| format!("{} {}", f.spot, f.message)).collect()
+    }
+
+    #[test]
+    fn the_example_is_read_whole() {
+        let text = include_str!("../../tests/data/example/runbooks/billing-restart.yaml").to_owned();
+        let (runbook, faults) = parse("r.yaml", &BTreeMap::from([("r.yaml".to_owned(), text)]), ACTIONS);
+        assert_eq!(faults.0, []);
+        let runbook = runbook.unwrap();
+        assert_eq!(runbook.steps.len(), 3);
+        let What::Group { steps, rolling, .. } = &runbook.steps[1].what else { panic!() };
+        assert_eq!(rolling.unwrap().pause, Span::secs(2));
+        assert_eq!(steps[1].number, "2.2");
+        assert_eq!(steps[1].then[0].number, "2.2.then1");
+        let What::Action { spots, .. } = &steps[1].what else { panic!() };
+        assert_eq!((spots[""].line, spots["mode"].line, spots["mode"].column), (19, 19, 85));
+        assert!(runbook.steps[2].always);
+    }
+
+    #[test]
+    fn includes_that_run_in_a_circle_are_named() {
+        let text = "svcops: 1\nname: outer\ntargets: all\nsteps:\n  - include: inner\n    with: {y: 1}\n";
+        let want = "runbooks/inner.yaml:5:19 includes run in a circle: runbooks/outer.yaml → runbooks/inner.yaml → runbooks/outer.yaml";
+        assert_eq!(faults(text)[0], want);
+    }
+
+    #[test]
+    fn every_fault_of_a_step_is_found_at_once() {
+        let text = "svcops: 1\nname: run\ntargets: a b\nwindow: night\nsteps:\n  - file.cpoy: {}\n  - {comand: x}\n  - {command: x, app.restart: {}}\n  - {name: nothing}\n  - {command: '{{ host.name', retry: {}}\n  - {id: a-b, cert.renew: {}}\n";
+        assert_eq!(
+            faults(text),
+            [
+                "runbooks/outer.yaml:2:7 a runbook cannot be named `run`: svcops has a verb of that name",
+                "runbooks/outer.yaml:3:10 `a b` is no selector: `a b` is no term; `k in (a,b)` is, and a comma means *and*",
+                "runbooks/outer.yaml:4:1 this version does not act on `window` yet, and ignores nothing",
+                "runbooks/outer.yaml:6:5 unknown action `file.cpoy`",
+                "runbooks/outer.yaml:7:6 unknown key `comand`",
+                "runbooks/outer.yaml:8:18 a step does one thing: one action, or `steps`, or `include`",
+                "runbooks/outer.yaml:9:6 this step does nothing",
+                "runbooks/outer.yaml:10:15 the expression cannot be read: unexpected end of input, expected end of variable block",
+                "runbooks/outer.yaml:10:38 `attempts` is missing: `retry:` needs it",
+                "runbooks/outer.yaml:11:10 the id `a-b` cannot be said in expressions",
+                "runbooks/outer.yaml:11:15 this version does not act on `cert.renew` yet, and ignores nothing",
+            ]
+        );
+    }
 }

@@ -1,7 +1,13 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
-use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt};
+pub mod projected;
+pub mod simulated;
+
+use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
+pub use projected::Projected;
+pub use simulated::{Fault, Links, Simulated};
+
 use std::{future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.
@@ -16,6 +22,12 @@ pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Transport: Send + Sync {
     /// Answers all reads of one host by one probe, in their order, with the boot of that host.
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>>;
+
+    /// Makes a place ready to keep the receipts of a run, and names its boot and the folder of receipts in one word. Called
+    /// before the first act there is announced under that word. An act announced under another word (a reboot, a folder
+    /// that was taken away and made anew) is unknown, and never done again. From here (a place without a host) the word
+    /// names this process.
+    fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>>;
 
     /// Carries a change out, or answers what became of it.
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>>;

@@ -1,0 +1,457 @@
+//! The command line as types. It mirrors what is written; what it means is found out in the files of the verbs.
+
+use super::{env, exit::ExitCode};
+use crate::base::{RunId, TaskId};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use std::path::PathBuf;
+
+/// Runbooks for scheduled maintenance: planned, carried out, undone if they fail, proven afterwards.
+#[derive(Debug, Parser)]
+#[command(
+    name = "svcops",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "`svcops --help` has examples and the exit codes; `svcops VERB --help` says more about a verb.",
+    after_long_help = format!("{EXAMPLES}\n\n{}", ExitCode::table()),
+)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  svcops lint                                   every fault of every file at once
+  svcops plan billing-restart -p site=dc1       what a run would change
+  svcops run billing-restart -p site=dc1        show that, ask, carry it out
+  svcops app restart billing --site dc1         the same without a runbook of one's own
+  svcops history show 01J9ZK3V7Q                what happened
+  svcops resume 01J9ZK3V7Q                      go on after an interruption";
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The project's folder, where svcops.yaml is
+    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR", env = env::DIR, default_value = ".", hide_default_value = true)]
+    pub dir: PathBuf,
+    /// Where the journal and the locks are, instead of the project's own place
+    #[arg(long, global = true, value_name = "DIR", env = env::STATE)]
+    pub state: Option<PathBuf>,
+    /// The form of the answer: for people, as one JSON value, or as a stream of events (verbs that run something)
+    #[arg(short, long, global = true, value_enum, default_value_t, env = env::OUTPUT)]
+    pub output: Output,
+    /// Only the end, and what is wrong
+    #[arg(short, long, global = true, env = env::QUIET, value_parser = FalseyValueParser::new(), conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More: what was skipped, what every act answered
+    #[arg(short, long, global = true, env = env::VERBOSE, value_parser = FalseyValueParser::new())]
+    pub verbose: bool,
+    /// When to colour; NO_COLOR is obeyed too
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = env::COLOR)]
+    pub color: Option<When>,
+    /// Answer yes to the question before a change; said each time, so it has no variable
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// At most so many hosts side by side
+    #[arg(long, global = true, value_name = "N", env = env::PARALLEL, default_value = "32", value_parser = at_least_one)]
+    pub parallel: usize,
+    /// Only those of the runbook's hosts: a name, web[1-9], k=v, k!=v, k in (a,b), has:k; a comma means and
+    #[arg(short = 'l', long = "selector", global = true, value_name = "SELECTOR", env = env::SELECTOR)]
+    pub selector: Option<String>,
+    /// Only the first N of those hosts
+    #[arg(long, global = true, value_name = "N", env = env::LIMIT, value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Only the hosts that failed in that run
+    #[arg(long, global = true, value_name = "RUN", env = env::FAILED_FROM)]
+    pub failed_from: Option<RunId>,
+    /// The ticket that this belongs to; recorded with the run
+    #[arg(long, global = true, value_name = "ID", env = env::TICKET)]
+    pub ticket: Option<String>,
+    /// Why; recorded with the run
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON value
+    Json,
+    /// One JSON value a line: the events of a run
+    Jsonl,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Find every fault of svcops.yaml and of the runbooks, without a connection
+    #[command(after_help = "Examples:
+  svcops lint                           svcops.yaml and runbooks/**/*.yaml
+  svcops lint runbooks/failover.yaml    one file
+  svcops lint --strict                  in CI: a warning counts too
+
+Exit code: 0, or 2 for any fault (with --strict for a warning too).")]
+    Lint(Lint),
+    /// Show what a run would change; changes nothing
+    #[command(after_help = "Examples:
+  svcops plan billing-restart -p site=dc1
+  svcops plan billing-restart --save plan.json    pin it, for `svcops run --plan plan.json`
+  svcops plan billing-restart --detailed-exitcode exit 10 where something would change
+
+Exit code: 0; 1 where something could not be observed; 10 with --detailed-exitcode for changes.")]
+    Plan(PlanArgs),
+    /// Plan a runbook, ask, carry it out
+    #[command(after_help = "Examples:
+  svcops run billing-restart -p site=dc1
+  svcops run billing-restart -p site=dc1 --yes       from cron: nobody is asked
+  svcops run --plan plan.json                        only if the plan still holds
+  svcops run billing-restart --failed-from 01J9ZK3V7Q
+
+Ctrl-C once: finish what is under way, run `always` steps, stop. Twice: end it on the hosts too.")]
+    Run(RunArgs),
+    /// Go on with an interrupted, stopped or unknown run
+    #[command(after_help = "Examples:
+  svcops resume 01J9ZK3V7Q
+  svcops resume 01J9ZK3V7Q --skip 2.1@web-3 --reason 'host is gone for good'
+
+The runbook as it was recorded is used; nothing that was done is done again.")]
+    Resume(Resume),
+    /// Bring back what a run changed, last first
+    #[command(after_help = "Examples:
+  svcops rollback 01J9ZK3V7Q")]
+    Rollback(OneRun),
+    /// Ask a run to stop, from another terminal
+    #[command(after_help = "Examples:
+  svcops cancel 01J9ZK3V7Q          as Ctrl-C there: finish what is under way, then stop
+  svcops cancel 01J9ZK3V7Q --now    as Ctrl-C twice: end it on the hosts too")]
+    Cancel(Cancel),
+    /// Record what a person saw of an unknown outcome
+    #[command(after_help = "Examples:
+  svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'config is there, service is up'
+  svcops resolve 01J9ZK3V7Q 2.2@web-3 not-done --reason 'host was reinstalled'")]
+    Resolve(Resolve),
+    /// Show what failed runs left to be done
+    #[command(after_help = "Examples:
+  svcops owed
+  svcops owed -o json")]
+    Owed,
+    /// Look at past runs, and check that nobody rewrote them
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops history list
+  svcops history show 01J9ZK3V7Q --follow
+  svcops history verify"
+    )]
+    History(History),
+    /// Stop, start, restart or reload an app on its hosts, in batches; or look at it
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops app restart billing --site dc1
+  svcops app stop billing -l dc1-app1
+  svcops app restart billing --show > runbooks/billing-restart.yaml
+  svcops app status billing"
+    )]
+    App(App),
+    /// Show what svcops.yaml declares
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops inventory hosts -l role=app,site=dc1
+  svcops inventory apps -o json"
+    )]
+    Inventory(Inventory),
+    /// Say what is missing here and on the hosts
+    #[command(after_help = "Examples:
+  svcops doctor
+  svcops doctor -l dc1-app1             one host, the way there step by step
+  svcops doctor --prepare               make the shared state directory
+  svcops doctor --sudoers billing-restart
+
+Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
+    Doctor(Doctor),
+    /// Print the JSON Schema of a file, for editors and scripts
+    #[command(after_help = "Examples:
+  svcops schema project > project.schema.json
+  svcops schema runbook > runbook.schema.json")]
+    Schema(Schema),
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Files or folders; svcops.yaml and runbooks/**/*.yaml unless given
+    pub paths: Vec<PathBuf>,
+    /// A warning counts as a fault
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `-p`.
+#[derive(Debug, Default, Args)]
+pub struct Params {
+    /// A parameter of the runbook; may be repeated
+    #[arg(short = 'p', long = "param", value_name = "K=V", value_parser = param)]
+    pub params: Vec<(String, String)>,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// A runbook: its name, or its file
+    pub runbook: String,
+    /// Its parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Pin the plan in this file, for `svcops run --plan`
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Refuse a plan in which something is conditional or opaque
+    #[arg(long)]
+    pub require_exact: bool,
+    /// Exit 10 where something would change
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A runbook: its name, or its file
+    #[arg(required_unless_present = "plan")]
+    pub runbook: Option<String>,
+    /// Its parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Carry out this saved plan, if it still holds
+    #[arg(long, value_name = "FILE", conflicts_with = "params")]
+    pub plan: Option<PathBuf>,
+    /// Refuse a plan in which something is conditional or opaque
+    #[arg(long)]
+    pub require_exact: bool,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The run
+    pub run: RunId,
+    /// Leave this task out (STEP@HOST, as `history show` prints it); needs --reason; may be repeated
+    #[arg(long, value_name = "TASK", value_parser = task)]
+    pub skip: Vec<TaskId>,
+}
+
+/// A verb that takes one run.
+#[derive(Debug, Args)]
+pub struct OneRun {
+    /// The run
+    pub run: RunId,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The run
+    pub run: RunId,
+    /// End what is under way on the hosts too
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `resolve`.
+#[derive(Debug, Args)]
+pub struct Resolve {
+    /// The run
+    pub run: RunId,
+    /// The task: STEP@HOST, as `history show` prints it
+    #[arg(value_parser = task)]
+    pub task: TaskId,
+    /// What was seen
+    #[arg(value_enum)]
+    pub saw: Saw,
+}
+
+/// What a person saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Saw {
+    /// The act was carried out
+    Done,
+    /// It was not
+    NotDone,
+}
+
+/// `history`.
+#[derive(Debug, Subcommand)]
+pub enum History {
+    /// The runs, newest first
+    #[command(after_help = "Examples:
+  svcops history list
+  svcops history list --most 5 -o json")]
+    List {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one)]
+        most: usize,
+    },
+    /// One run: its tasks, what they changed, what they said
+    #[command(after_help = "Examples:
+  svcops history show 01J9ZK3V7Q
+  svcops history show 01J9ZK3V7Q --follow
+  svcops history show 01J9ZK3V7Q -o jsonl    its events as they were recorded")]
+    Show {
+        /// The run
+        run: RunId,
+        /// Go on until it ends
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Recompute the chain of hashes: was an event changed, added or taken away?
+    #[command(after_help = "Examples:
+  svcops history verify
+  svcops history verify --against anchor.json
+
+Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
+    Verify {
+        /// An anchor that was kept elsewhere; without one a cut tail goes unseen
+        #[arg(long, value_name = "ANCHOR")]
+        against: Option<String>,
+    },
+}
+
+/// `app`.
+#[derive(Debug, Subcommand)]
+pub enum App {
+    /// Stop it, the apps that require it first
+    #[command(after_help = "Examples:
+  svcops app stop billing --site dc1 --reason 'disk replacement'")]
+    Stop(AppActs),
+    /// Start it, the apps that it requires first
+    #[command(after_help = "Examples:
+  svcops app start billing")]
+    Start(AppActs),
+    /// Restart it, batch by batch, drained on its balancer meanwhile
+    #[command(after_help = "Examples:
+  svcops app restart billing --site dc1
+  svcops app restart billing --show")]
+    Restart(AppActs),
+    /// Make it read its configuration again, batch by batch
+    #[command(after_help = "Examples:
+  svcops app reload billing")]
+    Reload(AppActs),
+    /// Show whether it runs, and how healthy it is
+    #[command(after_help = "Examples:
+  svcops app status billing
+  svcops app status billing --site dc1 -o json
+
+Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
+    Status(AppLooks),
+}
+
+/// A verb that acts on an app.
+#[derive(Debug, Args)]
+pub struct AppActs {
+    /// The app
+    pub app: String,
+    /// Only its hosts at this site
+    #[arg(long, value_name = "S")]
+    pub site: Option<String>,
+    /// Print the runbook instead of running it
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// `app status`.
+#[derive(Debug, Args)]
+pub struct AppLooks {
+    /// The app
+    pub app: String,
+    /// Only its hosts at this site
+    #[arg(long, value_name = "S")]
+    pub site: Option<String>,
+}
+
+/// `inventory`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Inventory {
+    /// The hosts
+    #[command(after_help = "Examples:
+  svcops inventory hosts -l 'role in (app,db)'")]
+    Hosts,
+    /// The apps
+    #[command(after_help = "Examples:
+  svcops inventory apps")]
+    Apps,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Make the shared state directory /var/lib/svcops and its group (as root)
+    #[arg(long)]
+    pub prepare: bool,
+    /// Print the sudoers lines that this runbook needs
+    #[arg(long, value_name = "RUNBOOK")]
+    pub sudoers: Option<String>,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// svcops.yaml
+    Project,
+    /// A runbook
+    Runbook,
+    /// The lines of `-o jsonl`
+    Events,
+}
+
+fn param(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a parameter is written NAME=VALUE".into()),
+    }
+}
+
+fn task(text: &str) -> Result<TaskId, String> {
+    match text.split_once('@') {
+        Some((step, host)) if !step.is_empty() && !host.is_empty() => Ok(TaskId::from(text)),
+        _ => Err("a task is written STEP@HOST, as `svcops history show RUN` prints it".into()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
+}

@@ -1,0 +1,267 @@
+//! The way back: stations in reverse, so the last batch first; on each host its steps in reverse, every undo verified.
+
+use super::{
+    drive::Drove,
+    script::Station,
+    task::Turned,
+    walk::{Engine, Halt},
+};
+use crate::{
+    actions::Entry,
+    base::{HostName, TaskId, Way},
+    journal::{
+        event::{Debt, Event, How, Scope},
+        state::TaskState,
+    },
+};
+use futures_util::{StreamExt as _, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What the way back of a scope knows beside the journal; a resume finds it anew.
+struct Return {
+    hosts: BTreeSet<HostName>,
+    /// Its way back ends here: an undo failed, or nobody knows what an act did.
+    stuck: Mutex<BTreeSet<HostName>>,
+    /// Undos of failed starts that wait for the undos before them.
+    waiting: Mutex<BTreeMap<HostName, Vec<TaskId>>>,
+}
+
+impl Return {
+    fn stick(&self, host: &HostName) {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone());
+    }
+    fn is_stuck(&self, host: &HostName) -> bool {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+    fn waiting(&self, host: &HostName) -> Vec<TaskId> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(host).unwrap_or_default()
+    }
+}
+
+impl Engine<'_> {
+    /// Takes a scope back, or goes on with that. Without the way there: what never began never will.
+    pub(super) async fn back(&self, scope: &Scope, why: &str) -> Result<(), Halt> {
+        match self.with(|s| s.back.get(scope).map(|b| b.done)) {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => self.say(Event::RollingBack { scope: scope.clone(), why: why.to_owned() }).await?,
+        }
+        let back = Return { hosts: self.hosts_of(scope), stuck: Mutex::default(), waiting: Mutex::default() };
+        let mut stations: Vec<Arc<Station>> = self.script.stations().into_iter().cloned().collect();
+        stations.reverse();
+        self.settle_all(&back).await?;
+        self.pass_over_what_is_as_before(&back).await?;
+        for station in &stations {
+            let hosts: Vec<HostName> = station.hosts.iter().filter(|h| back.hosts.contains(*h)).cloned().collect();
+            self.side_by_side(&hosts, |host| self.station_back(station, host, &back)).await?;
+        }
+        if let Some(first) = stations.last() {
+            let hosts: Vec<HostName> = back.hosts.iter().cloned().collect();
+            self.side_by_side(&hosts, |host| self.waited(first, host, &back)).await?;
+        }
+        let open = self.with(|s| s.tasks.iter().any(|t| t.doubt().is_some() && back.hosts.contains(&t.began.host)));
+        if !open {
+            self.say(Event::RolledBack { scope: scope.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn side_by_side<'f, F>(&self, hosts: &'f [HostName], work: impl Fn(&'f HostName) -> F) -> Result<(), Halt>
+    where
+        F: Future<Output = Result<(), Halt>>,
+    {
+        let all = stream::iter(hosts.iter().map(work)).buffer_unordered(self.parallel.max(1));
+        all.collect::<Vec<_>>().await.into_iter().collect()
+    }
+
+    /// Learns what became of every leg that a kill or a loss of contact left open.
+    async fn settle_all(&self, back: &Return) -> Result<(), Halt> {
+        let open: Vec<(TaskId, HostName)> = self.with(|s| {
+            let open = |t: &&TaskState| {
+                back.hosts.contains(&t.began.host) && t.forward.how.is_none() && !t.began.in_rollback && !t.began.always
+            };
+            s.tasks.iter().filter(open).map(|t| (t.began.task.clone(), t.began.host.clone())).collect()
+        });
+        let settled = stream::iter(open.iter().map(|(id, host)| async move {
+            let Some(state) = self.snapshot(id) else { return Ok(()) };
+            let known = match self.recall(&state.began) {
+                Ok(task) => self.settle(id, &*task).await?,
+                Err(why) => Err(why),
+            };
+            if known.is_err() {
+                back.stick(host);
+            }
+            Ok(())
+        }));
+        let all = settled.buffer_unordered(self.parallel.max(1)).collect::<Vec<Result<(), Halt>>>().await;
+        all.into_iter().collect()
+    }
+
+    /// A host on which every resource is as it was before the first act on it needs no way back: taking a healthy server
+    /// out of a balancer to put it in again would only harm.
+    async fn pass_over_what_is_as_before(&self, back: &Return) -> Result<(), Halt> {
+        for host in &back.hosts {
+            let mine: Vec<TaskState> =
+                self.with(|s| s.tasks.iter().filter(|t| t.began.host == *host && returns(t)).cloned().collect());
+            let begun = mine.iter().any(|t| t.undo.is_some());
+            let owes = self.with(|s| !s.owes(host).is_empty());
+            if mine.is_empty() || begun || owes || back.is_stuck(host) || !self.all_as_before(&mine).await? {
+                continue;
+            }
+            for task in mine.iter().rev() {
+                let id = task.began.task.clone();
+                self.say(Event::UndoBegan { task: id.clone() }).await?;
+                let outputs = serde_json::json!({ "as_before": true });
+                self.end(&id, Way::Undo, How::Done { outputs }, task.began.before.clone(), false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn all_as_before(&self, mine: &[TaskState]) -> Result<bool, Halt> {
+        let mut seen = BTreeSet::new();
+        for state in mine {
+            let traits = Entry::find(self.stage.catalog, &state.began.action).map(|e| e.traits);
+            let (Some(traits), Ok(task), Some(before)) = (traits, self.recall(&state.began), &state.began.before)
+            else {
+                return Ok(false);
+            };
+            if traits.opaque || !state.began.then.is_empty() {
+                return Ok(false);
+            }
+            // the first task on a resource tells what was before
+            if !seen.insert(task.locks().0) {
+                continue;
+            }
+            match self.look(&*task, state.began.within.0).await {
+                Ok(Ok(now)) if task.same(before, &now).unwrap_or(false) => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// A station's way back on one host: its turns in reverse.
+    async fn station_back(&self, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
+        let mut mine: Vec<TaskId> = self.with(|s| {
+            let of = |t: &&TaskState| t.began.step == station.number && t.began.host == *host && returns(t);
+            s.tasks.iter().filter(of).map(|t| t.began.task.clone()).collect()
+        });
+        mine.reverse();
+        for id in mine {
+            let Some(state) = self.snapshot(&id) else { continue };
+            if back.is_stuck(host) {
+                return Ok(());
+            }
+            let started_badly = state.forward.why().is_some() && state.undo.is_none() && !self.feeds(&state);
+            if started_badly && state.began.action.starts_with("app.") {
+                // it would fail again before what it reads at its start is back
+                back.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(host.clone()).or_default().push(id);
+                continue;
+            }
+            if !self.feeds(&state) {
+                self.waited(station, host, back).await?;
+            }
+            self.one_back(&id, station, host, back).await?;
+        }
+        Ok(())
+    }
+
+    /// What it changes may be read by an app at its start: files, and all that has no model.
+    fn feeds(&self, state: &TaskState) -> bool {
+        let opaque = Entry::find(self.stage.catalog, &state.began.action).is_some_and(|e| e.traits.opaque);
+        opaque || state.began.action.starts_with("file.")
+    }
+
+    /// The undos that waited for the ones before them.
+    async fn waited(&self, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
+        for id in back.waiting(host) {
+            self.one_back(&id, station, host, back).await?;
+        }
+        Ok(())
+    }
+
+    async fn one_back(&self, id: &TaskId, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
+        if back.is_stuck(host) || self.stop_level() > 1 {
+            back.stick(host);
+            return Ok(());
+        }
+        let Some(state) = self.snapshot(id) else { return Ok(()) };
+        let well = if state.began.undo.is_empty() {
+            match self.recall(&state.began) {
+                Ok(task) => matches!(self.drive(id, &*task, Way::Undo, None).await?, Drove::Well),
+                Err(_) => false,
+            }
+        } else {
+            self.undone_by_steps(&state, station).await?
+        };
+        if !well {
+            back.stick(host);
+            return Ok(());
+        }
+        self.pay_back(station, host, back).await
+    }
+
+    /// Undoes by the steps of `undo:`, in their order; each is a task of its own.
+    async fn undone_by_steps(&self, state: &TaskState, station: &Station) -> Result<bool, Halt> {
+        let id = &state.began.task;
+        if let Some(how) = state.undo.as_ref().and_then(|u| u.how.clone()) {
+            return Ok(matches!(how, How::Done { .. }));
+        }
+        if state.undo.is_none() {
+            self.say(Event::UndoBegan { task: id.clone() }).await?;
+        }
+        for step in &state.began.undo {
+            let name = TaskId::new(&step.step, &step.host);
+            match self.pay(&name, step, station, true).await? {
+                Turned::Well => {}
+                Turned::Bad(why) => {
+                    self.end(id, Way::Undo, How::Failed(why), None, true).await?;
+                    return Ok(false);
+                }
+                Turned::Doubt(_) | Turned::NotBegun => return Ok(false),
+            }
+        }
+        self.end(id, Way::Undo, How::Done { outputs: serde_json::Value::Null }, None, false).await?;
+        Ok(true)
+    }
+
+    /// Pays each debt of this host that no undo still to come will owe again.
+    async fn pay_back(&self, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
+        loop {
+            let due: Option<Debt> = self.with(|s| {
+                let again = |key: &str| {
+                    s.tasks.iter().any(|t| {
+                        t.began.host == *host
+                            && returns(t)
+                            && t.undo.as_ref().is_none_or(|u| u.how.is_none())
+                            && t.began.then.iter().any(|d| d.key == key)
+                    })
+                };
+                s.owes(host).into_iter().find(|o| !again(&o.debt.key)).map(|o| o.debt.clone())
+            });
+            let Some(debt) = due else { return Ok(()) };
+            let id = TaskId::new(&debt.step, host);
+            let id = TaskId::from(format!("{id}~").as_str());
+            if self.pay(&id, &debt, station, true).await? != Turned::Well {
+                back.stick(host);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A task that the way back must see to.
+fn returns(task: &TaskState) -> bool {
+    let b = &task.began;
+    task.acted()
+        && !b.leaves_nothing
+        && !b.in_rollback
+        && !b.always
+        && b.pays.is_none()
+        && task.waived.is_none()
+        && (task.forward.how.is_none() || task.forward.changed || task.undo.is_some())
+}

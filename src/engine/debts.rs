@@ -1,0 +1,135 @@
+//! Consequences: a debt is paid once a host, right after the last step (or undo) that can owe it, before what follows.
+
+use super::{
+    drive::Drove,
+    script::{Station, deed},
+    task::Turned,
+    walk::{Engine, Halt},
+};
+use crate::{
+    base::{HostName, TaskId, Way},
+    journal::{
+        event::{Began, Debt, Event, How},
+        state::Owed,
+    },
+};
+use std::collections::BTreeSet;
+
+impl Engine<'_> {
+    /// Pays what the host owes now that `station` is done there, but for what a later step of its group can still owe.
+    pub(super) async fn pay_due(&self, station: &Station, host: &HostName) -> Result<Turned, Halt> {
+        loop {
+            let owed: Vec<Owed> = self.with(|s| s.owes(host).into_iter().cloned().collect());
+            let due = owed.into_iter().find(|o| self.is_due(o, station));
+            let Some(due) = due else { return Ok(Turned::Well) };
+            let id = TaskId::new(&due.debt.step, host);
+            match self.pay(&id, &due.debt, station, false).await? {
+                Turned::Well => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// A debt that a later step of the same group can owe again on this host can wait for it.
+    fn is_due(&self, owed: &Owed, station: &Station) -> bool {
+        let group = |number: &str| number.rsplit_once('.').map_or(String::new(), |(group, _)| group.to_owned());
+        let Some(step) = self.with(|s| s.task(&owed.by).map(|t| t.began.step.clone())) else { return true };
+        if group(&step) != group(&station.number) {
+            return true;
+        }
+        let stations = self.script.stations();
+        let Some(by) = stations.into_iter().find(|s| s.number == step) else { return true };
+        let number = owed.debt.step.rsplit_once(".then").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(1);
+        let spec = by.step.then.get(number.saturating_sub(1)).and_then(deed);
+        spec.is_none_or(|spec| !station.later.iter().any(|l| l.deed == spec && l.concerns(&owed.debt.host)))
+    }
+
+    /// Pays what is left at the end of steps that ran side by side, and at the end of the way there.
+    pub(super) async fn sweep(&self, station: &Station) -> Result<Vec<(HostName, Turned)>, Halt> {
+        let hosts: BTreeSet<HostName> = self.with(|s| s.debts.iter().map(|o| o.debt.host.clone()).collect());
+        let mut turns = Vec::new();
+        for host in hosts {
+            if self.gone().contains_key(&host) {
+                continue;
+            }
+            while let Some(debt) = self.with(|s| s.owes(&host).first().map(|o| o.debt.clone())) {
+                let turned = if self.must_stop() {
+                    Turned::NotBegun
+                } else {
+                    self.pay(&TaskId::new(&debt.step, &host), &debt, station, false).await?
+                };
+                if turned != Turned::Well {
+                    turns.push((host.clone(), turned));
+                    break;
+                }
+            }
+        }
+        Ok(turns)
+    }
+
+    /// Carries a consequence (or a step of `undo:`) out as a task of its own.
+    pub(super) async fn pay(
+        &self,
+        id: &TaskId,
+        debt: &Debt,
+        station: &Station,
+        in_rollback: bool,
+    ) -> Result<Turned, Halt> {
+        if self.snapshot(id).is_none() {
+            let began = Began {
+                task: id.clone(),
+                step: debt.step.clone(),
+                id: None,
+                name: debt.name.clone(),
+                host: debt.host.clone(),
+                action: debt.action.clone(),
+                value: debt.value.clone(),
+                before: None,
+                then: Vec::new(),
+                undo: Vec::new(),
+                inherits: Vec::new(),
+                pays: Some(debt.key.clone()),
+                within: station.step.timeout.unwrap_or(crate::base::Span::secs(300)),
+                in_rollback,
+                leaves_nothing: true,
+                always: false,
+            };
+            let task = match self.recall(&began) {
+                Ok(task) => task,
+                Err(why) => return Ok(Turned::Bad(why)),
+            };
+            let before = match self.look(&*task, began.within.0).await {
+                Ok(Ok(facts)) => Some(facts),
+                Ok(Err(crate::resources::ReadError::Open)) if self.planning => None,
+                Ok(Err(e)) => return Ok(Turned::Bad(e.to_string())),
+                Err(lost) => return Ok(Turned::Bad(format!("no contact: {lost}"))),
+            };
+            self.say(Event::Began(Box::new(Began { before, ..began }))).await?;
+        }
+        let Some(state) = self.snapshot(id) else { return Ok(Turned::Bad(format!("no task `{id}`"))) };
+        if state.began.before.is_none() {
+            if state.forward.how.is_none() {
+                self.end(id, Way::Forward, How::Conditional, None, true).await?;
+            }
+            return Ok(Turned::Well);
+        }
+        let task = match self.recall(&state.began) {
+            Ok(task) => task,
+            Err(why) => return Ok(Turned::Bad(why)),
+        };
+        let inherited: Vec<_> = self.with(|s| {
+            let mine = s.debts.iter().filter(|o| o.debt.key == debt.key);
+            mine.filter_map(|o| o.from.clone()).collect()
+        });
+        Ok(match self.drive(id, &*task, Way::Forward, None).await? {
+            Drove::Well => {
+                for run_owing in inherited {
+                    self.say(Event::Paid { run_owing, debt: debt.key.clone() }).await?;
+                }
+                Turned::Well
+            }
+            Drove::Bad(why) => Turned::Bad(format!("`{}`: {why}", debt.name)),
+            Drove::Doubt(why) => Turned::Doubt(why),
+        })
+    }
+}

@@ -1,0 +1,390 @@
+//! One task: observe, decide, announce, carry out, observe again. One loop for both ways; all its state is in the journal.
+
+use super::walk::{Engine, Halt};
+use crate::{
+    actions::{Entry, Next, Task, Turn, holds},
+    base::{Act, At, Change, Outcome, Place, TaskId, Way},
+    journal::{
+        event::{Began, Event, How, Notice},
+        state::{Leg, TaskState},
+    },
+    resources::ReadError,
+    runbook::Retry,
+    transport::{Fut, Lost, LostKind, Settled, Terms},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How a leg ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Drove {
+    /// Done, or (in a plan) not to be known yet.
+    Well,
+    /// Refused or failed.
+    Bad(String),
+    /// Nobody knows.
+    Doubt(String),
+}
+
+/// A host that is silent is tried again for so long, or for the task's deadline where that is shorter.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BREATH: Duration = Duration::from_secs(1);
+/// What was cancelled has so long to be seen gone.
+const GRACE: Duration = Duration::from_secs(15);
+/// An action that has not come to an end after so many decisions never will.
+const ROUNDS: usize = 10_000;
+
+impl Engine<'_> {
+    /// The action that began a task, from the journal's word.
+    pub(super) fn recall(&self, began: &Began) -> Result<Box<dyn Task>, String> {
+        Entry::find(self.stage.catalog, &began.action)
+            .ok_or_else(|| format!("this version knows no action `{}`", began.action))?
+            .recall(began.value.clone())
+            .map_err(|e| e.to_string())
+    }
+
+    /// Drives one leg of a task to its end.
+    pub(super) async fn drive(
+        &self,
+        id: &TaskId,
+        task: &dyn Task,
+        way: Way,
+        retry: Option<Retry>,
+    ) -> Result<Drove, Halt> {
+        let mut decisions = 0;
+        loop {
+            let Some(state) = self.snapshot(id) else { return Ok(Drove::Bad(format!("no task `{id}`"))) };
+            let Some(leg) = state.leg(way).cloned() else {
+                self.say(Event::UndoBegan { task: id.clone() }).await?;
+                continue;
+            };
+            match &leg.how {
+                Some(How::Done { .. } | How::Conditional) => return Ok(Drove::Well),
+                Some(How::Refused(why) | How::Failed(why)) => return Ok(Drove::Bad(why.clone())),
+                None => {}
+            }
+            if let Some(change) = leg.queue.front() {
+                match self.carry(&state, &leg, way, change).await? {
+                    Ok(()) => continue,
+                    Err(lost) => return self.doubt(id, way, lost.to_string()).await,
+                }
+            }
+            decisions += 1;
+            let (how, seen) = match self.decide(&state, &leg, way, task, decisions).await? {
+                Decided::Goes => continue,
+                Decided::Doubt(why) => return self.doubt(id, way, why).await,
+                Decided::Ends(how, seen) => (how, seen),
+            };
+            if let (How::Failed(why) | How::Refused(why), Way::Forward, Some(retry)) = (&how, way, retry)
+                && leg.attempt < retry.attempts
+                && !self.must_stop()
+            {
+                let factor = retry.backoff.powi(i32::try_from(leg.attempt).unwrap_or(1) - 1).clamp(1.0, 1e6);
+                self.pause(id, why, retry.delay.0.mul_f64(factor)).await;
+                let again = Event::Retried { task: id.clone(), attempt: leg.attempt + 1, why: why.clone() };
+                self.say(again).await?;
+                continue;
+            }
+            let changed = self.changed(&state, task, seen.as_ref(), way);
+            self.end(id, way, how, seen, changed).await?;
+        }
+    }
+
+    /// Looks, and asks the action what comes next.
+    async fn decide(
+        &self,
+        state: &TaskState,
+        leg: &Leg,
+        way: Way,
+        task: &dyn Task,
+        decisions: usize,
+    ) -> Result<Decided, Halt> {
+        let id = &state.began.task;
+        if let Some((_, receipt)) = leg.did.last()
+            && let Outcome::Unknown(why) = &receipt.outcome
+        {
+            return Ok(Decided::Doubt(why.clone()));
+        }
+        let acted = leg.announced > 0;
+        let seen = match self.look(task, state.began.within.0).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(ReadError::Open)) if self.planning => return Ok(Decided::Ends(How::Conditional, None)),
+            Ok(Err(e)) if leg.did.is_empty() || decisions > 5 => {
+                return Ok(Decided::Ends(failed(acted, e.to_string()), None));
+            }
+            Ok(Err(e)) => {
+                self.pause(id, &e.to_string(), BREATH).await;
+                return Ok(Decided::Goes);
+            }
+            // what was carried out has its receipt; whether it took effect can be looked at later
+            Err(lost) if acted => return Ok(Decided::Doubt(format!("its effect could not be looked at: {lost}"))),
+            Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
+        };
+        if let Some((_, receipt)) = leg.did.last()
+            && let Outcome::Refused(why) | Outcome::Failed(why) = &receipt.outcome
+        {
+            return Ok(Decided::Ends(How::Failed(why.clone()), Some(seen)));
+        }
+        let Some(before) = &state.began.before else {
+            return Ok(Decided::Ends(failed(acted, "the journal holds nothing of what was before".into()), Some(seen)));
+        };
+        let now = self.stage.clock.now();
+        let elapsed = Duration::try_from(now.duration_since(leg.since)).unwrap_or_default();
+        let late = elapsed > state.began.within.0;
+        let turn = Turn {
+            before,
+            seen: &seen,
+            after: state.after.as_ref(),
+            did: leg.did.iter().map(|(_, r)| r.clone()).collect(),
+            elapsed,
+            rested: Duration::try_from(now.duration_since(leg.rested)).unwrap_or_default(),
+            late,
+        };
+        let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
+        let expected = leg.expect.as_ref();
+        let how = match next {
+            Next::Do { changes, .. } if changes.iter().any(|c| leg.did.iter().any(|(d, _)| d == c)) => {
+                How::Failed("it had no effect, and the same again would have none".into())
+            }
+            Next::Do { .. } if late => How::Failed(format!("ran out of time after {}", state.began.within)),
+            Next::Do { .. } if decisions > ROUNDS => How::Failed("it comes to no end".into()),
+            Next::Do { changes, expect } => return self.announce(state, leg, way, (changes, expect)).await,
+            Next::Wait { why, .. } if late => {
+                failed(acted, format!("ran out of time after {}: {why}", state.began.within))
+            }
+            Next::Wait { why, .. } if self.stop_level() > 1 => failed(acted, format!("stopped while waiting: {why}")),
+            Next::Wait { why, every } => {
+                self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why, elapsed });
+                self.sleep(every).await;
+                return Ok(Decided::Goes);
+            }
+            Next::GiveUp(why) => failed(acted, why),
+            Next::Done { .. } if expected.is_some_and(|e| !holds(e, &seen)) => How::Failed(format!(
+                "it says done, but {} was expected and {seen} seen",
+                expected.unwrap_or(&Value::Null)
+            )),
+            Next::Done { .. } if way == Way::Undo && !task.same(before, &seen).unwrap_or(false) => {
+                How::Failed(format!("it says undone, but {before} was before and {seen} is seen"))
+            }
+            // a plan has no outputs of what has no model
+            Next::Done { .. } if self.planning && acted && self.opaque(state) => How::Conditional,
+            Next::Done { outputs } => How::Done { outputs },
+        };
+        Ok(Decided::Ends(how, Some(seen)))
+    }
+
+    async fn announce(
+        &self,
+        state: &TaskState,
+        leg: &Leg,
+        way: Way,
+        (changes, expect): (Vec<At<Change>>, Value),
+    ) -> Result<Decided, Halt> {
+        let id = &state.began.task;
+        let place = changes.first().map_or(Place::HERE, |c| c.at.clone());
+        let opened = self.patiently(state.began.within.0, || self.stage.transport.open(&self.run, &place)).await;
+        let boot = match opened {
+            Ok(boot) => boot,
+            Err(lost) if leg.announced > 0 => return Ok(Decided::Doubt(lost.to_string())),
+            Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
+        };
+        let no_return = way == Way::Forward && self.crosses(state);
+        let task = id.clone();
+        self.say(Event::Announced { task, way, number: leg.announced, changes, expect, boot, no_return }).await?;
+        Ok(Decided::Goes)
+    }
+
+    async fn carry(
+        &self,
+        state: &TaskState,
+        leg: &Leg,
+        way: Way,
+        change: &At<Change>,
+    ) -> Result<Result<(), Lost>, Halt> {
+        let (act, terms) = self.act(state, leg, way);
+        let (transport, act, mut stop) = (&self.stage.transport, &act, self.stop.clone());
+        let mut carrying = std::pin::pin!(self.patiently(state.began.within.0, || transport.carry(act, change, terms)));
+        let carried = tokio::select! {
+            carried = &mut carrying => carried,
+            () = super::walk::urgent(&mut stop) => {
+                // ended on the host, too; what became of it is in its receipt
+                drop(transport.cancel(act, &change.at).await);
+                tokio::select! {
+                    carried = &mut carrying => carried,
+                    () = self.stage.clock.sleep(GRACE) => Err(Lost {
+                        host: change.at.host.clone(),
+                        why: "it was not seen to end after it was cancelled".into(),
+                        kind: LostKind::Cancelled,
+                    }),
+                }
+            }
+        };
+        match carried {
+            Ok(receipt) => {
+                let task = state.began.task.clone();
+                self.say(Event::Carried { task, way, number: leg.number, receipt }).await?;
+                Ok(Ok(()))
+            }
+            Err(lost) => Ok(Err(lost)),
+        }
+    }
+
+    /// Learns what became of a leg that a rollback finds unfinished, and ends it. Acts that never began never will.
+    /// An error: nobody knows.
+    pub(super) async fn settle(&self, id: &TaskId, task: &dyn Task) -> Result<Result<(), String>, Halt> {
+        let way = Way::Forward;
+        while let Some((state, change)) = self
+            .snapshot(id)
+            .filter(|s| s.forward.how.is_none())
+            .and_then(|s| s.forward.queue.front().cloned().map(|c| (s, c)))
+        {
+            let (act, terms) = self.act(&state, &state.forward, way);
+            let found =
+                self.patiently(state.began.within.0, || self.stage.transport.settle(&act, &change, terms)).await;
+            let receipt = match found {
+                Ok(Settled::Was(receipt)) => receipt,
+                Ok(Settled::Never) => {
+                    crate::base::Receipt::of(Outcome::Refused("it was called back before it began".into()))
+                }
+                Err(lost) => return self.doubt(id, way, lost.to_string()).await.map(|_| Err(lost.to_string())),
+            };
+            let unknown = matches!(receipt.outcome, Outcome::Unknown(_));
+            self.say(Event::Carried { task: id.clone(), way, number: state.forward.number, receipt }).await?;
+            if unknown {
+                break;
+            }
+        }
+        let Some(state) = self.snapshot(id) else { return Ok(Ok(())) };
+        if state.forward.how.is_some() {
+            return Ok(Ok(()));
+        }
+        if let Some((_, receipt)) = state.forward.did.last()
+            && let Outcome::Unknown(why) = &receipt.outcome
+        {
+            let why = why.clone();
+            return self.doubt(id, way, why.clone()).await.map(|_| Err(why));
+        }
+        match self.look(task, state.began.within.0).await {
+            Ok(Ok(seen)) => {
+                let changed = self.changed(&state, task, Some(&seen), way);
+                let how = failed(state.acted(), "the run turned back before it was done".into());
+                self.end(id, way, how, Some(seen), changed).await?;
+                Ok(Ok(()))
+            }
+            Ok(Err(e)) => {
+                let how = failed(state.acted(), e.to_string());
+                self.end(id, way, how, None, state.acted()).await?;
+                Ok(Ok(()))
+            }
+            Err(lost) if state.acted() => self.doubt(id, way, lost.to_string()).await.map(|_| Err(lost.to_string())),
+            Err(lost) => {
+                self.end(id, way, How::Failed(lost.to_string()), None, false).await?;
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    fn act(&self, state: &TaskState, leg: &Leg, way: Way) -> (Act, Terms) {
+        let act = Act {
+            run: self.run.clone(),
+            task: state.began.task.clone(),
+            way,
+            number: leg.number,
+            boot: leg.boot.clone(),
+        };
+        (act, Terms { within: state.began.within.0, interruptible: true })
+    }
+
+    /// Looks at what a task is about.
+    pub(super) async fn look(&self, task: &dyn Task, within: Duration) -> Result<Result<Value, ReadError>, Lost> {
+        let reads = task.reads();
+        let mut answers = vec![None; reads.len()];
+        let mut hosts: Vec<_> = reads.iter().map(|r| r.at.host.as_ref()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            let mine: Vec<usize> =
+                (0..reads.len()).filter(|i| reads.get(*i).is_some_and(|r| r.at.host.as_ref() == host)).collect();
+            let batch: Vec<_> = mine.iter().filter_map(|i| reads.get(*i).cloned()).collect();
+            let look = self.patiently(within, || self.stage.transport.look(host, &batch)).await?;
+            for (slot, answer) in mine.into_iter().zip(look.answers) {
+                if let Some(place) = answers.get_mut(slot) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        Ok(task.facts(answers.into_iter().flatten().collect()))
+    }
+
+    /// Tries again while a host is silent.
+    pub(super) async fn patiently<'f, T>(
+        &self,
+        within: Duration,
+        mut ask: impl FnMut() -> Fut<'f, Result<T, Lost>>,
+    ) -> Result<T, Lost> {
+        let patience = if self.planning { Duration::ZERO } else { PATIENCE.min(within) };
+        let begun = self.stage.clock.now();
+        loop {
+            let lost = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(lost) => lost,
+            };
+            let spent = Duration::try_from(self.stage.clock.now().duration_since(begun)).unwrap_or(patience);
+            if lost.kind != LostKind::Unreachable || spent >= patience || self.stop_level() > 1 {
+                return Err(lost);
+            }
+            if let Some(host) = &lost.host {
+                self.stage.watcher.notice(&Notice::Silent { host: host.clone(), why: lost.why.clone() });
+            }
+            self.sleep(BREATH).await;
+        }
+    }
+
+    async fn doubt(&self, id: &TaskId, way: Way, why: String) -> Result<Drove, Halt> {
+        let (why, _) = self.stage.redactor.clean(&why);
+        if self.snapshot(id).and_then(|s| s.leg(way).and_then(|l| l.doubt.clone())).as_deref() != Some(&why) {
+            self.say(Event::InDoubt { task: id.clone(), way, why: why.clone() }).await?;
+        }
+        Ok(Drove::Doubt(why))
+    }
+
+    /// Whether what lasts is another than before; what has no model and ran counts as changed.
+    fn changed(&self, state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
+        let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
+        match (&state.began.before, seen) {
+            _ if self.opaque(state) && way == Way::Forward => ran(&state.forward),
+            (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
+            _ => state.leg(way).is_some_and(|l| l.announced > 0),
+        }
+    }
+
+    fn opaque(&self, state: &TaskState) -> bool {
+        Entry::find(self.stage.catalog, &state.began.action).is_some_and(|e| e.traits.opaque)
+    }
+
+    async fn pause(&self, id: &TaskId, why: &str, time: Duration) {
+        self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why: why.to_owned(), elapsed: Duration::ZERO });
+        self.sleep(time).await;
+    }
+
+    /// Sleeps, but not through the second call to stop.
+    async fn sleep(&self, time: Duration) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = self.stage.clock.sleep(time) => {}
+            () = super::walk::urgent(&mut stop) => {}
+        }
+    }
+}
+
+/// What one decision came to.
+enum Decided {
+    /// Something was done or waited for: look again.
+    Goes,
+    Ends(How, Option<Value>),
+    Doubt(String),
+}
+
+fn failed(acted: bool, why: String) -> How {
+    if acted { How::Failed(why) } else { How::Refused(why) }
+}

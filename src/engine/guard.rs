@@ -1,0 +1,90 @@
+//! May it run? Limits, drift, locks, doubt. Each refusal says the rule and the fact, and is an event too.
+
+use super::{EngineError, Order, Stage, plan::Plan, project::Planned};
+use crate::{
+    base::{RunId, words::count},
+    inventory::Share,
+    journal::{
+        doubt::in_doubt,
+        locks::{Held, LockError},
+    },
+};
+
+/// Why a run may not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// 75: not now. 77: not allowed.
+    pub code: u8,
+    /// The rule and the fact.
+    pub why: String,
+}
+
+impl Refused {
+    const fn not_now(why: String) -> Self {
+        Self { code: 75, why }
+    }
+    const fn not_allowed(why: String) -> Self {
+        Self { code: 77, why }
+    }
+}
+
+/// The blast radius: hosts that the plan would change, of all that there are.
+pub fn limits(stage: &Stage, order: &Order, plan: &Plan) -> Result<(), Refused> {
+    let (limits, all) = (order.runbook.limits, stage.inventory.hosts.len());
+    if let Some(share) = limits.hosts {
+        let (most, would) = (share.of(all), plan.hosts.len());
+        if would > most {
+            let rule = match share {
+                Share::Number(n) => count("host", n),
+                Share::Percent(p) => format!("{p} % of {} ({most})", count("host", all)),
+            };
+            let why = format!("the plan would touch {}, `limits.hosts` allows {rule}", count("host", would));
+            return Err(Refused::not_allowed(why));
+        }
+    }
+    if let Some(most) = limits.sites
+        && plan.sites.len() > most
+    {
+        let sites = crate::base::words::list(&plan.sites, 5);
+        let why =
+            format!("the plan would touch {} ({sites}), `limits.sites` allows {most}", count("site", plan.sites.len()));
+        return Err(Refused::not_allowed(why));
+    }
+    Ok(())
+}
+
+/// A pinned plan holds only while everything that its hash covers is as it was.
+pub fn drift(pinned: &Plan, now: &Plan) -> Result<(), Refused> {
+    if pinned.hash == now.hash {
+        return Ok(());
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for (part, hash) in &pinned.pinned {
+        if now.pinned.get(part) != Some(hash) {
+            parts.push(part);
+        }
+    }
+    parts.extend(now.pinned.keys().filter(|k| !pinned.pinned.contains_key(*k)).map(String::as_str));
+    let parts = if parts.is_empty() { "something".to_owned() } else { crate::base::words::list(&parts, 6) };
+    Err(Refused::not_allowed(format!("the saved plan no longer holds: {parts} differs from when it was made")))
+}
+
+/// Takes all locks, then asks whether another run left something in doubt there.
+pub fn locks(
+    stage: &Stage,
+    run: &RunId,
+    order: &Order,
+    planned: &Planned,
+) -> Result<Result<Option<Held>, Refused>, EngineError> {
+    let Some(locks) = &stage.locks else { return Ok(Ok(None)) };
+    let what = order.reason.clone().unwrap_or_else(|| format!("`{}`", order.runbook.name));
+    let held = match locks.take(run, &order.operator, &what, &planned.exclusive, &planned.shared) {
+        Ok(held) => held,
+        Err(LockError::Files(e)) => return Err(e.into()),
+        Err(busy) => return Ok(Err(Refused::not_now(busy.to_string()))),
+    };
+    match in_doubt(&*stage.journal, locks, run, &planned.exclusive, &planned.shared)? {
+        None => Ok(Ok(Some(held))),
+        Some(doubt) => Ok(Err(Refused::not_now(doubt.to_string()))),
+    }
+}

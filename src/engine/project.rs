@@ -1,0 +1,405 @@
+//! Makes a plan: the same engine runs on a simulated world that learns from the real one what it is asked for, in a
+//! runtime whose time is paused. Nothing real is changed.
+
+use super::{
+    EngineError, Order, Stage,
+    plan::{Certainty, Plan, PlannedChange, PlannedTask},
+    run::engine,
+    script::{self, Script, here},
+};
+use crate::{
+    actions::Entry,
+    base::{Change, Clock as _, Hash, HostName, Lock, TaskId, Way, clock::RuntimeClock},
+    journal::{
+        Journal as _,
+        event::{Event, Header, How, Notice, Record, Watcher},
+        memory::MemoryJournal,
+        state::{RunState, TaskState},
+    },
+    transport::{
+        projected::Projected,
+        simulated::{Links, Simulated},
+    },
+    ui::changes,
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// A plan with what carrying it out needs.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Who does what, in which order.
+    pub script: Script,
+    /// Locks to take exclusively.
+    pub exclusive: Vec<Lock>,
+    /// Locks to take shared.
+    pub shared: Vec<Lock>,
+}
+
+/// No larger file is shown as a diff, in bytes.
+const DIFF_CAP: u64 = 256 * 1024;
+
+/// Observes, and projects what the order would change.
+///
+/// # Errors
+/// The runbook cannot be spread out. What could not be observed is in the plan, not an error.
+pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> {
+    let limit = order.limit.as_deref();
+    let script = script::spread(&order.runbook, &order.params, &stage.inventory, limit, stage.catalog)?;
+    let of = script.stations().iter().map(|s| s.hosts.len()).sum();
+    let journal = Arc::new(MemoryJournal::new());
+    let world = Simulated::new(Links::of(&stage.inventory));
+    let projected = Projected::new(Arc::clone(&stage.transport), tokio::runtime::Handle::current(), world);
+    let double = Stage {
+        transport: Arc::new(projected),
+        journal: journal.clone(),
+        locks: None,
+        watcher: Arc::new(Counter { of, done: AtomicUsize::new(0), watcher: Arc::clone(&stage.watcher) }),
+        ..stage.clone()
+    };
+    let start = stage.clock.now();
+    let header = blank(order, stage);
+    let parallel = order.parallel;
+    let outcome = tokio::task::spawn_blocking(move || -> Result<_, EngineError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .map_err(|e| EngineError::Plan(e.to_string()))?;
+        runtime
+            .block_on(async {
+                let clock = Arc::new(RuntimeClock::starting(start));
+                let stage = Stage { clock: clock.clone(), ..double };
+                let first = stage.journal.begin(clock.now(), header)?;
+                let state = RunState::fold([&first]);
+                let mut engine = engine(&stage, &script, &first.run, state, (parallel, super::never()))?;
+                engine.planning = true;
+                drop(engine.forward().await?);
+                engine.last().await?;
+                drop(engine);
+                Ok(first.run)
+            })
+            .map(|run| (run, script))
+    });
+    let (run, script) = outcome.await.map_err(|e| EngineError::Plan(e.to_string()))??;
+    let records = journal.records(&run)?;
+    let state = RunState::fold(&records);
+    let mut tasks = tasks(stage, &records, &state, &script);
+    diffs(stage, &state, &mut tasks).await;
+    let (exclusive, shared) = locks(stage, &state);
+    let plan = assemble(stage, order, &script, &state, tasks);
+    Ok(Planned { plan, script, exclusive, shared })
+}
+
+fn blank(order: &Order, stage: &Stage) -> Header {
+    let nothing = || Hash::of(b"");
+    Header {
+        project: stage.inventory.project.clone(),
+        runbook: order.runbook.name.clone(),
+        file: None,
+        runbook_hash: nothing(),
+        inventory_hash: nothing(),
+        params: order.params.clone(),
+        limit: None,
+        parallel: order.parallel,
+        plan: None,
+        operator: order.operator.clone(),
+        reason: None,
+        ticket: None,
+        root: String::new(),
+        version: String::new(),
+    }
+}
+
+/// Counts the tasks that were looked at.
+struct Counter {
+    of: usize,
+    done: AtomicUsize,
+    watcher: Arc<dyn Watcher>,
+}
+
+impl Watcher for Counter {
+    fn record(&self, record: &Record) {
+        if matches!(record.event, Event::Began(_) | Event::Skipped { .. }) {
+            let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+            self.watcher.notice(&Notice::Observed { done, of: self.of.max(done) });
+        }
+    }
+    fn notice(&self, notice: &Notice) {
+        if matches!(notice, Notice::Silent { .. } | Notice::Warning(_)) {
+            self.watcher.notice(notice);
+        }
+    }
+}
+
+fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -> Vec<PlannedTask> {
+    let mut planned: Vec<PlannedTask> = Vec::new();
+    let mut opaque: BTreeMap<HostName, String> = BTreeMap::new();
+    for record in records {
+        match &record.event {
+            Event::Began(began) => {
+                let Some(task) = state.task(&began.task) else { continue };
+                let traits = Entry::find(stage.catalog, &began.action).map(|e| e.traits);
+                let is_opaque = traits.is_some_and(|t| t.opaque) && task.acted();
+                let certainty = match (&task.forward.how, is_opaque) {
+                    (_, true) => Certainty::Opaque,
+                    (Some(How::Conditional), _) => Certainty::Conditional,
+                    _ => Certainty::Exact,
+                };
+                let named = began.value.get("known_after").and_then(Value::as_str);
+                let number = named.and_then(|id| {
+                    script.stations().into_iter().find(|s| s.step.id.as_deref() == Some(id)).map(|s| s.number.clone())
+                });
+                let behind = || opaque.get(&began.host).cloned();
+                let known_after = (certainty == Certainty::Conditional).then(|| number.or_else(behind)).flatten();
+                if is_opaque {
+                    opaque.insert(began.host.clone(), began.step.clone());
+                }
+                planned.push(PlannedTask {
+                    step: began.name.clone(),
+                    number: began.step.clone(),
+                    task: began.task.clone(),
+                    host: began.host.clone(),
+                    action: began.action.clone(),
+                    batch: batch_of(script, task),
+                    certainty,
+                    known_after,
+                    changes: Vec::new(),
+                    note: began.pays.is_some().then(|| "a consequence of what changed before it".to_owned()),
+                    trouble: task.forward.why().map(str::to_owned),
+                });
+            }
+            Event::Announced { task: id, way: Way::Forward, changes, .. } => {
+                let (Some(task), Some(place)) = (state.task(id), planned.iter_mut().find(|p| p.task == *id)) else {
+                    continue;
+                };
+                let (before, after) = differ(task.began.before.as_ref(), task.after.as_ref());
+                place.changes.extend(changes.iter().map(|change| PlannedChange {
+                    what: changes::words(&change.what),
+                    change: change.clone(),
+                    before: before.clone(),
+                    after: after.clone(),
+                    diff: None,
+                }));
+            }
+            Event::Skipped { task, why } => planned.extend(skipped(script, task, why)),
+            _ => {}
+        }
+    }
+    planned
+}
+
+fn batch_of(script: &Script, task: &TaskState) -> Option<crate::journal::event::Batch> {
+    let mut stations = script.stations().into_iter().filter(|s| s.number == task.began.step);
+    stations.find(|s| s.hosts.contains(&task.began.host)).and_then(|s| s.batch)
+}
+
+fn skipped(script: &Script, id: &TaskId, why: &str) -> Option<PlannedTask> {
+    let (label, host) = id.as_str().rsplit_once('@')?;
+    let label = label.split('[').next().unwrap_or(label);
+    let stations = script.stations();
+    let station = stations.into_iter().chain(script.last_stations()).find(|s| s.label() == label)?;
+    Some(PlannedTask {
+        step: station.step.name.clone(),
+        number: station.number.clone(),
+        task: id.clone(),
+        host: HostName::new(host),
+        action: station.action.clone(),
+        batch: station.batch,
+        certainty: Certainty::Exact,
+        known_after: None,
+        changes: Vec::new(),
+        note: Some(format!("does not apply: {why}")),
+        trouble: None,
+    })
+}
+
+/// What differs between two states of a thing, in words; what moves by itself is left out.
+fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String) {
+    const MOVES: [&str; 9] = ["pid", "invocation", "since", "sessions", "body", "size", "stdout", "stderr", "error"];
+    let leaves = |value: Option<&Value>| {
+        let mut all = BTreeMap::new();
+        flatten("", value.unwrap_or(&Value::Null), &mut all);
+        all
+    };
+    let (one, other) = (leaves(before), leaves(after));
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let (mut was, mut is) = (Vec::new(), Vec::new());
+    for key in keys {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        if one.get(key) == other.get(key) || MOVES.contains(&name) {
+            continue;
+        }
+        let word = |leaf: Option<&String>| leaf.map_or_else(|| "none".to_owned(), |l| shorten(name, l));
+        let label = if name.is_empty() { String::new() } else { format!("{name} ") };
+        was.push(format!("{label}{}", word(one.get(key))));
+        is.push(format!("{label}{}", word(other.get(key))));
+    }
+    if before.is_some_and(Value::is_null) && after.is_some_and(|a| !a.is_null()) {
+        return ("absent".into(), is.join(", "));
+    }
+    if after.is_some_and(Value::is_null) {
+        return (was.join(", "), "absent".into());
+    }
+    (was.join(", "), is.join(", "))
+}
+
+fn shorten(name: &str, leaf: &str) -> String {
+    match name {
+        "hash" => leaf.chars().take(12).collect(),
+        "mode" => leaf.parse::<u32>().map_or_else(|_| leaf.to_owned(), |mode| format!("{mode:04o}")),
+        _ => leaf.chars().take(40).collect(),
+    }
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, into);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            into.insert(path.to_owned(), text.clone());
+        }
+        other => {
+            into.insert(path.to_owned(), other.to_string());
+        }
+    }
+}
+
+/// Adds diffs of files. A content that holds a secret, or is no text, or is large, is told by a word.
+async fn diffs(stage: &Stage, state: &RunState, tasks: &mut [PlannedTask]) {
+    let mut known: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+    for planned in tasks {
+        let Some(before) = state.task(&planned.task).and_then(|t| t.began.before.clone()) else { continue };
+        let hash = before.get("hash").and_then(Value::as_str).map(str::to_owned);
+        for change in &mut planned.changes {
+            let (path, new) = match &change.change.what {
+                Change::WriteFile { path, content, .. } => {
+                    if content.size > DIFF_CAP {
+                        change.diff = Some("too large to show".into());
+                        continue;
+                    }
+                    let Some(new) = stage.store.show(content) else {
+                        change.diff = Some("its content is not shown".into());
+                        continue;
+                    };
+                    known.insert(content.hash.0.clone(), Some(new.clone()));
+                    (path, new)
+                }
+                Change::RemoveFile(path) => (path, Vec::new()),
+                _ => continue,
+            };
+            let old = match &hash {
+                None => Some(Vec::new()),
+                Some(hash) => {
+                    if !known.contains_key(hash) {
+                        let cap = usize::try_from(DIFF_CAP).unwrap_or(usize::MAX);
+                        let fetched = stage.transport.fetch(&change.change.at, path, cap).await.ok().flatten();
+                        known.insert(hash.clone(), fetched);
+                    }
+                    known.get(hash).cloned().flatten()
+                }
+            };
+            change.diff = Some(match old {
+                None => "the earlier content could not be read".into(),
+                Some(old) => diff(stage, path, &old, &new),
+            });
+        }
+    }
+}
+
+fn diff(stage: &Stage, path: &str, old: &[u8], new: &[u8]) -> String {
+    let (Ok(old), Ok(new)) = (str::from_utf8(old), str::from_utf8(new)) else { return "no text".into() };
+    let (old, new) = (stage.redactor.clean(old).0, stage.redactor.clean(new).0);
+    let diff = similar::TextDiff::from_lines(&old, &new);
+    diff.unified_diff().context_radius(3).header(path, path).to_string()
+}
+
+/// What a run must lock: each resource that a task or a consequence may change, and what it is part of. What cannot be
+/// known yet takes its whole host.
+fn locks(stage: &Stage, state: &RunState) -> (Vec<Lock>, Vec<Lock>) {
+    let (mut exclusive, mut shared) = (BTreeSet::new(), BTreeSet::new());
+    let mut take = |action: &str, value: &Value, host: &HostName| {
+        let Some(entry) = Entry::find(stage.catalog, action) else { return };
+        if !entry.traits.changes || *host == here() {
+            return;
+        }
+        if let Ok(task) = entry.recall(value.clone()) {
+            let (own, parents) = task.locks();
+            exclusive.insert(own);
+            shared.extend(parents);
+        } else {
+            exclusive.insert(Lock(host.as_str().to_owned()));
+        }
+    };
+    for task in &state.tasks {
+        let began = &task.began;
+        if task.forward.why().is_none() || !began.value.is_null() {
+            take(&began.action, &began.value, &began.host);
+        }
+        for debt in began.then.iter().chain(&began.undo) {
+            take(&debt.action, &debt.value, &debt.host);
+        }
+    }
+    shared.retain(|lock| !exclusive.contains(lock));
+    (exclusive.into_iter().collect(), shared.into_iter().collect())
+}
+
+fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tasks: Vec<PlannedTask>) -> Plan {
+    let touches = |t: &&PlannedTask| {
+        let changes = Entry::find(stage.catalog, &t.action).is_some_and(|e| e.traits.changes);
+        t.host != here() && (!t.changes.is_empty() || (changes && t.certainty != Certainty::Exact))
+    };
+    let touched: BTreeSet<&HostName> = tasks.iter().filter(touches).map(|t| &t.host).collect();
+    // in the inventory's order; a balancer's host counts where it is a target itself
+    let hosts: Vec<HostName> =
+        stage.inventory.hosts.iter().map(|h| &h.name).filter(|h| touched.contains(h)).cloned().collect();
+    let sites: BTreeSet<String> =
+        stage.inventory.hosts.iter().filter(|h| touched.contains(&h.name)).filter_map(|h| h.site.clone()).collect();
+    let selected = script.hosts();
+    let declared: Vec<_> = stage.inventory.hosts.iter().filter(|h| selected.contains(&h.name)).collect();
+    let acts: Vec<Value> = tasks
+        .iter()
+        .map(|t| {
+            let changes: Vec<_> = t.changes.iter().map(|c| json!(c.change)).collect();
+            json!([t.task, t.certainty, changes])
+        })
+        .collect();
+    let contents: Vec<Value> = state.tasks.iter().map(|t| t.began.value.clone()).collect();
+    let part = |value: &Value| Hash::of(value.to_string().as_bytes());
+    let pinned: BTreeMap<String, Hash> = [
+        ("runbook", part(&json!(order.runbook))),
+        ("inventory", part(&json!([declared, stage.inventory.apps, stage.inventory.balancers]))),
+        ("params", part(&Value::Object(order.params.clone().into_iter().collect::<Map<_, _>>()))),
+        ("targets", part(&json!(selected))),
+        ("contents", part(&json!(contents))),
+        ("changes", part(&json!(acts))),
+    ]
+    .into_iter()
+    .map(|(name, hash)| (name.to_owned(), hash))
+    .collect();
+    Plan {
+        schema_version: 1,
+        hash: part(&json!(pinned)),
+        project: stage.inventory.project.clone(),
+        runbook: order.runbook.name.clone(),
+        params: order.params.clone(),
+        hosts,
+        sites: sites.into_iter().collect(),
+        of_hosts: stage.inventory.hosts.len(),
+        tasks,
+        pinned,
+    }
+}

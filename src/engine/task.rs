@@ -1,0 +1,353 @@
+//! How a task begins: its expressions are rendered, its action bound, its consequences resolved, its first look taken.
+
+use super::{
+    Store,
+    drive::Drove,
+    script::{Station, deed, here},
+    walk::{Engine, Halt},
+};
+use crate::{
+    actions::{Contents, Entry, Refusal, Target, Task},
+    base::{Content, HostName, Span, TaskId, Text, Way},
+    inventory::{Host, Ssh},
+    journal::event::{Began, Debt, Event, How, Inherited},
+    resources::ReadError,
+    runbook::{
+        Step, What,
+        template::{self, Scope},
+    },
+    transport::LostKind,
+};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long an act may take where the step says nothing.
+const TIMEOUT: Span = Span::secs(300);
+
+/// How a step ended on a host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Turned {
+    /// Done, skipped, or (in a plan) not to be known yet.
+    Well,
+    /// Refused or failed.
+    Bad(String),
+    /// Nobody knows.
+    Doubt(String),
+    /// The run is to stop; it was not begun.
+    NotBegun,
+}
+
+impl Engine<'_> {
+    /// A step's turn on one host: all turns of its `for_each`, one after the other.
+    pub(super) async fn turn(&self, station: &Station, host: &HostName) -> Result<Turned, Halt> {
+        for (suffix, item) in match self.items(station, host) {
+            Ok(items) => items,
+            Err(why) => return self.refuse(&TaskId::new(station.label(), host), station, host, why).await,
+        } {
+            let id = TaskId::new(&format!("{}{suffix}", station.label()), host);
+            match self.task(&id, station, host, item.as_ref()).await? {
+                Turned::Well => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Turned::Well)
+    }
+
+    fn items(&self, station: &Station, host: &HostName) -> Result<Vec<(String, Option<Value>)>, String> {
+        let Some(each) = &station.step.for_each else { return Ok(vec![(String::new(), None)]) };
+        match template::fill(each, &self.scope(station, host, None)).map_err(|e| e.to_string())? {
+            Value::Array(items) => {
+                Ok(items.into_iter().enumerate().map(|(at, item)| (format!("[{at}]"), Some(item))).collect())
+            }
+            other => Err(format!("`for_each` needs a list, got {other}")),
+        }
+    }
+
+    async fn task(
+        &self,
+        id: &TaskId,
+        station: &Station,
+        host: &HostName,
+        item: Option<&Value>,
+    ) -> Result<Turned, Halt> {
+        let known = self.with(|s| {
+            let ended = s.task(id).map(|t| (t.began.clone(), t.waived.is_some(), t.forward.how.clone()));
+            (ended, s.skipped.contains_key(id))
+        });
+        let began = match known {
+            (_, true) | (Some((_, true, _)), _) => return Ok(Turned::Well),
+            (Some((_, _, Some(how))), _) => {
+                return Ok(match how {
+                    How::Done { .. } | How::Conditional => Turned::Well,
+                    How::Refused(why) | How::Failed(why) => Turned::Bad(why),
+                });
+            }
+            (Some((began, _, None)), _) => began,
+            (None, false) => {
+                if self.must_stop() {
+                    return Ok(Turned::NotBegun);
+                }
+                match self.begin(id, station, host, item).await? {
+                    Ok(began) => began,
+                    Err(turned) => return Ok(turned),
+                }
+            }
+        };
+        if began.before.is_none() {
+            // a plan cannot look behind what is opaque
+            self.end(id, Way::Forward, How::Conditional, None, true).await?;
+            return Ok(Turned::Well);
+        }
+        self.drive_with_retry(id, station, &began).await
+    }
+
+    async fn drive_with_retry(&self, id: &TaskId, station: &Station, began: &Began) -> Result<Turned, Halt> {
+        let task = match self.recall(began) {
+            Ok(task) => task,
+            Err(why) => return Ok(Turned::Bad(why)),
+        };
+        Ok(match self.drive(id, &*task, Way::Forward, station.step.retry).await? {
+            Drove::Well => Turned::Well,
+            Drove::Bad(why) => Turned::Bad(why),
+            Drove::Doubt(why) => Turned::Doubt(why),
+        })
+    }
+
+    /// Renders, binds, looks, and records that the task begins. The outer error is the engine's; the inner one says how
+    /// the turn ended instead.
+    async fn begin(
+        &self,
+        id: &TaskId,
+        station: &Station,
+        host: &HostName,
+        item: Option<&Value>,
+    ) -> Result<Result<Began, Turned>, Halt> {
+        let scope = self.scope(station, host, item);
+        if self.planning
+            && let Some(step) = self.behind(station)
+        {
+            let mut began = self.blank(id, station, host);
+            began.name = station.step.name.clone();
+            began.value = json!({ "known_after": step });
+            self.say(Event::Began(Box::new(began.clone()))).await?;
+            return Ok(Ok(began));
+        }
+        let applies = station.step.when.as_ref().map_or(Ok(true), |when| template::test(&when.text, &scope));
+        match applies {
+            Ok(true) => {}
+            Ok(false) => {
+                let why =
+                    station.step.when.as_ref().map(|w| format!("`when: {}` is false", w.text)).unwrap_or_default();
+                self.say(Event::Skipped { task: id.clone(), why }).await?;
+                return Ok(Err(Turned::Well));
+            }
+            Err(e) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
+        }
+        for require in &station.step.require {
+            match template::test(&require.text, &scope) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = format!("`require: {}` does not hold", require.text);
+                    return self.refuse(id, station, host, why).await.map(Err);
+                }
+                Err(e) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
+            }
+        }
+        let bound = match self.bind(&station.step, station, host, &scope) {
+            Ok(bound) => bound,
+            Err(refusal) => return self.refuse(id, station, host, refusal.to_string()).await.map(Err),
+        };
+        let (then, undo) = match self.consequences(id, station, host, &scope) {
+            Ok(both) => both,
+            Err(refusal) => return self.refuse(id, station, host, refusal.to_string()).await.map(Err),
+        };
+        let before = match self.first_look(&*bound, station.step.timeout.unwrap_or(TIMEOUT).0).await {
+            Ok(Ok(facts)) => Some(facts),
+            Ok(Err(ReadError::Open)) if self.planning => None,
+            Ok(Err(e)) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
+            Err(lost) => return self.refuse(id, station, host, lost).await.map(Err),
+        };
+        let inherits = self.inherited(&then);
+        let began = Began { value: bound.value(), before, then, undo, inherits, ..self.blank(id, station, host) };
+        self.say(Event::Began(Box::new(began.clone()))).await?;
+        Ok(Ok(began))
+    }
+
+    fn blank(&self, id: &TaskId, station: &Station, host: &HostName) -> Began {
+        Began {
+            task: id.clone(),
+            step: station.number.clone(),
+            id: station.step.id.clone(),
+            name: station.step.name.clone(),
+            host: host.clone(),
+            action: station.action.clone(),
+            value: Value::Null,
+            before: None,
+            then: Vec::new(),
+            undo: Vec::new(),
+            inherits: Vec::new(),
+            pays: None,
+            within: station.step.timeout.unwrap_or(TIMEOUT),
+            in_rollback: false,
+            leaves_nothing: station.traits.leaves_nothing,
+            always: station.step.always || self.script.last_stations().iter().any(|s| s.number == station.number),
+        }
+    }
+
+    /// Gives what was refused before it could be bound a task of its own, so that the journal names it.
+    async fn refuse(&self, id: &TaskId, station: &Station, host: &HostName, why: String) -> Result<Turned, Halt> {
+        let (why, _) = self.stage.redactor.clean(&why);
+        self.say(Event::Began(Box::new(self.blank(id, station, host)))).await?;
+        self.end(id, Way::Forward, How::Refused(why.clone()), None, false).await?;
+        Ok(Turned::Bad(why))
+    }
+
+    fn bind(&self, step: &Step, station: &Station, host: &HostName, scope: &Scope) -> Result<Box<dyn Task>, Refusal> {
+        let What::Action { action, args, .. } = &step.what else {
+            return Err(Refusal::new("a consequence is one action"));
+        };
+        let entry = Entry::find(self.stage.catalog, action)
+            .ok_or_else(|| Refusal::new(format!("unknown action `{action}`")))?;
+        let args = template::fill(args, scope).map_err(|e| Refusal::new(e.to_string()))?;
+        let from_here =
+            Host { name: here(), site: None, address: None, labels: BTreeMap::new(), local: true, ssh: Ssh::default() };
+        let host = if *host == here() {
+            &from_here
+        } else {
+            self.stage
+                .inventory
+                .host(host.as_str())
+                .ok_or_else(|| Refusal::new(format!("`{host}` is not in the inventory of this run")))?
+        };
+        let become_user = step
+            .become_user
+            .clone()
+            .or_else(|| station.step.become_user.clone())
+            .unwrap_or_else(|| host.ssh.become_user.clone());
+        entry.bind(
+            args,
+            &Target {
+                host,
+                inventory: &self.stage.inventory,
+                contents: &Shelf { store: &*self.stage.store, scope },
+                become_user,
+                under_way: &station.under_way,
+                timeout: step.timeout.unwrap_or(TIMEOUT).0,
+                touches: &step.touches,
+            },
+        )
+    }
+
+    /// The consequences of a step on a host, and what undoes it, resolved while the scope is at hand.
+    fn consequences(
+        &self,
+        id: &TaskId,
+        station: &Station,
+        host: &HostName,
+        scope: &Scope,
+    ) -> Result<(Vec<Debt>, Vec<Debt>), Refusal> {
+        let label = id.as_str().rsplit_once('@').map_or(id.as_str(), |(label, _)| label);
+        let resolve = |step: &Step, kind: &str, at: usize| {
+            let value = self.bind(step, station, host, scope)?.value();
+            let action = deed(step).map(|(action, _)| action).unwrap_or_default();
+            Ok(Debt {
+                key: format!("{host} {action} {value}"),
+                step: format!("{label}.{kind}{}", at + 1),
+                name: step.name.clone(),
+                host: host.clone(),
+                action,
+                value,
+            })
+        };
+        let all = |steps: &[Step], kind: &str| {
+            steps.iter().enumerate().map(|(at, step)| resolve(step, kind, at)).collect::<Result<Vec<_>, _>>()
+        };
+        Ok((all(&station.step.then, "then")?, all(&station.step.undo, "undo")?))
+    }
+
+    /// Debts of earlier runs that this task would owe as well: it takes them over, changed or not.
+    fn inherited(&self, then: &[Debt]) -> Vec<Inherited> {
+        then.iter().filter_map(|d| self.earlier.get(&d.key)).flatten().cloned().collect()
+    }
+
+    /// In a plan: the step whose outputs this one needs and that cannot be known yet.
+    fn behind(&self, station: &Station) -> Option<String> {
+        let mut names = template::names(&station.args);
+        for text in station.step.when.iter().chain(&station.step.require) {
+            names.extend(template::names_of_expression(&text.text));
+        }
+        if let Some(each) = &station.step.for_each {
+            names.extend(template::names(each));
+        }
+        let ids = names.iter().filter_map(|n| n.strip_prefix("steps.")?.split(['.', '[']).next());
+        let known = self.with(|s| s.outputs.keys().cloned().collect::<Vec<_>>());
+        ids.filter(|id| !known.iter().any(|k| k == id)).map(str::to_owned).next()
+    }
+
+    /// What a step's expressions see.
+    pub(super) fn scope(&self, station: &Station, host: &HostName, item: Option<&Value>) -> Scope {
+        let params: Map<String, Value> = station.params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let steps = self.with(|s| {
+            let mut steps = Map::new();
+            for (id, hosts) in &s.outputs {
+                let at: Map<String, Value> = hosts.iter().map(|(h, v)| (h.as_str().to_owned(), v.clone())).collect();
+                let mut both = json!({ "at": at });
+                if let (1, Some(one), Some(both)) = (hosts.len(), hosts.values().next(), both.as_object_mut()) {
+                    both.insert("one".into(), one.clone());
+                }
+                steps.insert(id.clone(), both);
+            }
+            steps
+        });
+        let mut scope = Scope::new(self.stage.inventory.secrets.keys().map(String::as_str));
+        scope.set("params", &Value::Object(params));
+        scope.set("steps", &Value::Object(steps));
+        scope.set("run", &json!({"id": self.run, "outcome": self.outcome()}));
+        if let Some(host) = self.stage.inventory.host(host.as_str()) {
+            scope.set_host(&self.stage.inventory, host);
+        }
+        if let Some(item) = item {
+            scope.set("item", item);
+        }
+        scope
+    }
+
+    /// The first look at what a task is about: patient with a host that is silent for a while.
+    async fn first_look(&self, task: &dyn Task, within: Duration) -> Result<Result<Value, ReadError>, String> {
+        let mut tries = 0;
+        loop {
+            let looked = self.look(task, within).await.map_err(|lost| {
+                let what = if lost.kind == LostKind::Cancelled { "stopped" } else { "no contact" };
+                format!("{what}: {lost}")
+            })?;
+            match looked {
+                Err(ReadError::Bad(_)) if tries < 2 && !self.planning => {
+                    tries += 1;
+                    self.stage.clock.sleep(Duration::from_millis(500)).await;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+/// The store, with what the step's expressions see.
+struct Shelf<'a> {
+    store: &'a dyn Store,
+    scope: &'a Scope,
+}
+
+impl Contents for Shelf<'_> {
+    fn file(&self, path: &str) -> Result<Content, Refusal> {
+        self.store.file(path)
+    }
+    fn template(&self, path: &str) -> Result<String, Refusal> {
+        self.store.read(path)
+    }
+    fn text(&self, text: &Text) -> Result<Content, Refusal> {
+        self.store.text(text)
+    }
+    fn render(&self, template: &str) -> Result<Text, Refusal> {
+        template::text(template, self.scope).map(Text).map_err(|e| Refusal::new(e.to_string()))
+    }
+}

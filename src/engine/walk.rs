@@ -1,0 +1,332 @@
+//! The way there: stations in their order, batch after batch, hosts side by side; and what a failure does to the rest.
+
+use super::{
+    Stage, Stop,
+    script::{Node, Script, Station},
+    task::Turned,
+};
+use crate::{
+    base::{HostName, RunId, TaskId, Way},
+    journal::{
+        JournalError,
+        event::{Event, How, Inherited, Scope},
+        state::{RunState, TaskState},
+    },
+    runbook::{FailureAct, FailureScope, OnFailure, Rolling},
+};
+use futures_util::{StreamExt as _, future::LocalBoxFuture, stream};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// One run under way. What it decides follows from `state`; the rest is re-made by a resume.
+pub(super) struct Engine<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) script: &'a Script,
+    pub(super) run: RunId,
+    pub(super) state: Mutex<RunState>,
+    pub(super) stop: Stop,
+    /// On the simulated world: what cannot be known is conditional, and a failure stops its host only.
+    pub(super) planning: bool,
+    pub(super) parallel: usize,
+    /// Debts of earlier runs, by key.
+    pub(super) earlier: BTreeMap<String, Vec<Inherited>>,
+    /// Hosts that have left the run, and why.
+    pub(super) gone: Mutex<BTreeMap<HostName, String>>,
+    /// The way there ends: nothing more begins.
+    pub(super) halting: AtomicBool,
+    /// `always` steps run: only the second call to stop holds them.
+    pub(super) closing: AtomicBool,
+    /// How it came out, for `always` steps.
+    pub(super) came_to: Mutex<&'static str>,
+}
+
+/// Why the engine itself cannot go on: nothing to do with a task.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// No event can be made durable, so no act may follow.
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Halt {
+    fn from(e: JournalError) -> Self {
+        Self::Journal(e)
+    }
+}
+
+/// How the way there ended before its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Off {
+    /// A failure, what it does, and (for its scope) the hosts of the batch.
+    Failed { policy: OnFailure, why: String, batch: Vec<HostName> },
+    /// The run was asked to stop.
+    Stopped,
+}
+
+/// What the stations of a group share on the way there.
+#[derive(Clone, Copy, Default)]
+struct Course<'c> {
+    /// Of a rolling group: so many hosts may still fail.
+    tolerance: Option<&'c Mutex<usize>>,
+}
+
+type Walked = Result<Result<(), Off>, Halt>;
+
+impl Engine<'_> {
+    /// The way there, from wherever it stands.
+    pub(super) async fn forward(&self) -> Walked {
+        let walked = self.nodes(&self.script.nodes, Course::default()).await?;
+        match (walked, self.script.stations().last()) {
+            (Ok(()), Some(last)) => self.swept(last, Course::default()).await,
+            (walked, _) => Ok(walked),
+        }
+    }
+
+    async fn swept(&self, station: &Station, course: Course<'_>) -> Walked {
+        let turns = self.sweep(station).await?;
+        self.judge(station, turns, course).await
+    }
+
+    /// `always` steps: each goes its way whatever the others do.
+    pub(super) async fn last(&self) -> Result<(), Halt> {
+        self.halting.store(false, Ordering::Relaxed);
+        for node in &self.script.always {
+            drop(self.node(node, Course::default()).await?);
+        }
+        Ok(())
+    }
+
+    fn nodes<'e>(&'e self, nodes: &'e [Node], course: Course<'e>) -> LocalBoxFuture<'e, Walked> {
+        Box::pin(async move {
+            for node in nodes {
+                if let Err(off) = self.node(node, course).await? {
+                    return Ok(Err(off));
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn node<'e>(&'e self, node: &'e Node, course: Course<'e>) -> LocalBoxFuture<'e, Walked> {
+        Box::pin(async move {
+            match node {
+                Node::Station(station) => self.station(station, course).await,
+                Node::Seq(nodes) => self.nodes(nodes, course).await,
+                Node::Par(nodes) => {
+                    let all = nodes.iter().map(|n| self.node(n, course)).collect::<Vec<_>>();
+                    let ends = futures_util::future::join_all(all).await;
+                    let ends = ends.into_iter().collect::<Result<Vec<_>, Halt>>()?;
+                    let mut stations = Vec::new();
+                    super::script::collect(nodes, &mut stations);
+                    match (ends.into_iter().find(Result::is_err), stations.last()) {
+                        (Some(off), _) => Ok(off),
+                        (None, Some(last)) => self.swept(last, course).await,
+                        (None, None) => Ok(Ok(())),
+                    }
+                }
+                Node::Rolling(batches, rolling) => self.rolling(batches, *rolling).await,
+            }
+        })
+    }
+
+    async fn rolling(&self, batches: &[Vec<Node>], rolling: Rolling) -> Walked {
+        let tolerance = Mutex::new(rolling.max_failed);
+        let course = Course { tolerance: Some(&tolerance) };
+        for (at, batch) in batches.iter().enumerate() {
+            let events = self.with(|s| s.tasks.len());
+            if let Err(off) = self.nodes(batch, course).await? {
+                return Ok(Err(off));
+            }
+            let moved = self.with(|s| s.tasks.len()) > events;
+            if moved && at + 1 < batches.len() && !rolling.pause.0.is_zero() && !self.must_stop() {
+                let mut stop = self.stop.clone();
+                tokio::select! {
+                    () = self.stage.clock.sleep(rolling.pause.0) => {}
+                    () = soft(&mut stop) => {}
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn station(&self, station: &Station, course: Course<'_>) -> Walked {
+        let hosts: Vec<&HostName> = station.hosts.iter().filter(|h| !self.is_gone(h)).collect();
+        if hosts.is_empty() {
+            return Ok(Ok(()));
+        }
+        if self.must_stop() && !self.all_ended(station, &hosts) {
+            return Ok(if self.halting.load(Ordering::Relaxed) { Ok(()) } else { Err(Off::Stopped) });
+        }
+        if !self.planning && !self.all_ended(station, &hosts) {
+            let hosts = hosts.iter().map(|h| (*h).clone()).collect();
+            let (step, name) = (station.number.clone(), station.step.name.clone());
+            self.say(Event::Phase { step, name, batch: station.batch, hosts }).await?;
+        }
+        let turns = stream::iter(hosts.iter().map(|host| async move {
+            let turned = match self.turn(station, host).await? {
+                Turned::Well => self.pay_due(station, host).await?,
+                other => other,
+            };
+            Ok::<_, Halt>(((*host).clone(), turned))
+        }))
+        .buffer_unordered(self.parallel.max(1))
+        .collect::<Vec<_>>()
+        .await;
+        let mut turns = turns.into_iter().collect::<Result<Vec<_>, Halt>>()?;
+        turns.sort_by(|a, b| a.0.cmp(&b.0));
+        self.judge(station, turns, course).await
+    }
+
+    /// What the failures of a station do.
+    async fn judge(&self, station: &Station, turns: Vec<(HostName, Turned)>, course: Course<'_>) -> Walked {
+        let (mut off, mut stopped) = (None, false);
+        for (host, turned) in turns {
+            let (why, doubt) = match turned {
+                Turned::Well => continue,
+                Turned::NotBegun => {
+                    stopped = true;
+                    continue;
+                }
+                Turned::Bad(why) => (why, false),
+                Turned::Doubt(why) => (why, true),
+            };
+            let mut policy = station.on_failure;
+            if self.planning || self.with(|s| s.no_return().is_some()) || station.step.always {
+                policy = OnFailure::FORWARD;
+            }
+            if policy.scope != FailureScope::Host
+                && policy.act != FailureAct::Continue
+                && let Some(left) = course.tolerance
+            {
+                let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+                if *left > 0 {
+                    *left -= 1;
+                    policy.scope = FailureScope::Host;
+                }
+            }
+            match (policy.act, policy.scope) {
+                (FailureAct::Rollback, FailureScope::Host) => {
+                    self.gone().insert(host.clone(), why.clone());
+                    if !doubt {
+                        self.back(&Scope::Host(host), &why).await?;
+                    }
+                }
+                (FailureAct::Continue, _) | (FailureAct::Stop, FailureScope::Host) => {
+                    self.gone().insert(host, why);
+                }
+                _ if off.is_none() => {
+                    self.halting.store(true, Ordering::Relaxed);
+                    off = Some(Off::Failed {
+                        policy,
+                        why: format!("`{}` on `{host}`: {why}", station.step.name),
+                        batch: station.under_way.clone(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(match off {
+            Some(off) => Err(off),
+            None if stopped && !self.halting.load(Ordering::Relaxed) => Err(Off::Stopped),
+            None => Ok(()),
+        })
+    }
+
+    fn all_ended(&self, station: &Station, hosts: &[&HostName]) -> bool {
+        station.step.for_each.is_none()
+            && self.with(|s| {
+                hosts.iter().all(|h| {
+                    let id = TaskId::new(station.label(), h);
+                    s.skipped.contains_key(&id) || s.task(&id).is_some_and(|t| t.forward.how.is_some())
+                })
+            })
+    }
+
+    /// Makes an event durable, then takes it into the state.
+    pub(super) async fn say(&self, event: Event) -> Result<(), Halt> {
+        let record = self.stage.journal.append(&self.run, self.stage.clock.now(), event).await?;
+        self.with_mut(|s| s.apply(&record));
+        self.stage.watcher.record(&record);
+        Ok(())
+    }
+
+    pub(super) async fn end(
+        &self,
+        id: &TaskId,
+        way: Way,
+        how: How,
+        seen: Option<Value>,
+        changed: bool,
+    ) -> Result<(), Halt> {
+        let clean = |why: String| self.stage.redactor.clean(&why).0;
+        let how = match how {
+            How::Refused(why) => How::Refused(clean(why)),
+            How::Failed(why) => How::Failed(clean(why)),
+            other => other,
+        };
+        self.say(Event::Ended { task: id.clone(), way, how, seen, changed }).await
+    }
+
+    pub(super) fn with<T>(&self, look: impl FnOnce(&RunState) -> T) -> T {
+        look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+    fn with_mut<T>(&self, act: impl FnOnce(&mut RunState) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+    pub(super) fn snapshot(&self, id: &TaskId) -> Option<TaskState> {
+        self.with(|s| s.task(id).cloned())
+    }
+    pub(super) fn gone(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostName, String>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn is_gone(&self, host: &HostName) -> bool {
+        self.gone().contains_key(host)
+    }
+    pub(super) fn stop_level(&self) -> u8 {
+        *self.stop.borrow()
+    }
+    /// Nothing new may begin. Past the point of no return a first call to stop is not heeded.
+    pub(super) fn must_stop(&self) -> bool {
+        let asked = match self.stop_level() {
+            0 => false,
+            1 => !self.closing.load(Ordering::Relaxed) && self.with(|s| s.no_return().is_none()),
+            _ => true,
+        };
+        asked || self.halting.load(Ordering::Relaxed)
+    }
+    pub(super) fn outcome(&self) -> &'static str {
+        *self.came_to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn crosses(&self, state: &TaskState) -> bool {
+        !state.began.in_rollback
+            && state.began.pays.is_none()
+            && self.script.stations().iter().any(|s| s.number == state.began.step && s.step.no_return)
+    }
+    /// The hosts that the run has for a scope.
+    pub(super) fn hosts_of(&self, scope: &Scope) -> BTreeSet<HostName> {
+        match scope {
+            Scope::Run => self.script.hosts().into_iter().chain([super::script::here()]).collect(),
+            Scope::Batch(hosts) => hosts.iter().cloned().collect(),
+            Scope::Host(host) => [host.clone()].into(),
+        }
+    }
+}
+
+/// Ends when the run is to stop now.
+pub(super) async fn urgent(stop: &mut Stop) {
+    if stop.wait_for(|level| *level > 1).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends when the run is to stop at all.
+async fn soft(stop: &mut Stop) {
+    if stop.wait_for(|level| *level > 0).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,161 @@
+//! What every journal must do; run for each of them.
+
+use super::{
+    Journal, JournalError, MemoryJournal, SqliteJournal,
+    event::{End, Event, Header, Operator, Summary},
+};
+use crate::base::{Hash, Lock, RunId};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
+
+pub(super) fn header(runbook: &str) -> Header {
+    Header {
+        project: "crm".into(),
+        runbook: runbook.into(),
+        file: None,
+        runbook_hash: Hash::of(b"runbook"),
+        inventory_hash: Hash::of(b"inventory"),
+        params: BTreeMap::new(),
+        limit: None,
+        parallel: 32,
+        plan: None,
+        operator: Operator { name: "мария".into(), uid: 1000, login: true, machine: "ops-1".into(), pid: 1 },
+        reason: None,
+        ticket: None,
+        root: "/srv/crm".into(),
+        version: "0.1.0".into(),
+    }
+}
+
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+pub(super) fn locked(names: &[&str]) -> Event {
+    Event::Locked { exclusive: names.iter().map(|n| Lock((*n).into())).collect(), shared: vec![Lock("web1".into())] }
+}
+
+pub(super) fn finished(outcome: End) -> Event {
+    Event::Finished(Summary { outcome, exit_code: outcome.code(), why: None, changed: 2, owed: 1, stands: vec![] })
+}
+
+fn stopping(n: usize) -> Event {
+    Event::Stopping { why: format!("№ {n}"), now: false }
+}
+
+async fn conforms(journal: Arc<dyn Journal>) {
+    numbers_without_a_gap(&*journal).await;
+    ids_are_free(&*journal);
+    appends_side_by_side(journal.clone()).await;
+    keeps_contents(&*journal);
+    knows_open_runs(&*journal).await;
+}
+
+async fn numbers_without_a_gap(journal: &dyn Journal) {
+    let first = journal.begin(at(0), header("restart")).unwrap();
+    assert_eq!((first.seq, first.run.millis()), (1, 1_795_000_000_000));
+    let handed_in: Vec<_> = (0..20).map(|n| journal.append(&first.run, at(1), stopping(n))).collect();
+    for (n, answer) in handed_in.into_iter().enumerate() {
+        let record = answer.await.unwrap();
+        assert_eq!((record.seq, &record.event), (n as u64 + 2, &stopping(n)));
+    }
+    let records = journal.records(&first.run).unwrap();
+    assert_eq!(records.first(), Some(&first));
+    assert!(records.iter().enumerate().all(|(i, r)| r.seq == i as u64 + 1));
+    let stranger = RunId::at_millis(1);
+    assert!(matches!(journal.records(&stranger), Err(JournalError::NoRun(_))));
+    assert!(matches!(journal.append(&stranger, at(2), stopping(0)).await, Err(JournalError::NoRun(_))));
+    // an event that had no place does not close the journal for others
+    assert_eq!(journal.append(&first.run, at(2), stopping(9)).await.unwrap().seq, 22);
+}
+
+fn ids_are_free(journal: &dyn Journal) {
+    let (one, other) = (journal.begin(at(5), header("a")).unwrap(), journal.begin(at(5), header("b")).unwrap());
+    assert_eq!(other.run.millis(), one.run.millis() + 1);
+    assert_eq!(journal.runs(1).unwrap(), [other.run]);
+}
+
+async fn appends_side_by_side(journal: Arc<dyn Journal>) {
+    let runs = [journal.begin(at(10), header("x")).unwrap().run, journal.begin(at(11), header("y")).unwrap().run];
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let (journal, run) = (journal.clone(), runs[n % 2].clone());
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    journal.append(&run, at(12), stopping(n)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for run in &runs {
+        let seqs: Vec<_> = journal.records(run).unwrap().iter().map(|r| r.seq).collect();
+        assert_eq!(seqs, (1..=41).collect::<Vec<_>>());
+    }
+}
+
+fn keeps_contents(journal: &dyn Journal) {
+    let hash = journal.put("резерв".as_bytes()).unwrap();
+    assert_eq!(journal.put("резерв".as_bytes()).unwrap(), hash);
+    assert_eq!(journal.get(&hash).unwrap(), "резерв".as_bytes());
+    assert!(matches!(journal.get(&Hash::of(b"nothing")), Err(JournalError::NoContent(_))));
+}
+
+async fn knows_open_runs(journal: &dyn Journal) {
+    let run = journal.begin(at(20), header("open")).unwrap().run;
+    let of = |journal: &dyn Journal| journal.open_runs().unwrap().into_iter().find(|o| o.run == run);
+    assert_eq!(of(journal), None);
+    journal.append(&run, at(21), locked(&["web1/unit/a.service"])).await.unwrap();
+    assert_eq!(of(journal).unwrap().exclusive, [Lock("web1/unit/a.service".into())]);
+    journal.append(&run, at(22), finished(End::Stopped)).await.unwrap();
+    assert_eq!(of(journal).unwrap().outcome, Some(End::Stopped));
+    let operator = header("").operator;
+    journal.append(&run, at(23), Event::Resumed { operator }).await.unwrap();
+    assert_eq!(of(journal).unwrap().outcome, None);
+    journal.append(&run, at(24), finished(End::Failed)).await.unwrap();
+    assert_eq!(of(journal), None);
+    // it owes one debt still, until another run pays it
+    assert!(journal.troubled().unwrap().contains(&run));
+    let payer = journal.begin(at(30), header("pay")).unwrap().run;
+    assert!(journal.troubled().unwrap().contains(&payer));
+    for _ in 0..2 {
+        let paid = Event::Paid { run_owing: run.clone(), debt: "restart".into() };
+        journal.append(&payer, at(31), paid).await.unwrap();
+    }
+    journal.append(&payer, at(32), finished(End::Stopped)).await.unwrap();
+    let troubled = journal.troubled().unwrap();
+    assert!(!troubled.contains(&run) && troubled.contains(&payer));
+}
+
+#[tokio::test]
+async fn the_journal_in_memory_conforms() {
+    conforms(Arc::new(MemoryJournal::new())).await;
+}
+
+#[tokio::test]
+async fn the_journal_in_a_database_conforms_and_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
+    conforms(journal.clone()).await;
+    let verdict = journal.verify(None, None).unwrap();
+    assert_eq!(verdict.faults, []);
+    assert!(verdict.runs >= 5 && verdict.events > 80 && !verdict.anchored);
+}
+
+#[tokio::test]
+async fn a_killed_journal_keeps_what_a_killed_process_would_have_kept() {
+    let journal = MemoryJournal::new();
+    let run = journal.begin(at(0), header("a")).unwrap().run;
+    journal.kill_before(2);
+    journal.append(&run, at(1), stopping(1)).await.unwrap();
+    assert!(matches!(journal.append(&run, at(1), stopping(2)).await, Err(JournalError::Closed(_))));
+    assert!(journal.append(&run, at(1), stopping(3)).await.is_err());
+    assert_eq!(journal.records(&run).unwrap().len(), 2);
+    journal.revive();
+    journal.kill_after(1);
+    assert!(journal.append(&run, at(1), stopping(4)).await.is_err());
+    assert!(journal.append(&run, at(1), stopping(5)).await.is_err());
+    assert_eq!(journal.records(&run).unwrap().len(), 3);
+}

@@ -1,0 +1,152 @@
+//! A journal that is gone with its process: for plans, rehearsals and tests. It can be told to die before or after an
+//! event, as a process does.
+
+use super::{
+    Journal, JournalError, OpenRun,
+    event::{Event, Header, Record},
+    open_among,
+};
+use crate::base::{Hash, RunId};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A journal in memory.
+#[derive(Debug, Default)]
+pub struct MemoryJournal(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    runs: BTreeMap<RunId, Vec<Record>>,
+    contents: BTreeMap<Hash, Vec<u8>>,
+    /// Events taken so far, of all runs.
+    taken: usize,
+    /// The event that is not taken any more, and whether it is still kept.
+    kill: Option<(usize, bool)>,
+    killed: bool,
+}
+
+impl MemoryJournal {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// The `n`-th event from now (from 1) is not kept, and nothing after it.
+    pub fn kill_before(&self, n: usize) {
+        let mut kept = self.kept();
+        kept.kill = Some((kept.taken + n, false));
+    }
+    /// The `n`-th event from now (from 1) is kept, but nobody hears of it, and nothing after it is.
+    pub fn kill_after(&self, n: usize) {
+        let mut kept = self.kept();
+        kept.kill = Some((kept.taken + n, true));
+    }
+    /// Takes events again, as a new process would.
+    pub fn revive(&self) {
+        let mut kept = self.kept();
+        kept.kill = None;
+        kept.killed = false;
+    }
+    /// How many events were kept so far.
+    pub fn taken(&self) -> usize {
+        self.kept().taken
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn alive(&self) -> Result<(), JournalError> {
+        if self.killed { Err(killed()) } else { Ok(()) }
+    }
+
+    fn take(&mut self, run: &RunId, at: Timestamp, event: Event) -> Result<Record, JournalError> {
+        self.alive()?;
+        let fatal = self.kill.filter(|(n, _)| *n == self.taken + 1);
+        self.killed = fatal.is_some();
+        if let Some((_, false)) = fatal {
+            return Err(killed());
+        }
+        let records = self.runs.get_mut(run).ok_or_else(|| JournalError::NoRun(run.clone()))?;
+        let record = Record { run: run.clone(), seq: records.len() as u64 + 1, at, event };
+        records.push(record.clone());
+        self.taken += 1;
+        self.alive().map(|()| record)
+    }
+}
+
+fn killed() -> JournalError {
+    JournalError::Closed("killed".into())
+}
+
+impl Journal for MemoryJournal {
+    fn begin(&self, at: Timestamp, header: Header) -> Result<Record, JournalError> {
+        let mut kept = self.kept();
+        kept.alive()?;
+        let mut millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        while kept.runs.contains_key(&RunId::at_millis(millis)) {
+            millis += 1;
+        }
+        let run = RunId::at_millis(millis);
+        kept.runs.insert(run.clone(), Vec::new());
+        let record = kept.take(&run, at, Event::Started(Box::new(header)));
+        if kept.runs.get(&run).is_some_and(Vec::is_empty) {
+            kept.runs.remove(&run);
+        }
+        record
+    }
+    fn append<'a>(
+        &'a self,
+        run: &'a RunId,
+        at: Timestamp,
+        event: Event,
+    ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>> {
+        let record = self.kept().take(run, at, event);
+        Box::pin(std::future::ready(record))
+    }
+    fn records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
+        self.kept().runs.get(run).cloned().ok_or_else(|| JournalError::NoRun(run.clone()))
+    }
+    fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError> {
+        Ok(self.kept().runs.keys().rev().take(most).cloned().collect())
+    }
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
+        let kept = self.kept();
+        let all = || kept.runs.values().flatten();
+        let paid: BTreeSet<(&RunId, &str)> = all()
+            .filter_map(|r| match &r.event {
+                Event::Paid { run_owing, debt } if *run_owing != r.run => Some((run_owing, debt.as_str())),
+                _ => None,
+            })
+            .collect();
+        let troubled = |run: &RunId, records: &[Record]| {
+            let last = records.iter().rev().find_map(|r| match &r.event {
+                Event::Finished(end) => Some(Some(end)),
+                Event::Resumed { .. } => Some(None),
+                _ => None,
+            });
+            let paid = paid.iter().filter(|(owing, _)| *owing == run).count();
+            last.flatten().is_none_or(|end| end.outcome.resumable() || end.owed > paid)
+        };
+        Ok(kept.runs.iter().filter(|(run, records)| troubled(run, records)).map(|(run, _)| run.clone()).collect())
+    }
+    fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
+        let hash = Hash::of(bytes);
+        let mut kept = self.kept();
+        kept.alive()?;
+        kept.contents.insert(hash.clone(), bytes.to_vec());
+        Ok(hash)
+    }
+    fn get(&self, hash: &Hash) -> Result<Vec<u8>, JournalError> {
+        self.kept().contents.get(hash).cloned().ok_or_else(|| JournalError::NoContent(hash.clone()))
+    }
+    fn open_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
+        Ok(self.kept().runs.values().filter_map(|records| open_among(records)).collect())
+    }
+}

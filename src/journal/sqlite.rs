@@ -1,0 +1,257 @@
+//! The journal as an SQLite database: one thread writes, readers have connections of their own, and several processes
+//! may use the same file at once.
+
+use super::{
+    Journal, JournalError, OpenRun, RunRow,
+    chain::{self, Anchor, Verdict},
+    event::{End, Event, Header, Record},
+    schema,
+    writer::{Answer, Ask, Writer},
+};
+use crate::base::{Hash, RunId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// The file's name in a state directory.
+pub const FILE: &str = "journal.db";
+
+/// The journal of a state directory.
+pub struct SqliteJournal {
+    path: PathBuf,
+    reader: Mutex<Connection>,
+    writer: Option<Writer>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal of a state directory, and makes it where there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be written, or a later svcops wrote it.
+    pub fn open(state: &Path) -> Result<Self, JournalError> {
+        let path = state.join(FILE);
+        let writer = Writer::start(schema::prepare(&path)?, &path)?;
+        Ok(Self { reader: Mutex::new(schema::reader(&path)?), writer: Some(writer), path })
+    }
+
+    /// Opens a journal that is there, for reading only.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, or a later svcops wrote it.
+    pub fn read(state: &Path) -> Result<Self, JournalError> {
+        let path = state.join(FILE);
+        Ok(Self { reader: Mutex::new(schema::reader(&path)?), writer: None, path })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest runs, of one runbook if it is named.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list(&self, most: usize, runbook: Option<&str>) -> Result<Vec<RunRow>, JournalError> {
+        let filter = if runbook.is_some() { "WHERE runbook = ?2" } else { "WHERE ?2 IS NULL" };
+        let sql = format!("SELECT {ROW} FROM runs {filter} ORDER BY run DESC LIMIT ?1");
+        let read = self.connection();
+        read.prepare_cached(&sql)
+            .and_then(|mut q| q.query_map(params![limit(most), runbook], row)?.collect())
+            .map_err(schema::failed(&self.path))
+    }
+
+    /// Debts of a run that later runs have paid, by their keys.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached("SELECT debt FROM payments WHERE owing = ? ORDER BY debt")
+            .and_then(|mut q| q.query_map([run.as_str()], |r| r.get(0))?.collect())
+            .map_err(schema::failed(&self.path))
+    }
+
+    /// The row of one run.
+    ///
+    /// # Errors
+    /// No such run, or the store cannot be read.
+    pub fn row(&self, run: &RunId) -> Result<RunRow, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(&format!("SELECT {ROW} FROM runs WHERE run = ?"))
+            .and_then(|mut q| q.query_row([run.as_str()], row).optional())
+            .map_err(schema::failed(&self.path))?
+            .ok_or_else(|| JournalError::NoRun(run.clone()))
+    }
+
+    /// The events of a run after the `after`-th, for who follows it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a row does not parse.
+    pub fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
+        let read = self.connection();
+        let rows: Vec<(i64, String, String)> = read
+            .prepare_cached("SELECT seq, at, json FROM events WHERE run = ? AND seq > ? ORDER BY seq")
+            .and_then(|mut q| {
+                let after = i64::try_from(after).unwrap_or(i64::MAX);
+                q.query_map(params![run.as_str(), after], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect()
+            })
+            .map_err(schema::failed(&self.path))?;
+        rows.into_iter().map(|(seq, at, json)| record(run, seq, &at, &json)).collect()
+    }
+
+    /// Checks the chain of one run, or of all, and the ledger; against an anchor that was kept elsewhere, if there is one.
+    ///
+    /// # Errors
+    /// No such run, or the store cannot be read.
+    pub fn verify(&self, run: Option<&RunId>, against: Option<&Anchor>) -> Result<Verdict, JournalError> {
+        let read = schema::reader(&self.path)?;
+        if let Some(run) = run {
+            self.row(run)?;
+        }
+        chain::verify(&read, run, against).map_err(schema::failed(&self.path))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, ask: Ask, answer: Answer) {
+        match &self.writer {
+            Some(writer) => writer.ask(ask, answer),
+            None => answer(Err(JournalError::Closed("it was opened for reading only".into()))),
+        }
+    }
+
+    fn ask_and_wait(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.ask(ask, Box::new(move |result| drop(tell.send(result))));
+        told.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn begin(&self, at: Timestamp, header: Header) -> Result<Record, JournalError> {
+        self.ask_and_wait(Ask::Begin { at, header: Box::new(header) })?.ok_or_else(gone)
+    }
+    fn append<'a>(
+        &'a self,
+        run: &'a RunId,
+        at: Timestamp,
+        event: Event,
+    ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let ask = Ask::Append { run: run.clone(), at, event: Box::new(event) };
+        // Handed in now, not at the first poll: so events keep the order of the calls.
+        self.ask(ask, Box::new(move |result| drop(tell.send(result))));
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone()))?.ok_or_else(gone) })
+    }
+    fn records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
+        let records = self.records_after(run, 0)?;
+        if records.is_empty() { Err(JournalError::NoRun(run.clone())) } else { Ok(records) }
+    }
+    fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached("SELECT run FROM runs ORDER BY run DESC LIMIT ?")
+            .and_then(|mut q| q.query_map([limit(most)], |r| id(r, 0))?.collect())
+            .map_err(schema::failed(&self.path))
+    }
+    fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(
+            "SELECT run FROM runs WHERE ended IS NULL OR outcome IN ('unknown', 'stopped')
+             UNION SELECT run FROM runs WHERE owed > 0 ORDER BY 1",
+        )
+        .and_then(|mut q| q.query_map([], |r| id(r, 0))?.collect())
+        .map_err(schema::failed(&self.path))
+    }
+    fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
+        let hash = Hash::of(bytes);
+        self.ask_and_wait(Ask::Put { hash: hash.clone(), bytes: bytes.to_vec() })?;
+        Ok(hash)
+    }
+    fn get(&self, hash: &Hash) -> Result<Vec<u8>, JournalError> {
+        let read = self.connection();
+        let bytes: Vec<u8> = read
+            .prepare_cached("SELECT bytes FROM contents WHERE hash = ?")
+            .and_then(|mut q| q.query_row([&hash.0], |r| r.get(0)).optional())
+            .map_err(schema::failed(&self.path))?
+            .ok_or_else(|| JournalError::NoContent(hash.clone()))?;
+        if Hash::of(&bytes) == *hash { Ok(bytes) } else { Err(JournalError::BadContent(hash.clone())) }
+    }
+    fn open_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
+        let read = self.connection();
+        let rows: Vec<(RunId, Option<String>, i64, String, String)> = read
+            .prepare_cached(
+                "SELECT r.run, r.outcome, e.seq, e.at, e.json FROM runs r
+                 JOIN events e ON e.run = r.run AND e.seq = r.locked
+                 WHERE r.ended IS NULL OR r.outcome IN ('unknown', 'stopped') ORDER BY r.run",
+            )
+            .and_then(|mut q| {
+                q.query_map([], |r| Ok((id(r, 0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))?.collect()
+            })
+            .map_err(schema::failed(&self.path))?;
+        let mut open = Vec::with_capacity(rows.len());
+        for (run, outcome, seq, at, json) in rows {
+            if let Event::Locked { exclusive, shared } = record(&run, seq, &at, &json)?.event {
+                open.push(OpenRun { run, outcome: outcome.as_deref().and_then(End::of_word), exclusive, shared });
+            }
+        }
+        Ok(open)
+    }
+}
+
+const ROW: &str = "run, runbook, operator, machine, began, ended, outcome, exit_code, changed, owed, head";
+
+fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
+    Ok(RunRow {
+        run: id(r, 0)?,
+        runbook: r.get(1)?,
+        operator: r.get(2)?,
+        machine: r.get(3)?,
+        began: time(r, 4)?,
+        ended: if r.get_ref(5)? == rusqlite::types::ValueRef::Null { None } else { Some(time(r, 5)?) },
+        outcome: r.get::<_, Option<String>>(6)?.as_deref().and_then(End::of_word),
+        exit_code: r.get(7)?,
+        changed: usize::try_from(r.get::<_, i64>(8)?).unwrap_or(0),
+        owed: usize::try_from(r.get::<_, i64>(9)?).unwrap_or(0),
+        head: u64::try_from(r.get::<_, i64>(10)?).unwrap_or(0),
+    })
+}
+
+fn id(r: &Row<'_>, column: usize) -> rusqlite::Result<RunId> {
+    parsed(r, column)
+}
+
+fn time(r: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    parsed(r, column)
+}
+
+fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    r: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    r.get::<_, String>(column)?
+        .parse()
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e)))
+}
+
+fn record(run: &RunId, seq: i64, at: &str, json: &str) -> Result<Record, JournalError> {
+    let seq = u64::try_from(seq).unwrap_or(0);
+    let bad = |why| JournalError::BadRow { run: run.clone(), seq, why };
+    let at = at.parse().map_err(|e: jiff::Error| bad(serde::de::Error::custom(e)))?;
+    Ok(Record { run: run.clone(), seq, at, event: serde_json::from_str(json).map_err(bad)? })
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+fn gone() -> JournalError {
+    JournalError::Closed("its writer has ended".into())
+}

@@ -1,0 +1,290 @@
+//! What a journal must withstand: a killed writer, two writers, a forger.
+
+use super::{
+    Journal, SqliteJournal,
+    chain::{Anchor, Fault},
+    conformance::{at, finished, header},
+    event::{End, Event},
+    state::RunState,
+};
+use crate::base::RunId;
+use rusqlite::Connection;
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+const STATE: &str = "SVCOPS_TEST_STATE";
+const EVENTS: &str = "SVCOPS_TEST_EVENTS";
+
+fn note(n: usize) -> Event {
+    Event::Stopping { why: format!("событие {n}"), now: false }
+}
+
+/// Another process that writes so many events into a run of its own.
+fn writer(state: &Path, events: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "journal::tests::writes_for_another_test", "--ignored", "--nocapture"])
+        .env(STATE, state)
+        .env(EVENTS, events.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "run by other tests as a process of its own"]
+fn writes_for_another_test() {
+    let Ok(state) = std::env::var(STATE) else { return };
+    let events: usize = std::env::var(EVENTS).unwrap().parse().unwrap();
+    let journal = SqliteJournal::open(Path::new(&state)).unwrap();
+    let run = journal.begin(at(0), header("child")).unwrap().run;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for n in 0..events {
+        runtime.block_on(journal.append(&run, at(1), note(n))).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_that_is_killed_leaves_a_chain_that_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let mut child = writer(folder.path(), usize::MAX);
+    let run = RunId::at_millis(1_795_000_000_000);
+    while journal.row(&run).map_or(0, |row| row.head) < 20 {
+        assert!(child.try_wait().unwrap().is_none(), "the writer ended by itself");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(journal);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let verdict = journal.verify(None, None).unwrap();
+    assert_eq!(verdict.faults, []);
+    assert_eq!(journal.records(&run).unwrap().len(), verdict.events);
+    assert!(verdict.events >= 20);
+    assert_eq!(journal.row(&run).unwrap().outcome, None);
+}
+
+#[test]
+fn processes_write_one_journal_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let children: Vec<_> = (0..3).map(|_| writer(folder.path(), 40)).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let verdict = journal.verify(None, None).unwrap();
+    assert_eq!((verdict.runs, verdict.events, verdict.entries), (3, 3 * 41, 3));
+    assert_eq!(verdict.faults, []);
+}
+
+/// A journal of two runs of five events, in which somebody then changed something by hand.
+async fn forged(sql: &str) -> Vec<Fault> {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    written(&journal).await;
+    assert_eq!(journal.verify(None, None).unwrap().faults, []);
+    Connection::open(journal.path()).unwrap().execute_batch(sql).unwrap();
+    journal.verify(None, None).unwrap().faults
+}
+
+async fn written(journal: &SqliteJournal) -> [String; 2] {
+    let mut runs = [String::new(), String::new()];
+    for (second, name) in runs.iter_mut().enumerate() {
+        let run = journal.begin(at(i64::try_from(second).unwrap()), header("restart")).unwrap().run;
+        for n in 0..3 {
+            journal.append(&run, at(3), note(n)).await.unwrap();
+        }
+        journal.append(&run, at(4), finished(End::Done)).await.unwrap();
+        *name = run.to_string();
+    }
+    runs
+}
+
+const FIRST: &str = "run = (SELECT min(run) FROM runs)";
+
+fn first() -> String {
+    RunId::at_millis(1_795_000_000_000).to_string()
+}
+
+#[tokio::test]
+async fn a_changed_event_is_found() {
+    for change in [
+        "json = replace(json, 'событие 1', 'событие 7')",
+        "at = '2026-01-01T00:00:00Z'",
+        "hash = replace(hash, substr(hash, 1, 1), 'f') || ''",
+        "kind = 'finished'",
+    ] {
+        let faults = forged(&format!("UPDATE events SET {change} WHERE {FIRST} AND seq = 3")).await;
+        assert!(faults.contains(&Fault::Edited { run: first(), seq: 3 }), "{change}: {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_event_is_found_in_the_middle_and_at_the_end() {
+    let faults = forged(&format!("DELETE FROM events WHERE {FIRST} AND seq IN (2, 3)")).await;
+    assert_eq!(faults, [Fault::Missing { run: first(), from: 2, to: 3 }]);
+    let faults = forged(&format!("DELETE FROM events WHERE {FIRST} AND seq = 5; UPDATE runs SET head = 4")).await;
+    assert!(faults.contains(&Fault::Missing { run: first(), from: 5, to: 5 }), "{faults:?}");
+    let faults = forged(&format!("DELETE FROM events WHERE {FIRST}; DELETE FROM runs WHERE {FIRST}")).await;
+    assert!(faults.contains(&Fault::Missing { run: first(), from: 1, to: 5 }), "{faults:?}");
+}
+
+#[tokio::test]
+async fn swapped_events_are_found() {
+    let swap = format!(
+        "UPDATE events SET seq = 99 WHERE {FIRST} AND seq = 2; UPDATE events SET seq = 2 WHERE {FIRST} AND seq = 3;
+         UPDATE events SET seq = 3 WHERE {FIRST} AND seq = 99"
+    );
+    let moved = |seq, was| Fault::Moved { run: first(), seq, was };
+    assert_eq!(forged(&swap).await, [moved(2, 3), moved(3, 2)]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_written_anew_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    written(&journal).await;
+    // the forger takes the last event away, and has svcops write another one in its place
+    let forger = Connection::open(journal.path()).unwrap();
+    forger
+        .execute_batch(&format!(
+            "DELETE FROM events WHERE {FIRST} AND seq = 5;
+             UPDATE runs SET head = 4, hash = (SELECT hash FROM events e WHERE e.run = runs.run AND seq = 4) WHERE {FIRST}"
+        ))
+        .unwrap();
+    journal.append(&first().parse().unwrap(), at(9), note(9)).await.unwrap();
+    let faults = journal.verify(None, None).unwrap().faults;
+    assert!(faults.contains(&Fault::OtherHead { run: first(), seq: 5 }), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_changed_ledger_and_a_changed_list_are_found() {
+    assert_eq!(forged("UPDATE ledger SET head = 4 WHERE seq = 2").await[0], Fault::EntryEdited { seq: 2 });
+    assert_eq!(forged("DELETE FROM ledger WHERE seq = 2").await[0], Fault::EntryUnlinked { seq: 3 });
+    let faults = forged(&format!("UPDATE runs SET outcome = 'failed' WHERE {FIRST}")).await;
+    assert_eq!(faults, [Fault::OtherRow { run: first() }]);
+}
+
+#[tokio::test]
+async fn only_an_anchor_sees_a_cut_tail() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let runs = written(&journal).await;
+    let anchor: Anchor = journal.verify(None, None).unwrap().anchor.unwrap().to_string().parse().unwrap();
+    assert_eq!(journal.verify(None, Some(&anchor)).unwrap().faults, []);
+    let cut = |table| format!("DELETE FROM {table} WHERE run = '{}';", runs[1]);
+    let forger = Connection::open(journal.path()).unwrap();
+    forger.execute_batch(&["events", "runs", "ledger"].map(cut).join("\n")).unwrap();
+    assert_eq!(journal.verify(None, None).unwrap().faults, []);
+    assert_eq!(journal.verify(None, Some(&anchor)).unwrap().faults, [Fault::OffAnchor { seq: anchor.seq }]);
+}
+
+#[tokio::test]
+async fn a_changed_content_is_not_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let hash = journal.put(b"content").unwrap();
+    Connection::open(journal.path()).unwrap().execute("UPDATE contents SET bytes = x'00'", []).unwrap();
+    assert!(matches!(journal.get(&hash), Err(super::JournalError::BadContent(_))));
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_more_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let run = journal.begin(at(0), header("a")).unwrap().run;
+    Connection::open(journal.path())
+        .unwrap()
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        .unwrap();
+    let error = journal.append(&run, at(1), note(1)).await.unwrap_err();
+    assert!(matches!(&error, super::JournalError::Store { path, .. } if path == journal.path()), "{error}");
+    Connection::open(journal.path()).unwrap().execute_batch("DROP TRIGGER full").unwrap();
+    let error = journal.append(&run, at(2), note(2)).await.unwrap_err();
+    assert!(matches!(&error, super::JournalError::Closed(why) if why.contains("disk is full")), "{error}");
+    drop(journal);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    assert_eq!(journal.append(&run, at(3), note(3)).await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn a_journal_of_a_later_svcops_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = SqliteJournal::open(folder.path()).unwrap().path().to_owned();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for opened in [SqliteJournal::open(folder.path()), SqliteJournal::read(folder.path())] {
+        assert!(matches!(opened.err(), Some(super::JournalError::TooNew { version: 99, .. })));
+    }
+}
+
+#[tokio::test]
+async fn the_journal_of_version_1_opens_and_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+    old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+    drop(old);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    assert_eq!(journal.verify(None, None).unwrap().faults, []);
+    let runs = journal.list(10, None).unwrap();
+    assert_eq!(runs.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Some(End::Failed), Some(End::Done)]);
+    for row in runs {
+        let records = journal.records(&row.run).unwrap();
+        assert_eq!(records.len() as u64, row.head);
+        let Some(Event::Started(header)) = records.first().map(|r| &r.event) else { panic!("no beginning") };
+        assert_eq!(header.operator.name, row.operator);
+        journal.get(&header.inventory_hash).unwrap();
+        let state = RunState::fold(&records);
+        assert_eq!((state.debts.len(), state.tasks.len()), (row.owed, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: events a second with 32 side by side"]
+async fn measures_group_commit() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
+    let run = journal.begin(at(0), header("bench")).unwrap().run;
+    for side_by_side in [1, 32] {
+        let (start, each) = (std::time::Instant::now(), 6400 / 32);
+        let tasks: Vec<_> = (0..side_by_side)
+            .map(|_| {
+                let (journal, run) = (journal.clone(), run.clone());
+                tokio::spawn(async move {
+                    for n in 0..each {
+                        journal.append(&run, at(1), note(n)).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let (count, time) = (u32::try_from(side_by_side * each).unwrap(), start.elapsed());
+        println!("{side_by_side} side by side: {:.0} events/s", f64::from(count) / time.as_secs_f64());
+    }
+}
+
+#[test]
+#[ignore = "a measurement: lists of 100,000 runs"]
+fn measures_lists_of_many_runs() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    Connection::open(journal.path())
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+             INSERT INTO runs (run, head, hash, runbook, operator, machine, began, ended, outcome, exit_code)
+             SELECT printf('01%08d', i), 9, '', 'r' || i % 50, 'a', 'm', '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z',
+             'done', 0 FROM n",
+        )
+        .unwrap();
+    let start = std::time::Instant::now();
+    let (all, some) = (journal.list(30, None).unwrap(), journal.list(30, Some("r7")).unwrap());
+    println!("two lists of {} and {} runs: {:?}", all.len(), some.len(), start.elapsed());
+    let start = std::time::Instant::now();
+    assert!(journal.open_runs().unwrap().is_empty());
+    println!("open runs: {:?}", start.elapsed());
+}

@@ -1,0 +1,272 @@
+//! The one thread that writes. What waits for it is written in one transaction and answered together: thirty-two
+//! events cost one flush to the disk.
+
+use super::{
+    JournalError, chain,
+    event::{Event, Header, Record},
+    schema,
+};
+use crate::base::{Hash, RunId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::JoinHandle,
+};
+
+/// What is to be written.
+pub(super) enum Ask {
+    /// A run.
+    Begin { at: Timestamp, header: Box<Header> },
+    /// An event of a run.
+    Append { run: RunId, at: Timestamp, event: Box<Event> },
+    /// A content.
+    Put { hash: Hash, bytes: Vec<u8> },
+}
+
+/// Called once, when it is durable or can never be. A content has no record.
+pub(super) type Answer = Box<dyn FnOnce(Result<Option<Record>, JournalError>) + Send>;
+
+/// The way to the thread; it ends, and is waited for, when this is dropped.
+pub(super) struct Writer {
+    ask: Option<Sender<(Ask, Answer)>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread on a connection that may write.
+    pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, JournalError> {
+        let (ask, asked) = channel();
+        let desk = Desk { connection, path: path.to_owned(), closed: None };
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || desk.serve(&asked))
+            .map_err(|why| JournalError::File { act: "start the writer of", path: path.to_owned(), why })?;
+        Ok(Self { ask: Some(ask), thread: Some(thread) })
+    }
+
+    /// Hands something in. What one thread hands in is written in that order.
+    pub(super) fn ask(&self, ask: Ask, answer: Answer) {
+        let gone = match &self.ask {
+            Some(way) => way.send((ask, answer)).err().map(|back| back.0.1),
+            None => Some(answer),
+        };
+        if let Some(answer) = gone {
+            answer(Err(JournalError::Closed("its writer has ended".into())));
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's writer ended in a panic");
+        }
+    }
+}
+
+/// At most so many requests share a transaction.
+const GROUP: usize = 512;
+
+struct Desk {
+    connection: Connection,
+    path: PathBuf,
+    closed: Option<String>,
+}
+
+impl Desk {
+    fn serve(mut self, asked: &Receiver<(Ask, Answer)>) {
+        while let Ok(first) = asked.recv() {
+            let group: Vec<_> = std::iter::once(first).chain(asked.try_iter().take(GROUP - 1)).collect();
+            self.settle(group);
+        }
+    }
+
+    /// Writes a group and answers it. After a write that failed nothing more is taken: what the disk then holds is known
+    /// only to who opens the journal anew.
+    fn settle(&mut self, group: Vec<(Ask, Answer)>) {
+        let (asks, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        if let Some(why) = &self.closed {
+            for answer in answers {
+                answer(Err(JournalError::Closed(why.clone())));
+            }
+            return;
+        }
+        match self.write(asks) {
+            Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| answer(result)),
+            Err(error) => {
+                let why = reason(&error);
+                self.closed = Some(why.clone());
+                let mut error = Some(error);
+                for answer in answers {
+                    answer(Err(error.take().unwrap_or_else(|| JournalError::Closed(why.clone()))));
+                }
+            }
+        }
+    }
+
+    fn write(&self, asks: Vec<Ask>) -> Result<Vec<Result<Option<Record>, JournalError>>, JournalError> {
+        let store = schema::failed(&self.path);
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(&store)?;
+        let mut results = Vec::with_capacity(asks.len());
+        for ask in asks {
+            match self.one(ask) {
+                Err(JournalError::Store { why, path }) => {
+                    // What failed has often ended the transaction already; the first error is the one to tell.
+                    if !self.connection.is_autocommit()
+                        && let Err(second) = self.connection.execute_batch("ROLLBACK")
+                    {
+                        tracing::warn!("could not end a transaction of {}: {second}", path.display());
+                    }
+                    return Err(JournalError::Store { why, path });
+                }
+                result => results.push(result),
+            }
+        }
+        self.connection.execute_batch("COMMIT").map_err(&store)?;
+        Ok(results)
+    }
+
+    fn one(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
+        let store = schema::failed(&self.path);
+        match ask {
+            Ask::Begin { at, header } => {
+                let run = self.free_id(at).map_err(&store)?;
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO runs (run, head, hash, runbook, operator, machine, began) VALUES (?, 0, '', ?, ?, ?, ?)",
+                    )
+                    .and_then(|mut insert| {
+                        let who = &header.operator;
+                        insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at.to_string()])
+                    })
+                    .map_err(&store)?;
+                self.event(run, at, Event::Started(header)).map(Some)
+            }
+            Ask::Append { run, at, event } => self.event(run, at, *event).map(Some),
+            Ask::Put { hash, bytes } => {
+                self.connection
+                    .prepare_cached("INSERT INTO contents (hash, bytes) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING")
+                    .and_then(|mut insert| insert.execute(params![hash.0, bytes]))
+                    .map_err(&store)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn free_id(&self, at: Timestamp) -> rusqlite::Result<RunId> {
+        let mut millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        let mut taken = self.connection.prepare_cached("SELECT 1 FROM runs WHERE run = ?")?;
+        while taken.exists([RunId::at_millis(millis).as_str()])? {
+            millis += 1;
+        }
+        Ok(RunId::at_millis(millis))
+    }
+
+    fn event(&self, run: RunId, at: Timestamp, event: Event) -> Result<Record, JournalError> {
+        let store = schema::failed(&self.path);
+        let json =
+            serde_json::to_string(&event).map_err(|why| JournalError::BadRow { run: run.clone(), seq: 0, why })?;
+        let head = self
+            .connection
+            .prepare_cached("SELECT head, hash FROM runs WHERE run = ?")
+            .and_then(|mut q| {
+                q.query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).optional()
+            })
+            .map_err(&store)?;
+        let Some((head, prev)) = head else { return Err(JournalError::NoRun(run)) };
+        let link = chain::Link { run: run.as_str(), seq: head + 1, at: &at.to_string(), json: &json, prev: &prev };
+        self.insert(&link, &event).map_err(&store)?;
+        let seq = u64::try_from(link.seq).unwrap_or(0);
+        Ok(Record { run, seq, at, event })
+    }
+
+    fn insert(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<()> {
+        let hash = link.hash().0;
+        self.connection
+            .prepare_cached("INSERT INTO events (run, seq, at, kind, json, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)")?
+            .execute(params![link.run, link.seq, link.at, event.kind(), link.json, link.prev, hash])?;
+        self.connection
+            .prepare_cached("UPDATE runs SET head = ?, hash = ? WHERE run = ?")?
+            .execute(params![link.seq, hash, link.run])?;
+        self.denormalise(link, event)?;
+        if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Finished(_)) {
+            self.enter(link.run, link.seq, &hash)?;
+        }
+        Ok(())
+    }
+
+    /// What lists of runs show, taken from the event.
+    fn denormalise(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<()> {
+        match event {
+            Event::Locked { .. } => self
+                .connection
+                .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
+                .execute(params![link.seq, link.run])?,
+            Event::Resumed { .. } => self
+                .connection
+                .prepare_cached("UPDATE runs SET ended = NULL, outcome = NULL, exit_code = NULL WHERE run = ?")?
+                .execute([link.run])?,
+            Event::Finished(end) => self
+                .connection
+                .prepare_cached(
+                    "UPDATE runs SET ended = ?, outcome = ?, exit_code = ?, changed = ?, owed = ? WHERE run = ?",
+                )?
+                .execute(params![
+                    link.at,
+                    end.outcome.word(),
+                    end.exit_code,
+                    i64::try_from(end.changed).unwrap_or(i64::MAX),
+                    i64::try_from(end.owed).unwrap_or(i64::MAX),
+                    link.run
+                ])?,
+            Event::Paid { run_owing, debt } => {
+                let paid = self
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO payments (owing, debt, run) VALUES (?, ?, ?) ON CONFLICT (owing, debt) DO NOTHING",
+                    )?
+                    .execute([run_owing.as_str(), debt, link.run])?;
+                // The end of a run counts what it owes itself; what others pay later is taken off here.
+                if paid == 1 && run_owing.as_str() != link.run {
+                    self.connection
+                        .prepare_cached("UPDATE runs SET owed = owed - 1 WHERE run = ? AND owed > 0")?
+                        .execute([run_owing.as_str()])?;
+                }
+                paid
+            }
+            _ => 0,
+        };
+        Ok(())
+    }
+
+    /// The ledger takes note of the run's head.
+    fn enter(&self, run: &str, head: i64, hash: &str) -> rusqlite::Result<()> {
+        let last = self
+            .connection
+            .prepare_cached("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")?
+            .query_row([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))
+            .optional()?;
+        let (seq, prev) = last.unwrap_or_default();
+        let entry = chain::Entry { seq: seq + 1, run, head, hash_of_head: hash, prev: &prev };
+        self.connection
+            .prepare_cached("INSERT INTO ledger (seq, run, head, hash_of_head, prev, hash) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![entry.seq, run, head, hash, prev, entry.hash().0])?;
+        Ok(())
+    }
+}
+
+/// An error and its sources in one line.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

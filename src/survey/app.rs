@@ -1,0 +1,199 @@
+//! How an app stands, on all its hosts side by side.
+
+use crate::{
+    base::{At, HostName, Place, Read, ServerState, Span, UnitState},
+    inventory::{App, Host, Inventory},
+    resources::{self, AppFacts, BackendServer, Resource},
+    transport::Transport,
+};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How an app stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AppStatus {
+    /// 1.
+    pub schema_version: u32,
+    /// Its name.
+    pub app: String,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// So many of its hosts at a site should be healthy.
+    pub min_healthy: usize,
+    /// One a host, in the inventory's order.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// How it stands on a host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HostStatus {
+    /// The host.
+    pub host: HostName,
+    /// Its site.
+    pub site: Option<String>,
+    /// systemd's word, or `active` and `inactive` by the manager's `status`; none: unknown.
+    pub state: Option<UnitState>,
+    /// The main process; none where there is none, or where commands manage the app.
+    pub pid: Option<u32>,
+    /// Its health; none where nothing says how it shows, or where it is unknown.
+    pub healthy: Option<bool>,
+    /// What the health check said.
+    pub said: String,
+    /// What the balancer says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerStatus>,
+    /// Why something is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// What the balancer says of a server.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BalancerStatus {
+    /// What an operator set.
+    pub state: ServerState,
+    /// HAProxy holds it for up.
+    pub up: bool,
+    /// Current sessions.
+    pub sessions: u64,
+}
+
+/// The four words for how something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// All is as it should be.
+    Ok,
+    /// Less than it should be, and it serves.
+    Warning,
+    /// It does not serve as it should.
+    Critical,
+    /// It could not be seen.
+    Unknown,
+}
+
+impl Level {
+    /// The exit code of a command that checks.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+        }
+    }
+}
+
+impl HostStatus {
+    /// It runs, and is as healthy as can be asked.
+    pub fn serves(&self) -> bool {
+        self.state.is_some_and(resources::unit::runs) && self.healthy != Some(false)
+    }
+    /// It serves, and the balancer sends it requests, where there is one.
+    pub fn in_service(&self) -> bool {
+        self.serves() && self.balancer.as_ref().is_none_or(|b| b.state == ServerState::Ready && b.up)
+    }
+}
+
+impl AppStatus {
+    /// The worst of it: fewer in service at a site than its promise is critical (at least one where it promises none),
+    /// any other host that is not in service a warning; critical comes before unknown, unknown before a warning.
+    pub fn level(&self) -> Level {
+        let mut sites: BTreeMap<Option<&String>, (usize, usize)> = BTreeMap::new();
+        for host in &self.hosts {
+            let (able, all) = sites.entry(host.site.as_ref()).or_default();
+            *able += usize::from(host.in_service() || host.trouble.is_some());
+            *all += 1;
+        }
+        let short = |(able, all): &(usize, usize)| *able < self.min_healthy.max(1).min(*all);
+        if sites.values().any(short) {
+            Level::Critical
+        } else if self.hosts.iter().any(|h| h.trouble.is_some()) {
+            Level::Unknown
+        } else if self.hosts.iter().any(|h| !h.in_service()) {
+            Level::Warning
+        } else {
+            Level::Ok
+        }
+    }
+}
+
+/// Looks at an app on all its hosts, `parallel` side by side; what cannot be seen is a row with its reason.
+pub async fn look(
+    inventory: &Inventory,
+    app: &App,
+    site: Option<&str>,
+    transport: &dyn Transport,
+    parallel: usize,
+) -> AppStatus {
+    let hosts: Vec<&Host> = inventory.hosts_of(app).filter(|h| site.is_none() || h.site.as_deref() == site).collect();
+    let looks = hosts.into_iter().map(|host| one(inventory, app, host, transport));
+    AppStatus {
+        schema_version: 1,
+        app: app.name.clone(),
+        title: app.title.clone(),
+        min_healthy: app.rolling.min_healthy,
+        hosts: stream::iter(looks).buffered(parallel.max(1)).collect().await,
+    }
+}
+
+async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Transport) -> HostStatus {
+    let mut row = HostStatus {
+        host: host.name.clone(),
+        site: host.site.clone(),
+        state: None,
+        pid: None,
+        healthy: None,
+        said: String::new(),
+        balancer: None,
+        trouble: None,
+    };
+    let user = |host: &Host| host.ssh.become_user.clone();
+    let bound = inventory.app_on(app, host).map_err(|e| e.to_string()).and_then(|on| {
+        let place = Place::on(&host.name).becoming(user(host));
+        Ok((resources::App::of(&on, place, Span::secs(10))?, on.behind))
+    });
+    let (on, behind) = match bound {
+        Ok(bound) => bound,
+        Err(why) => return HostStatus { trouble: Some(why), ..row },
+    };
+    match facts(&on, transport).await {
+        Ok(AppFacts { unit, health, .. }) => {
+            row.state = Some(unit.state);
+            row.pid = Some(unit.pid).filter(|pid| *pid > 0);
+            row.healthy = on.health.as_ref().map(|_| health.healthy);
+            row.said = health.said;
+            if !unit.loaded {
+                row.trouble = Some(format!("systemd knows no unit {}", on.title()));
+            }
+        }
+        Err(why) => row.trouble = Some(why),
+    }
+    if let Some(behind) = behind {
+        let at = behind
+            .host
+            .as_ref()
+            .map_or(Place::HERE, |front| Place::on(front).becoming(inventory.host(front.as_str()).and_then(user)));
+        let (balancer, api, backend, server) = (behind.balancer, behind.api, behind.backend, behind.server);
+        match facts(&BackendServer { at, balancer, api, backend, server }, transport).await {
+            Ok(seen) => {
+                row.balancer = Some(BalancerStatus { state: seen.state, up: seen.up, sessions: seen.sessions });
+            }
+            Err(why) => row.trouble = row.trouble.or(Some(why)),
+        }
+    }
+    row
+}
+
+/// Looks at a resource, one probe a place.
+async fn facts<R: Resource>(on: &R, transport: &dyn Transport) -> Result<R::Facts, String> {
+    let mut answers = vec![];
+    for read in on.reads() {
+        let reads: [At<Read>; 1] = [read];
+        let look = transport.look(reads.iter().find_map(|r| r.at.host.as_ref()), &reads).await;
+        answers.extend(look.map_err(|lost| lost.to_string())?.answers);
+    }
+    on.facts(&mut resources::Answers::new(answers)).map_err(|e| e.to_string())
+}

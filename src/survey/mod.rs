@@ -1,0 +1,3 @@
+//! Read-only looks across hosts.
+
+pub mod app;

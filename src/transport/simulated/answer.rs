@@ -1,0 +1,208 @@
+//! What the simulated world learns, and what it answers.
+
+use super::{
+    links::{Key, ServerKey, Verb},
+    world::{Opened, Process, Server, World},
+};
+use crate::base::{
+    Answer, At, Hash, HttpFacts, Read, RunFacts, ServerFacts, ServerState, TcpFacts, UnitFacts, UnitState,
+};
+use std::collections::BTreeMap;
+
+impl World {
+    pub(super) fn learn(&mut self, read: &At<Read>, answer: &Answer) {
+        if matches!(answer, Answer::Open) || self.seen(read).is_some() {
+            return;
+        }
+        match (&read.what, answer, &read.at.host) {
+            (Read::Unit { name }, Answer::Unit(unit), Some(host)) => {
+                self.meet(Key::Unit(host.clone(), name.clone()), unit.clone());
+            }
+            (Read::Run(run), Answer::Run(ended), host) => {
+                if let Some((key, Verb::Status)) = self.links.command(host.as_ref(), run) {
+                    let state = if ended.code == Some(0) { UnitState::Active } else { UnitState::Inactive };
+                    self.meet(key.clone(), UnitFacts { loaded: true, state, ..UnitFacts::default() });
+                }
+            }
+            (Read::File { path }, Answer::File(file), Some(host)) => {
+                let spot = (host.clone(), path.clone());
+                if self.files.contains_key(&spot) {
+                    return;
+                }
+                for (key, process) in &mut self.processes {
+                    if key.host() == host && !process.changed && self.links.config(key).contains(path) {
+                        process.config.insert(path.clone(), file.as_ref().map(|f| f.hash.clone()));
+                    }
+                }
+                self.files.insert(spot, file.clone());
+                return;
+            }
+            (Read::Server { .. }, Answer::Server(facts), _) => {
+                if let Some(key) = server_key(read) {
+                    let server = Server { facts: facts.clone(), since: None, holds: false };
+                    self.servers.entry(key).or_insert(server);
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.learnt.push((read.clone(), answer.clone()));
+        self.diagnose(read);
+    }
+
+    /// Takes over a process.
+    fn meet(&mut self, key: Key, unit: UnitFacts) {
+        if self.processes.contains_key(&key) {
+            return;
+        }
+        let config = self.config_now(&key);
+        self.processes.insert(key.clone(), Process { unit, config, sick: false, ready: None, changed: false });
+        let checks: Vec<At<Read>> = self.learnt.iter().map(|(r, _)| r.clone()).collect();
+        for read in checks.iter().filter(|r| self.links.health(r).is_some_and(|(k, _)| *k == key)).collect::<Vec<_>>() {
+            self.diagnose(read);
+        }
+    }
+
+    /// What a health check that was seen says of what it looks at.
+    fn diagnose(&mut self, read: &At<Read>) {
+        let Some((key, status)) = self.links.health(read).map(|(k, s)| (k.clone(), s)) else { return };
+        let Some(healthy) = self.seen(read).and_then(|a| well(a, status)) else { return };
+        if let Some(process) = self.processes.get_mut(&key).filter(|p| !p.changed) {
+            process.sick = process.unit.state == UnitState::Active && !healthy;
+        }
+    }
+
+    /// The files that it would read if it started now, as far as somebody has looked at them.
+    pub(super) fn config_now(&self, key: &Key) -> BTreeMap<String, Option<Hash>> {
+        let known = |path: &String| {
+            let file = self.files.get(&(key.host().clone(), path.clone()))?;
+            Some((path.clone(), file.as_ref().map(|f| f.hash.clone())))
+        };
+        self.links.config(key).iter().filter_map(known).collect()
+    }
+
+    pub(super) fn lacks(&self, read: &At<Read>) -> bool {
+        match (&read.what, &read.at.host) {
+            (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
+            (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
+            (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
+            (Read::Server { .. }, _) => {
+                self.seen(read).is_none() && server_key(read).is_some_and(|k| !self.servers.contains_key(&k))
+            }
+            _ => self.seen(read).is_none() && !self.moved(read),
+        }
+    }
+
+    pub(super) fn answer(&self, read: &At<Read>) -> Answer {
+        if let Some(Answer::Bad(why)) = self.seen(read) {
+            return Answer::Bad(why.clone());
+        }
+        match (&read.what, &read.at.host) {
+            (Read::Unit { name }, Some(host)) => {
+                let key = Key::Unit(host.clone(), name.clone());
+                self.process(&key).map_or(Answer::Open, |p| Answer::Unit(p.unit.clone()))
+            }
+            (Read::File { path }, Some(host)) => {
+                let spot = (host.clone(), path.clone());
+                if self.is_open(&Opened::File(spot.clone())) {
+                    return Answer::Open;
+                }
+                self.files.get(&spot).map_or(Answer::Open, |f| Answer::File(f.clone()))
+            }
+            (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
+            (Read::Run(run), host) => match self.links.command(host.as_ref(), run) {
+                Some((key, Verb::Status)) => self.process(key).map_or(Answer::Open, |p| {
+                    let code = Some(if p.unit.state == UnitState::Active { 0 } else { 3 });
+                    Answer::Run(RunFacts { code, ..RunFacts::default() })
+                }),
+                _ => self.checked(read),
+            },
+            _ => self.checked(read),
+        }
+    }
+
+    /// A process whose state is known.
+    fn process(&self, key: &Key) -> Option<&Process> {
+        self.processes.get(key).filter(|_| !self.is_open(&Opened::Process(key.clone())))
+    }
+
+    /// What a health check says; and what was seen of other things, as long as nothing moved under them.
+    fn checked(&self, read: &At<Read>) -> Answer {
+        if let Some((key, status)) = self.links.health(read) {
+            if self.is_open(&Opened::Process(key.clone())) {
+                return Answer::Open;
+            }
+            if let Some(process) = self.processes.get(key) {
+                let seen = self.seen(read);
+                return match seen {
+                    Some(seen) if !process.changed => seen.clone(),
+                    _ => self.health(read, process, status),
+                };
+            }
+        }
+        if self.moved(read) {
+            return Answer::Open;
+        }
+        self.seen(read).cloned().unwrap_or(Answer::Open)
+    }
+
+    /// What a health check says of a process that was started or stopped here. A body is as it was seen once.
+    fn health(&self, read: &At<Read>, process: &Process, status: Option<u16>) -> Answer {
+        let (running, healthy) = (process.unit.state == UnitState::Active, Self::healthy(process));
+        let refused = (!running).then(|| "connection refused".to_owned());
+        match &read.what {
+            Read::Http(_) if !running => Answer::Http(HttpFacts { error: refused, ..HttpFacts::default() }),
+            Read::Http(_) if !healthy => Answer::Http(HttpFacts { status: Some(503), ..HttpFacts::default() }),
+            Read::Http(_) => match self.seen(read) {
+                Some(Answer::Http(facts)) if facts.status == status => Answer::Http(facts.clone()),
+                _ => Answer::Http(HttpFacts { status, ..HttpFacts::default() }),
+            },
+            Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: healthy, error: refused }),
+            _ => Answer::Run(RunFacts { code: Some(i32::from(!healthy)), ..RunFacts::default() }),
+        }
+    }
+
+    fn server(&self, key: &ServerKey) -> Answer {
+        let Some(server) = self.servers.get(key) else { return Answer::Open };
+        let mut facts = ServerFacts { sessions: Self::sessions(server), ..server.facts.clone() };
+        if let Some(app) = self.links.server(key) {
+            if self.is_open(&Opened::Process(app.clone())) {
+                return Answer::Open;
+            }
+            if let Some(process) = self.processes.get(app).filter(|p| p.changed) {
+                facts.up = Self::healthy(process);
+            }
+        }
+        if self.links.front(key).is_some_and(|h| self.is_open(&Opened::Host(h))) {
+            return Answer::Open;
+        }
+        if facts.state == ServerState::Maint {
+            facts.up = false;
+        }
+        Answer::Server(facts)
+    }
+
+    fn seen(&self, read: &At<Read>) -> Option<&Answer> {
+        self.learnt.iter().find(|(r, _)| r == read).map(|(_, a)| a)
+    }
+    /// Something has changed where the answer comes from.
+    fn moved(&self, read: &At<Read>) -> bool {
+        self.links.sources(read).iter().any(|h| self.touched.contains(h))
+    }
+}
+
+/// What a read of a server names.
+pub(super) fn server_key(read: &At<Read>) -> Option<ServerKey> {
+    let Read::Server { api, backend, server } = &read.what else { return None };
+    Some((read.at.host.clone(), api.clone(), backend.clone(), server.clone()))
+}
+
+/// Whether an answer to a health check is a healthy one; none where it is no such answer.
+fn well(answer: &Answer, status: Option<u16>) -> Option<bool> {
+    match answer {
+        Answer::Http(http) => Some(http.status.is_some() && http.status == status),
+        Answer::Tcp(tcp) => Some(tcp.open),
+        Answer::Run(run) => Some(run.code == Some(0)),
+        _ => None,
+    }
+}

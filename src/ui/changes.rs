@@ -1,0 +1,43 @@
+//! A change in words.
+
+use super::wrap;
+use crate::base::{Change, Program, ServerState, Text};
+
+/// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
+pub fn words(change: &Change) -> String {
+    match change {
+        Change::StartUnit(unit) => format!("start `{unit}`"),
+        Change::StopUnit(unit) => format!("stop `{unit}`"),
+        Change::RestartUnit(unit) => format!("restart `{unit}`"),
+        Change::ReloadUnit(unit) => format!("reload `{unit}`"),
+        Change::WriteFile { path, .. } => format!("write `{path}`"),
+        Change::RemoveFile(path) => format!("remove `{path}`"),
+        Change::Run(invocation) => match &invocation.program {
+            Program::Shell(text) => format!("run `{}`", one_line(text)),
+            Program::Argv(argv) => format!("run `{}`", one_line(&argv.join(" "))),
+            Program::Script { args, .. } if args.is_empty() => "run a script".to_owned(),
+            Program::Script { args, .. } => format!("run a script with `{}`", one_line(&args.join(" "))),
+        },
+        Change::SetServer { backend, server, state, .. } => {
+            format!("set `{backend}/{server}` to {}", state_word(*state))
+        }
+        Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
+        Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
+        Change::Mail { to, subject, .. } => {
+            format!("mail {}: {}", to.join(", "), one_line(&Text(subject.clone()).shown()))
+        }
+        Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    wrap::cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), 60)
+}
+
+const fn state_word(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Ready => "ready",
+        ServerState::Drain => "drain",
+        ServerState::Maint => "maintenance",
+    }
+}

@@ -1,0 +1,13 @@
+//! What people see: progress, messages, tables, questions. It draws journal events and texts, and decides nothing.
+
+pub mod changes;
+pub mod lines;
+pub mod message;
+pub mod paint;
+pub mod progress;
+pub mod prompt;
+pub mod screen;
+pub mod summary;
+pub mod table;
+pub mod tally;
+pub mod wrap;

@@ -1,0 +1,78 @@
+//! The two streams, and what is known of the terminal behind them.
+
+use super::{message::Message, paint::Paint};
+use std::io::IsTerminal as _;
+
+/// Where text goes: data to stdout, everything else to stderr. A stream that nobody reads any more is no error: what runs
+/// goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    /// Columns that a line may take.
+    pub width: usize,
+    /// Rows of the terminal.
+    pub rows: usize,
+    /// Stderr is a terminal.
+    pub live: bool,
+    /// Stdout is a terminal.
+    pub data_live: bool,
+    /// Colour on stderr.
+    pub paint: Paint,
+    /// Colour on stdout.
+    pub data_paint: Paint,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl Screen {
+    /// Asks the terminal. `columns` is what `$COLUMNS` says: it counts where there is no terminal.
+    pub fn ask(colour: Colour, columns: Option<usize>) -> Self {
+        let (live, data_live) = (std::io::stderr().is_terminal(), std::io::stdout().is_terminal());
+        let size = [live.then(|| rustix::termios::tcgetwinsize(std::io::stderr())), {
+            data_live.then(|| rustix::termios::tcgetwinsize(std::io::stdout()))
+        }];
+        let size = size.into_iter().flatten().flatten().find(|s| s.ws_col > 0);
+        let width = size.map(|s| usize::from(s.ws_col)).or(columns).unwrap_or(100).clamp(40, 400);
+        let rows = size.map_or(24, |s| usize::from(s.ws_row)).max(5);
+        let on = |terminal: bool| match colour {
+            Colour::Auto => terminal,
+            Colour::Always => true,
+            Colour::Never => false,
+        };
+        Self { width, rows, live, data_live, paint: Paint::new(on(live)), data_paint: Paint::new(on(data_live)) }
+    }
+    /// Data, for stdout.
+    pub fn data(&self, text: &str) {
+        send(&mut std::io::stdout().lock(), text);
+    }
+    /// A value as JSON, for stdout.
+    pub fn json<T: serde::Serialize>(&self, value: &T) {
+        if let Ok(text) = serde_json::to_string_pretty(value) {
+            self.data(&(text + "\n"));
+        }
+    }
+    /// A message, for stderr.
+    pub fn tell(&self, message: &Message) {
+        self.note(&message.text(self.paint, self.width));
+    }
+    /// Other text for stderr.
+    pub fn note(&self, text: &str) {
+        send(&mut std::io::stderr().lock(), text);
+    }
+}
+
+/// A broken pipe or a terminal that hung up: whoever read this has gone, and there is nobody left to tell.
+fn send(to: &mut impl std::io::Write, text: &str) {
+    if to.write_all(text.as_bytes()).is_ok() {
+        drop(to.flush());
+    }
+}
