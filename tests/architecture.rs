@@ -1,6 +1,6 @@
 //! Tests about the code base itself: what ARCHITECTURE.md and CONTRIBUTING.md promise is held here.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
     collections::BTreeMap,
@@ -78,6 +78,34 @@ fn the_languages_example_is_the_one_that_is_tested() {
         let text = fs::read_to_string(root().join(file)).unwrap();
         assert!(paper.contains(&format!("```yaml\n{text}```")), "docs/language.md does not hold {file} word for word");
     }
+}
+
+#[test]
+fn every_action_has_cases_and_its_line_in_the_reference() {
+    let paper = fs::read_to_string(root().join("docs/language.md")).unwrap();
+    let rows: String = paper.lines().filter(|line| line.starts_with("| `")).collect();
+    let faults = svcops::actions::CATALOG.iter().flat_map(|action| {
+        let name = action.name;
+        let cases = files(&root().join("tests/cases").join(name), &["yaml"]);
+        let no_case = (cases.is_empty() && root().join("tests/cases").exists())
+            .then(|| format!("`{name}` has no case below tests/cases/{name}/"));
+        let no_line = (!rows.contains(&format!("`{name}`"))).then(|| format!("`{name}` is not in docs/language.md"));
+        [no_case, no_line]
+    });
+    none(faults.flatten().collect());
+}
+
+#[test]
+fn every_exit_code_is_in_the_help_and_in_the_readme() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_svcops")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let ends = |text: &str, mark: &str, code: u8| {
+        text.lines().any(|line| line.trim_start().starts_with(&format!("{mark}{code} ")))
+    };
+    let missing =
+        [0, 1, 2, 3, 4, 75, 77, 130].into_iter().filter(|code| !ends(&help, "", *code) || !ends(&readme, "| ", *code));
+    none(missing.map(|code| format!("exit code {code}")).collect());
 }
 
 /// The floors of the house: `room` → number, read from ARCHITECTURE.md's table.
@@ -159,7 +187,7 @@ fn script() -> Vec<(PathBuf, String)> {
 /// All files with one of these extensions, but what cargo and git keep.
 fn files(folder: &Path, extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())).flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name();
         if path.is_dir() {

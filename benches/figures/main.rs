@@ -11,10 +11,12 @@ mod lint;
 mod memory;
 mod ssh;
 mod start;
+mod tasks;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let benches: [(&str, fn()); 3] = [("start", start::bench), ("lint", lint::bench), ("ssh", ssh::bench)];
+    let benches: [(&str, fn()); 4] =
+        [("start", start::bench), ("lint", lint::bench), ("tasks", tasks::bench), ("ssh", ssh::bench)];
     figure::head();
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
