@@ -224,7 +224,7 @@ async fn a_child_left_behind_holds_nothing_up(stage: &Stage) {
 async fn past_its_deadline_a_command_is_ended_with_its_group(stage: &Stage) {
     let pid = stage.path("child");
     let act = stage.act().await;
-    let change = stage.place().at(sh(&format!("trap '' TERM; sleep 300 & echo $! >{pid}; wait; sleep 300")));
+    let change = stage.place().at(sh(&format!("sleep 300 & echo $! >{pid}; wait")));
     let terms = Terms { within: Duration::from_secs(1), interruptible: true };
     let receipt = stage.fleet.carry(&act, &change, terms).await.unwrap();
     assert!(matches!(&receipt.outcome, Outcome::Failed(why) if why.contains("ran out of time")), "{receipt:?}");
@@ -588,6 +588,35 @@ async fn ssh_keeps_the_contract_with_one_session_at_a_time() {
         a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
         the_same_act_is_carried_out_once(&stage).await;
         reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
+        stage.fleet.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_in_the_middle_costs_no_act() {
+    if let Some(sshd) = Sshd::start("") {
+        let children = format!("/proc/{0}/task/{0}/children", sshd.child.id());
+        let stage = Stage::new(Some(sshd));
+        let act = stage.act().await;
+        let go = stage.path("go");
+        let change =
+            stage.place().at(sh(&format!("echo x >>{go}.n; until [ -e {go} ]; do sleep 0.05; done; echo went")));
+        let cut = async {
+            until("the act begins", || stage.text("go.n") == "x\n").await;
+            let pids = std::fs::read_to_string(&children).unwrap();
+            assert!(!pids.trim().is_empty());
+            let killed =
+                std::process::Command::new("kill").arg("-KILL").args(pids.split_whitespace()).status().unwrap();
+            assert!(killed.success());
+            std::fs::write(&go, "").unwrap();
+        };
+        let (first, ()) = tokio::join!(stage.fleet.carry(&act, &change, TERMS), cut);
+        let receipt = match first {
+            Ok(receipt) => receipt,
+            Err(_) => stage.fleet.carry(&act, &change, TERMS).await.unwrap(),
+        };
+        assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "went\n"));
+        assert_eq!(stage.text("go.n"), "x\n");
         stage.fleet.close().await;
     }
 }

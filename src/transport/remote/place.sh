@@ -65,7 +65,7 @@ p_write() {
   P_temp=$P_folder/.${P_to##*/}.svcops-$$
   P_said=$( (set -C; : >"$P_temp") 2>&1) || {
     P_temp=
-    p_refuse "$P_said"
+    p_refuse "the folder \`$P_folder\` cannot be written to: ${P_said##*: }"
   }
   if [ -n "$P_undo" ]; then
     [ -f "$P_store/$P_hash" ] || p_refuse "the content $P_hash is not in the undo folder \`$P_store\`"
