@@ -51,11 +51,11 @@ impl Ready {
         let plain =
             |argv: String| Self { argv, input: None, script: None, env: Zeroizing::default(), cwd: String::new() };
         let unit = |verb: &str, name: &str| {
-            // sudoers names commands by their whole path
-            Ok(plain(format!(
-                "\"$(command -v systemctl || echo systemctl)\" --no-ask-password {verb} -- {}",
-                quote(name)
-            )))
+            if name.is_empty() || name.starts_with('-') {
+                return Err(format!("`{name}` cannot be the name of a unit"));
+            }
+            // the words that sudoers would name, and the whole path as there
+            Ok(plain(format!("\"$(command -v systemctl || echo systemctl)\" {verb} {}", quote(name))))
         };
         match change {
             Change::StartUnit(name) => unit("start", name),
