@@ -1,6 +1,6 @@
 //! An app on one of its hosts: what `svcops.yaml` says of it, with the texts filled in for that host.
 
-use super::{App, Health, HealthCheck, Host, Inventory, Manager, Selector, Term};
+use super::{App, Health, HealthCheck, Host, Inventory, Manager};
 use crate::base::{HaproxyApi, HostName};
 use minijinja::{Environment, UndefinedBehavior, context};
 
@@ -52,7 +52,7 @@ pub struct NotFilled {
 impl Inventory {
     /// The hosts of an app, in the inventory's order.
     pub fn hosts_of<'a>(&'a self, app: &'a App) -> impl Iterator<Item = &'a Host> {
-        self.hosts.iter().filter(|h| selects(&app.hosts, h))
+        self.select(&app.hosts).into_iter()
     }
 
     /// An app on a host, texts filled in.
@@ -123,18 +123,5 @@ fn fill(text: &str, app: &App, host: &Host) -> Result<String, NotFilled> {
         app: app.name.clone(),
         host: host.name.clone(),
         why,
-    })
-}
-
-fn selects(selector: &Selector, host: &Host) -> bool {
-    let label = |key: &str| {
-        if key == "site" { host.site.as_deref() } else { host.labels.get(key).map(String::as_str) }
-    };
-    selector.terms.iter().all(|term| match term {
-        Term::All => true,
-        Term::Names(names) => names.iter().any(|n| n == host.name.as_str()),
-        Term::In(key, values) => label(key).is_some_and(|l| values.iter().any(|v| v == l)),
-        Term::Not(key, value) => label(key) != Some(value),
-        Term::Has(key) => label(key).is_some(),
     })
 }

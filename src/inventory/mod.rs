@@ -4,6 +4,8 @@ mod app_on;
 pub mod range;
 pub mod read;
 pub(crate) mod read_apps;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod select;
 
 pub use app_on::{AppOn, Behind, NotFilled};

@@ -187,7 +187,7 @@ async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Tran
     row
 }
 
-/// Looks at a resource, one probe a place.
+/// Looks at a resource, one place after another.
 async fn facts<R: Resource>(on: &R, transport: &dyn Transport) -> Result<R::Facts, String> {
     let mut answers = vec![];
     for read in on.reads() {
@@ -196,4 +196,67 @@ async fn facts<R: Resource>(on: &R, transport: &dyn Transport) -> Result<R::Fact
         answers.extend(look.map_err(|lost| lost.to_string())?.answers);
     }
     on.facts(&mut resources::Answers::new(answers)).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{Answer, HaproxyApi, HttpAsk, HttpFacts, ServerFacts, UnitFacts},
+        inventory::sample::sample,
+        transport::{Links, Simulated},
+    };
+
+    /// `billing` on the hosts of dc1 as said; nothing is known of dc2.
+    async fn status(site: Option<&str>, up: [bool; 2], drained: [bool; 2]) -> AppStatus {
+        let inventory = sample();
+        let world = Simulated::new(Links::of(&inventory));
+        for (i, (host, address)) in [("dc1-app1", "10.77.0.11"), ("dc1-app2", "10.77.0.12")].into_iter().enumerate() {
+            let (up, drained) = (up[i], drained[i]);
+            let place = Place::on(&HostName::new(host)).becoming(Some("root".into()));
+            let state = if up { UnitState::Active } else { UnitState::Failed };
+            let unit = UnitFacts { loaded: true, state, ..UnitFacts::default() };
+            world.learn(&place.at(Read::Unit { name: "billing.service".into() }), &Answer::Unit(unit));
+            let ask = HttpAsk {
+                url: format!("http://{address}:8080/health"),
+                method: "GET".into(),
+                headers: BTreeMap::new(),
+                body: None,
+                ca: None,
+                within: Span::secs(5),
+            };
+            let said = HttpFacts { status: up.then_some(200), ..HttpFacts::default() };
+            world.learn(&Place::HERE.at(Read::Http(ask)), &Answer::Http(said));
+            let front = Place::on(&HostName::new("lb")).becoming(Some("root".into()));
+            let state = if drained { ServerState::Drain } else { ServerState::Ready };
+            let (api, backend) = (HaproxyApi::Socket("/run/haproxy/admin.sock".into()), "billing".into());
+            let read = front.at(Read::Server { api, backend, server: host.into() });
+            world.learn(&read, &Answer::Server(ServerFacts { state, sessions: 1, up }));
+        }
+        look(&inventory, &inventory.apps["billing"], site, &world, 4).await
+    }
+
+    #[tokio::test]
+    async fn the_worst_host_decides_unless_the_promise_is_broken() {
+        let at = Some("dc1");
+        for (up, drained, level) in [
+            ([true, true], [false, false], Level::Ok),
+            ([true, false], [false, false], Level::Warning),
+            ([true, true], [false, true], Level::Warning),
+            ([false, false], [false, false], Level::Critical),
+            ([true, true], [true, true], Level::Critical),
+        ] {
+            assert_eq!(status(at, up, drained).await.level(), level, "{up:?} {drained:?}");
+        }
+        assert_eq!(status(None, [true, true], [false, false]).await.level(), Level::Unknown);
+    }
+
+    #[tokio::test]
+    async fn hosts_stand_in_their_order_and_say_why_something_is_unknown() {
+        let status = status(None, [true, false], [false, false]).await;
+        let hosts: Vec<_> = status.hosts.iter().map(|h| h.host.as_str()).collect();
+        assert_eq!(hosts, ["dc1-app1", "dc1-app2", "dc2-app1", "dc2-app2"]);
+        assert_eq!(status.hosts.iter().filter(|h| h.in_service()).count(), 1);
+        assert!(status.hosts.iter().skip(2).all(|h| h.trouble.is_some() && h.state.is_none()), "{status:?}");
+    }
 }

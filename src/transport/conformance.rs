@@ -131,7 +131,15 @@ fn sh(text: &str) -> Change {
 }
 
 fn invocation(program: Program) -> Invocation {
-    Invocation { program, stdin: None, env: BTreeMap::new(), cwd: None, within: Span::secs(20), codes: vec![0], touches: Vec::new() }
+    Invocation {
+        program,
+        stdin: None,
+        env: BTreeMap::new(),
+        cwd: None,
+        within: Span::secs(20),
+        codes: vec![0],
+        touches: Vec::new(),
+    }
 }
 
 fn write(path: &str, content: Content) -> Change {

@@ -66,7 +66,7 @@ pub enum NoRunbook {
         /// Where it came back to.
         again: String,
     },
-    /// It is already in YAML's way; a fault of svcops.
+    /// YAML cannot say it: a fault of svcops.
     #[error("internal error: the runbook cannot be written: {0}")]
     Unwritable(String),
 }
@@ -110,7 +110,11 @@ pub fn compose(inventory: &Inventory, verb: Verb, app: &str, site: Option<&str>)
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }
 
-fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a App, NoRunbook> {
+/// The app of that name.
+///
+/// # Errors
+/// There is none.
+pub fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a App, NoRunbook> {
     inventory.apps.get(name).ok_or_else(|| NoRunbook::NoApp {
         app: name.to_owned(),
         near: words::nearest(name, inventory.apps.keys().map(String::as_str)).map(str::to_owned),
@@ -168,22 +172,27 @@ fn rolling(inventory: &Inventory, verb: Verb, app: &App, site: Option<&str>) -> 
         Share::Percent(p) => json!(format!("{p}%")),
     };
     let mut steps = vec![];
-    if app.rolling.min_healthy > 0 && leaves_others(inventory, app, site) {
-        let min = app.rolling.min_healthy;
-        steps.push(step("Are enough others healthy?", "check.app", json!({"app": app.name, "min_healthy": min})));
-    }
+    steps.extend(quorum(inventory, app, site));
     steps.extend(balancer(app, "Take it out of the balancer", "haproxy.drain"));
     steps.push(step(&capital(verb.word()), &format!("app.{}", verb.word()), json!({"app": app.name})));
     steps.extend(balancer(app, "Bring it in again", "haproxy.enable"));
     json!({"name": format!("{} {}, batch by batch", capital(verb.word()), app.name), "rolling": {"batch": batch}, "steps": steps})
 }
 
-/// Some site of the selection has hosts beside a batch: with one host alone there is nothing that a quorum could count.
-fn leaves_others(inventory: &Inventory, app: &App, site: Option<&str>) -> bool {
-    hosts(inventory, app, site).iter().any(|host| {
-        let there = inventory.hosts_of(app).filter(|h| h.site == host.site).count();
-        there > app.rolling.batch.of(there)
-    })
+/// Counts the others at each site, except where a host is alone: there nothing could ever be enough.
+fn quorum(inventory: &Inventory, app: &App, site: Option<&str>) -> Option<Value> {
+    let min = app.rolling.min_healthy;
+    let accompanied = |host: &&Host| inventory.hosts_of(app).filter(|h| h.site == host.site).count() > 1;
+    let (some, alone): (Vec<_>, Vec<_>) = hosts(inventory, app, site).into_iter().partition(accompanied);
+    if min == 0 || some.is_empty() {
+        return None;
+    }
+    let mut step = step("Are enough others healthy?", "check.app", json!({"app": app.name, "min_healthy": min}));
+    if let Some(map) = step.as_object_mut().filter(|_| !alone.is_empty()) {
+        let alone: Vec<_> = alone.iter().map(|h| h.name.as_str()).collect();
+        map.insert("when".into(), format!("host.name not in {}", json!(alone)).into());
+    }
+    Some(step)
 }
 
 fn start(inventory: &Inventory, one: &App, asked: &App, site: Option<&str>) -> Vec<Value> {
@@ -238,4 +247,87 @@ fn step(name: &str, action: &str, args: Value) -> Value {
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::sample::sample;
+
+    /// The steps' actions in order, groups unfolded, with the step's targets where it has its own.
+    fn outline(text: &str) -> Vec<String> {
+        fn walk(steps: &Value, out: &mut Vec<String>) {
+            for step in steps.as_array().into_iter().flatten() {
+                if let Some(inner) = step.get("steps") {
+                    walk(inner, out);
+                    continue;
+                }
+                let (action, args) = step.as_object().unwrap().iter().find(|(k, _)| k.contains('.')).unwrap();
+                let on = step.get("targets").map(|t| format!(" on {}", t.as_str().unwrap())).unwrap_or_default();
+                let app = args.get("app").and_then(Value::as_str).unwrap_or_default();
+                out.push(format!("{action} {app}{on}").replace("  ", " ").trim().to_owned());
+            }
+        }
+        let value: Value = serde_yaml::from_str(text).unwrap();
+        let mut out = vec![];
+        walk(&value["steps"], &mut out);
+        out
+    }
+
+    #[test]
+    fn a_restart_goes_batch_by_batch_behind_its_balancer() {
+        let text = compose(&sample(), Verb::Restart, "billing", Some("dc1")).unwrap();
+        assert_eq!(outline(&text), ["check.app billing", "haproxy.drain", "app.restart billing", "haproxy.enable"]);
+        let value: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(value["targets"], "role=app, site=dc1");
+        assert_eq!(value["steps"][0]["rolling"], json!({"batch": 1}));
+        assert_eq!(value["steps"][0]["steps"][1]["haproxy.drain"]["server"], "{{ host.name }}");
+        assert_eq!(value["title"], "Restart Биллинг at dc1");
+    }
+
+    #[test]
+    fn what_is_required_starts_first_and_what_requires_stops_first() {
+        let inventory = sample();
+        let start = compose(&inventory, Verb::Start, "batch", None).unwrap();
+        assert_eq!(outline(&start), ["app.start billing", "haproxy.enable", "app.start batch"]);
+        let stop = compose(&inventory, Verb::Stop, "billing", None).unwrap();
+        assert_eq!(outline(&stop), ["app.stop batch", "haproxy.drain", "app.stop billing"]);
+        let start = compose(&inventory, Verb::Start, "billing", None).unwrap();
+        assert_eq!(outline(&start), ["app.start billing", "haproxy.enable"]);
+    }
+
+    #[test]
+    fn an_app_on_one_host_has_no_quorum_to_keep() {
+        let mut inventory = sample();
+        inventory.apps.get_mut("lonely").unwrap().rolling.min_healthy = 1;
+        let text = compose(&inventory, Verb::Reload, "lonely", None).unwrap();
+        assert_eq!(outline(&text), ["app.reload lonely"]);
+        inventory.hosts.retain(|h| h.name.as_str() != "dc2-app2");
+        let text = compose(&inventory, Verb::Restart, "billing", None).unwrap();
+        assert!(text.contains(r#"host.name not in ["dc2-app1"]"#), "{text}");
+    }
+
+    #[test]
+    fn another_app_is_sought_on_its_own_hosts() {
+        let mut inventory = sample();
+        inventory.apps.get_mut("billing").unwrap().requires = vec!["lonely".into()];
+        let text = compose(&inventory, Verb::Start, "billing", None).unwrap();
+        assert_eq!(outline(&text), ["app.start lonely on role=lb", "app.start billing", "haproxy.enable"]);
+        // It has no host at that site.
+        let text = compose(&inventory, Verb::Start, "billing", Some("dc1")).unwrap();
+        assert_eq!(outline(&text), ["app.start billing", "haproxy.enable"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let mut inventory = sample();
+        let said = |inventory: &Inventory, app: &str, site| {
+            compose(inventory, Verb::Start, app, site).unwrap_err().to_string()
+        };
+        assert_eq!(said(&inventory, "biling", None), "svcops.yaml has no app `biling`; did you mean `billing`?");
+        assert_eq!(said(&inventory, "billing", Some("dc3")), "svcops.yaml has no site `dc3`; did you mean `dc1`?");
+        assert_eq!(said(&inventory, "lonely", Some("dc1")), "app `lonely` has no host at site `dc1`");
+        inventory.apps.get_mut("billing").unwrap().requires = vec!["batch".into()];
+        assert!(said(&inventory, "billing", None).contains("circle"));
+    }
 }

@@ -8,6 +8,7 @@ use crate::base::{
     Answer, At, Hash, HttpFacts, Read, RunFacts, ServerFacts, ServerState, TcpFacts, UnitFacts, UnitState,
 };
 use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 impl World {
     pub(super) fn learn(&mut self, read: &At<Read>, answer: &Answer) {
@@ -39,7 +40,8 @@ impl World {
             }
             (Read::Server { .. }, Answer::Server(facts), _) => {
                 if let Some(key) = server_key(read) {
-                    let server = Server { facts: facts.clone(), since: None, holds: false };
+                    let since = (facts.state != ServerState::Ready).then(Instant::now);
+                    let server = Server { facts: facts.clone(), since, holds: false };
                     self.servers.entry(key).or_insert(server);
                 }
                 return;

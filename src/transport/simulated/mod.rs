@@ -8,6 +8,8 @@
 mod answer;
 mod effect;
 mod links;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use links::Links;
