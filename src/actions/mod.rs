@@ -366,6 +366,7 @@ fn unread(e: serde_json::Error) -> ReadError {
 /// Whether `seen` shows every field that `expect` names.
 pub fn holds(expect: &Value, seen: &Value) -> bool {
     match (expect, seen) {
+        (Value::Null, _) => true,
         (Value::Object(e), Value::Object(s)) => e.iter().all(|(k, v)| s.get(k).is_some_and(|s| holds(v, s))),
         (e, s) => e == s,
     }

@@ -1,7 +1,13 @@
 //! The command line: one file a verb, with its arguments, what it calls and how its answer is shown. No business logic.
 
 pub mod again;
+<<<<<<< HEAD
 pub mod app;
+=======
+pub mod answers;
+pub mod app;
+pub mod apps;
+>>>>>>> 6b05da948e4c646dcac4430ce25fe9a8560339c8
 pub mod args;
 pub mod doctor;
 pub mod env;
@@ -22,16 +28,11 @@ pub mod stage;
 pub mod sudoers;
 pub mod words;
 
-use crate::{
-    actions::CATALOG,
-    inventory::select::NotASelector,
-    ui::{
-        message::Message,
-        screen::{Colour, Screen},
-        table::table,
-    },
+use crate::ui::{
+    message::Message,
+    screen::{Colour, Screen},
 };
-use args::{Cli, Global, Output, SchemaOf, Verb, When};
+use args::{Cli, Global, Output, Verb, When};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, error::ErrorKind, parser::ValueSource};
 use exit::ExitCode;
 use std::ffi::OsString;
@@ -80,67 +81,18 @@ impl Face {
             Verb::Lint(args) => self.lint(&args),
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),
+            Verb::History(of) => self.history(&of),
+            Verb::Owed => self.owed(),
+            Verb::Doctor(args) => self.doctor(&args),
+            Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
             Verb::Run(args) => run::run(self, &args),
             Verb::Resume(args) => again::resume(self, &args),
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
-            _ => Err(Failure::wrong(Message::error("this verb is not wired"))),
         }
     }
-    fn lint(&self, args: &args::Lint) -> Result<ExitCode, Failure> {
-        self.no_stream()?;
-        let format = match self.global.output {
-            Output::Json | Output::Jsonl => lint::Format::Json,
-            Output::Table => lint::Format::Pretty { color: self.screen.data_paint.on() },
-        };
-        let (text, code) = lint::lint(&self.global.dir, &args.paths, args.strict, format, CATALOG);
-        self.screen.data(&text);
-        Ok(if code == 0 { ExitCode::Done } else { ExitCode::Wrong })
-    }
-
-    fn schema(&self, args: &args::Schema) -> Result<ExitCode, Failure> {
-        self.no_stream()?;
-        let kind = match args.of {
-            SchemaOf::Project => schema::Kind::Project,
-            SchemaOf::Runbook => schema::Kind::Runbook,
-            SchemaOf::Events => schema::Kind::Events,
-        };
-        self.screen.json(&schema::schema(kind, CATALOG));
-        Ok(ExitCode::Done)
-    }
-
-    fn inventory(&self, of: args::Inventory) -> Result<ExitCode, Failure> {
-        self.no_stream()?;
-        let found = self.project()?.inventory;
-        self.hosts(&found)?;
-        let selector = self.global.selector.as_deref();
-        let wrong = |e: NotASelector| Failure::wrong(Message::of(&e));
-        let json = self.global.output != Output::Table;
-        match of {
-            args::Inventory::Hosts => {
-                let rows = inventory::hosts(&found, selector).map_err(wrong)?;
-                if json {
-                    self.screen.json(&serde_json::json!({"schema_version": 1, "hosts": rows}));
-                } else {
-                    let cells: Vec<_> = rows.iter().map(inventory::host_cells).collect();
-                    self.screen.data(&table(&self.screen, &inventory::HOST_HEADS, &cells));
-                }
-            }
-            args::Inventory::Apps => {
-                let rows = inventory::apps(&found, selector).map_err(wrong)?;
-                if json {
-                    self.screen.json(&serde_json::json!({"schema_version": 1, "apps": rows}));
-                } else {
-                    let cells: Vec<_> = rows.iter().map(inventory::app_cells).collect();
-                    self.screen.data(&table(&self.screen, &inventory::APP_HEADS, &cells));
-                }
-            }
-        }
-        Ok(ExitCode::Done)
-    }
-
     /// `-o jsonl` belongs to verbs that stream events.
     pub fn no_stream(&self) -> Result<(), Failure> {
         if self.global.output == Output::Jsonl {

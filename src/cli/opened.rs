@@ -66,10 +66,7 @@ impl Face {
     /// # Errors
     /// They cannot be opened or made.
     pub fn open(&self, project: &str) -> Result<Opened, Failure> {
-        let path = |name| env::value(name).map(PathBuf::from);
-        let wish =
-            Wish { given: self.global.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
-        let state = State::of(project, &wish)?;
+        let state = State::of(project, &self.wish())?;
         for warning in &state.warnings {
             if !self.global.quiet {
                 self.screen.tell(&Message::warning(warning));
@@ -77,6 +74,12 @@ impl Face {
         }
         let journal = SqliteJournal::open(&state.dir)?;
         Ok(Opened { locks: Locks::open(&state.dir)?, journal, state: state.dir })
+    }
+
+    /// What decides where the state is.
+    pub fn wish(&self) -> Wish {
+        let path = |name| env::value(name).map(PathBuf::from);
+        Wish { given: self.global.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) }
     }
 
     /// As [`Face::open`]; where `--state` names the directory, no project is needed to find it.

@@ -2,7 +2,7 @@
 
 use super::{
     Face,
-    args::{Output, PlanArgs},
+    args::{Output, Params, PlanArgs},
     exit::ExitCode,
     plan_view::{self, Depth},
     words::Failure,
@@ -12,6 +12,7 @@ use crate::{
         self,
         plan::{Certainty, Plan},
     },
+    runbook::Project,
     ui::message::Message,
 };
 use std::{
@@ -27,17 +28,7 @@ use std::{
 /// A file or a parameter is wrong, or the plan is not as sure as it was asked to be.
 pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
     face.no_stream()?;
-    let project = face.project()?;
-    let runbook = face.runbook(&project, &args.runbook)?;
-    let opened = face.open(&project.inventory.project)?;
-    let order = face.order(&project.inventory, runbook, &args.params, &opened)?;
-    let runtime = face.runtime()?;
-    let plan = runtime.block_on(async {
-        let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
-        let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
-        set.end().await;
-        Ok::<Plan, Failure>(planned??.plan)
-    })?;
+    let plan = made(face, &face.project()?, &args.runbook, &args.params)?;
     match face.global.output {
         Output::Table => {
             face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
@@ -54,6 +45,22 @@ pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
         (true, _) => ExitCode::AsBefore,
         (false, true) => ExitCode::Changes,
         (false, false) => ExitCode::Done,
+    })
+}
+
+/// The plan of a runbook; nothing is shown but that hosts are looked at.
+///
+/// # Errors
+/// A file or a parameter is wrong.
+pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Result<Plan, Failure> {
+    let runbook = face.runbook(project, name)?;
+    let opened = face.open(&project.inventory.project)?;
+    let order = face.order(&project.inventory, runbook, params, &opened)?;
+    face.runtime()?.block_on(async {
+        let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
+        set.end().await;
+        Ok(planned??.plan)
     })
 }
 

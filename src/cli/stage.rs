@@ -7,6 +7,7 @@ use crate::{
     engine::{Stage, Stop, Store},
     inventory::Inventory,
     transport::{
+        Transport,
         fleet::{Fleet, Options, Prompter},
         vault::Vault,
     },
@@ -16,7 +17,11 @@ use crate::{
         prompt,
     },
 };
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// A stage, and who watches what happens on it.
@@ -30,34 +35,40 @@ pub struct Set {
 }
 
 impl Face {
-    /// Sets the stage. Call it inside the runtime: from here on a signal does not end this process by itself.
-    ///
-    /// # Errors
-    /// Signals cannot be caught.
-    pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
+    /// The way to the hosts of an inventory; connects to none yet.
+    pub fn fleet(&self, root: &Path, inventory: &Inventory) -> Ways {
         let mode = match (self.global.output, self.global.quiet) {
             (Output::Jsonl, _) => Mode::Stream,
             (_, true) => Mode::Quiet,
             _ => Mode::Follow,
         };
         let progress = Arc::new(Progress::new(self.screen, mode, self.global.verbose));
-        let (redactor, inventory) = (Redactor::default(), Arc::new(inventory));
-        let vault = Arc::new(Vault::new(inventory.secrets.clone(), root.clone(), redactor.clone()));
-        let shelf = Shelf { vault: Arc::clone(&vault), root: root.clone(), redactor: redactor.clone() };
+        let redactor = Redactor::default();
+        let vault = Arc::new(Vault::new(inventory.secrets.clone(), root.to_owned(), redactor.clone()));
+        let shelf = Shelf { vault: Arc::clone(&vault), root: root.to_owned(), redactor: redactor.clone() };
         let asks = Arc::new(Asks { progress: Arc::clone(&progress) });
         // Reads and acts over HTTPS need one; it is set here, so that `--help` does not pay for it.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let fleet = Fleet::new(&inventory, vault, redactor.clone(), Options::default(), asks);
+        let fleet = Fleet::new(inventory, vault, redactor.clone(), Options::default(), asks);
+        Ways { transport: Arc::new(fleet), shelf: Arc::new(shelf), progress, redactor }
+    }
+
+    /// Sets the stage. Call it inside the runtime: from here on a signal does not end this process by itself.
+    ///
+    /// # Errors
+    /// Signals cannot be caught.
+    pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
+        let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory);
         let stage = Stage {
             root,
-            inventory,
+            inventory: Arc::new(inventory),
             catalog: CATALOG,
-            transport: Arc::new(fleet),
+            transport,
             journal: Arc::new(opened.journal),
             locks: Some(Arc::new(opened.locks)),
             clock: Arc::new(WallClock),
             watcher: progress.clone(),
-            store: Arc::new(shelf),
+            store: shelf,
             redactor,
         };
         let (ask, stop) = watch::channel(0);
@@ -75,6 +86,15 @@ impl Face {
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
         Ok(Set { stage, progress, stop })
     }
+}
+
+/// The way to hosts, and what goes with it.
+pub struct Ways {
+    /// The way.
+    pub transport: Arc<dyn Transport>,
+    shelf: Arc<Shelf>,
+    progress: Arc<Progress>,
+    redactor: Redactor,
 }
 
 impl Set {

@@ -110,7 +110,11 @@ pub fn compose(inventory: &Inventory, verb: Verb, app: &str, site: Option<&str>)
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }
 
-fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a App, NoRunbook> {
+/// The app of that name.
+///
+/// # Errors
+/// There is none.
+pub fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a App, NoRunbook> {
     inventory.apps.get(name).ok_or_else(|| NoRunbook::NoApp {
         app: name.to_owned(),
         near: words::nearest(name, inventory.apps.keys().map(String::as_str)).map(str::to_owned),

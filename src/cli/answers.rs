@@ -1,0 +1,150 @@
+//! Verbs that only look, wired to what they show: lint, schema, inventory, history, owed, doctor.
+
+use super::{
+    Face,
+    args::{self, History, Output, SchemaOf},
+    doctor,
+    exit::ExitCode,
+    history::{self, Past},
+    inventory, lint,
+    opened::Opened,
+    owed, plan, schema, sudoers,
+    words::Failure,
+};
+use crate::{
+    actions::CATALOG,
+    base::{HostName, WallClock},
+    inventory::{Host, select::NotASelector},
+    journal::place::State,
+    runbook::Project,
+    ui::{message::Message, table::table},
+};
+use std::collections::BTreeSet;
+
+impl Face {
+    pub(super) fn lint(&self, args: &args::Lint) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        let format = match self.global.output {
+            Output::Json | Output::Jsonl => lint::Format::Json,
+            Output::Table => lint::Format::Pretty { color: self.screen.data_paint.on() },
+        };
+        let (text, code) = lint::lint(&self.global.dir, &args.paths, args.strict, format, CATALOG);
+        self.screen.data(&text);
+        Ok(if code == 0 { ExitCode::Done } else { ExitCode::Wrong })
+    }
+
+    pub(super) fn schema(&self, args: &args::Schema) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        let kind = match args.of {
+            SchemaOf::Project => schema::Kind::Project,
+            SchemaOf::Runbook => schema::Kind::Runbook,
+            SchemaOf::Events => schema::Kind::Events,
+        };
+        self.screen.json(&schema::schema(kind, CATALOG));
+        Ok(ExitCode::Done)
+    }
+
+    pub(super) fn inventory(&self, of: args::Inventory) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        let found = self.project()?.inventory;
+        self.hosts(&found)?;
+        let selector = self.global.selector.as_deref();
+        let wrong = |e: NotASelector| Failure::wrong(Message::of(&e));
+        let json = self.global.output != Output::Table;
+        match of {
+            args::Inventory::Hosts => {
+                let rows = inventory::hosts(&found, selector).map_err(wrong)?;
+                if json {
+                    self.screen.json(&serde_json::json!({"schema_version": 1, "hosts": rows}));
+                } else {
+                    let cells: Vec<_> = rows.iter().map(inventory::host_cells).collect();
+                    self.screen.data(&table(&self.screen, &inventory::HOST_HEADS, &cells));
+                }
+            }
+            args::Inventory::Apps => {
+                let rows = inventory::apps(&found, selector).map_err(wrong)?;
+                if json {
+                    self.screen.json(&serde_json::json!({"schema_version": 1, "apps": rows}));
+                } else {
+                    let cells: Vec<_> = rows.iter().map(inventory::app_cells).collect();
+                    self.screen.data(&table(&self.screen, &inventory::APP_HEADS, &cells));
+                }
+            }
+        }
+        Ok(ExitCode::Done)
+    }
+
+    pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
+        let (opened, project) = self.open_past()?;
+        let past = self.past(&opened, project.as_ref());
+        match of {
+            History::List { most } => {
+                self.no_stream()?;
+                self.screen.data(&history::list(&past, *most, None)?);
+            }
+            History::Show { run, follow } => {
+                let run = opened.run(run)?;
+                if *follow {
+                    let follow = history::follow(&past, &run, |text| self.screen.data(text));
+                    self.runtime()?.block_on(follow)?;
+                } else {
+                    self.screen.data(&history::show(&past, &run)?);
+                }
+            }
+            History::Verify { against } => {
+                self.no_stream()?;
+                let (text, code) = history::verify(&past, None, against.as_deref())?;
+                self.screen.data(&text);
+                return Ok(code);
+            }
+        }
+        Ok(ExitCode::Done)
+    }
+
+    pub(super) fn owed(&self) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        let (opened, project) = self.open_past()?;
+        self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()))?);
+        Ok(ExitCode::Done)
+    }
+
+    fn past<'a>(&'a self, opened: &'a Opened, project: Option<&Project>) -> Past<'a> {
+        Past {
+            journal: &opened.journal,
+            locks: &opened.locks,
+            zone: history::zone(project.and_then(|p| p.inventory.timezone.as_deref())),
+            screen: &self.screen,
+            output: self.global.output,
+            clock: &WallClock,
+        }
+    }
+
+    pub(super) fn doctor(&self, args: &args::Doctor) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        if args.prepare {
+            self.screen.data(&doctor::prepare()?);
+            return Ok(ExitCode::Done);
+        }
+        let project = self.project()?;
+        if let Some(name) = &args.sudoers {
+            let plan = plan::made(self, &project, name, &args::Params::default())?;
+            let login = crate::journal::event::Operator::here().name;
+            self.screen.data(&sudoers::sudoers(&plan, &project.inventory, &login));
+            return Ok(ExitCode::Done);
+        }
+        let chosen: Option<BTreeSet<HostName>> = self.hosts(&project.inventory)?.map(|h| h.into_iter().collect());
+        let chosen = |h: &&Host| chosen.as_ref().is_none_or(|c| c.contains(&h.name));
+        let hosts: Vec<&Host> = project.inventory.hosts.iter().filter(chosen).collect();
+        let state = State::of(&project.inventory.project, &self.wish());
+        let mut findings = doctor::here(&state, &hosts);
+        findings.extend(self.runtime()?.block_on(async {
+            let fleet = self.fleet(&project.root, &project.inventory);
+            let found = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock).await;
+            fleet.transport.close().await;
+            found
+        }));
+        let (text, code) = doctor::report(&findings, &self.screen, self.global.output);
+        self.screen.data(&text);
+        Ok(code)
+    }
+}
