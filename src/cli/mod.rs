@@ -1,13 +1,9 @@
 //! The command line: one file a verb, with its arguments, what it calls and how its answer is shown. No business logic.
 
 pub mod again;
-<<<<<<< HEAD
-pub mod app;
-=======
 pub mod answers;
 pub mod app;
 pub mod apps;
->>>>>>> 6b05da948e4c646dcac4430ce25fe9a8560339c8
 pub mod args;
 pub mod doctor;
 pub mod env;
