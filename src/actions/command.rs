@@ -103,7 +103,7 @@ impl Work {
             if turn.seen.unless.as_ref().is_some_and(|run| run.code == Some(0)) {
                 return Next::Done { outputs: json!({"changed": false, "why": "`unless` holds"}) };
             }
-            return Next::act(self.change(), Value::Null);
+            return Next::act(self.change(), json!({}));
         };
         if let Some(want) = &self.stdout
             && receipt.code.is_some()

@@ -3,7 +3,7 @@
 use super::{
     drive::Drove,
     script::Station,
-    task::Turned,
+    task::{Turned, refusal},
     walk::{Engine, Halt},
 };
 use crate::{
@@ -55,6 +55,9 @@ impl Engine<'_> {
         self.settle_all(&back).await?;
         self.pass_over_what_is_as_before(&back).await?;
         for station in &stations {
+            if held(station, &stations, &back) {
+                continue;
+            }
             let hosts: Vec<HostName> = station.hosts.iter().filter(|h| back.hosts.contains(*h)).cloned().collect();
             self.side_by_side(&hosts, |host| self.station_back(station, host, &back)).await?;
         }
@@ -87,6 +90,10 @@ impl Engine<'_> {
         });
         let settled = stream::iter(open.iter().map(|(id, host)| async move {
             let Some(state) = self.snapshot(id) else { return Ok(()) };
+            if let Some(why) = refusal(&state.began) {
+                self.end(id, Way::Forward, How::Refused(why), None, false).await?;
+                return Ok(());
+            }
             let known = match self.recall(&state.began) {
                 Ok(task) => self.settle(id, &*task).await?,
                 Err(why) => Err(why),
@@ -263,5 +270,19 @@ fn returns(task: &TaskState) -> bool {
         && !b.always
         && b.pays.is_none()
         && task.waived.is_none()
-        && (task.forward.how.is_none() || task.forward.changed || task.undo.is_some())
+        && (task.forward.how.is_none() || task.forward.changed || task.undo.is_some() || left_open(task))
+}
+
+/// A later batch of the same group did not come back: to take hosts of this one out of service as well would leave fewer
+/// than the group promises, so they stay as they are.
+fn held(station: &Station, all: &[Arc<Station>], back: &Return) -> bool {
+    let (Some(group), Some(batch)) = (&station.rolling, station.batch) else { return false };
+    let later =
+        |s: &&Arc<Station>| s.rolling.as_ref() == Some(group) && s.batch.is_some_and(|b| b.number > batch.number);
+    all.iter().filter(later).any(|s| s.hosts.iter().any(|h| back.is_stuck(h)))
+}
+
+/// It did not end well and can undo itself: what lasts may be as before, but not what must be waited for.
+fn left_open(task: &TaskState) -> bool {
+    task.forward.why().is_some() && task.began.undo.is_empty() && !task.began.opaque
 }

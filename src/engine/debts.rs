@@ -7,6 +7,7 @@ use super::{
     walk::{Engine, Halt},
 };
 use crate::{
+    actions::Entry,
     base::{HostName, TaskId, Way},
     journal::{
         event::{Began, Debt, Event, How},
@@ -92,6 +93,7 @@ impl Engine<'_> {
                 within: station.step.timeout.unwrap_or(crate::base::Span::secs(300)),
                 in_rollback,
                 leaves_nothing: true,
+                opaque: Entry::find(self.stage.catalog, &debt.action).is_some_and(|e| e.traits.opaque),
                 always: false,
             };
             let task = match self.recall(&began) {

@@ -118,6 +118,8 @@ impl Engine<'_> {
             }
             // what was carried out has its receipt; whether it took effect can be looked at later
             Err(lost) if acted => return Ok(Decided::Doubt(format!("its effect could not be looked at: {lost}"))),
+            // an undo is still to be done when the host answers again
+            Err(lost) if way == Way::Undo => return Ok(Decided::Doubt(lost.to_string())),
             Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
         };
         if let Some((_, receipt)) = leg.did.last()
@@ -141,7 +143,7 @@ impl Engine<'_> {
             late,
         };
         let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
-        let expected = leg.expect.as_ref();
+        let expected = leg.expect.as_ref().filter(|e| !e.is_null());
         let how = match next {
             Next::Do { changes, .. } if changes.iter().any(|c| leg.did.iter().any(|(d, _)| d == c)) => {
                 How::Failed("it had no effect, and the same again would have none".into())
@@ -167,7 +169,7 @@ impl Engine<'_> {
                 How::Failed(format!("it says undone, but {before} was before and {seen} is seen"))
             }
             // a plan has no outputs of what has no model
-            Next::Done { .. } if self.planning && acted && self.opaque(state) => How::Conditional,
+            Next::Done { .. } if self.planning && acted && state.began.opaque => How::Conditional,
             Next::Done { outputs } => How::Done { outputs },
         };
         Ok(Decided::Ends(how, Some(seen)))
@@ -185,7 +187,7 @@ impl Engine<'_> {
         let opened = self.patiently(state.began.within.0, || self.stage.transport.open(&self.run, &place)).await;
         let boot = match opened {
             Ok(boot) => boot,
-            Err(lost) if leg.announced > 0 => return Ok(Decided::Doubt(lost.to_string())),
+            Err(lost) if leg.announced > 0 || way == Way::Undo => return Ok(Decided::Doubt(lost.to_string())),
             Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
         };
         let no_return = way == Way::Forward && self.crosses(state);
@@ -352,14 +354,10 @@ impl Engine<'_> {
     fn changed(&self, state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
         let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
         match (&state.began.before, seen) {
-            _ if self.opaque(state) && way == Way::Forward => ran(&state.forward),
+            _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
             (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
             _ => state.leg(way).is_some_and(|l| l.announced > 0),
         }
-    }
-
-    fn opaque(&self, state: &TaskState) -> bool {
-        Entry::find(self.stage.catalog, &state.began.action).is_some_and(|e| e.traits.opaque)
     }
 
     async fn pause(&self, id: &TaskId, why: &str, time: Duration) {

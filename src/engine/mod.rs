@@ -16,9 +16,11 @@ mod project;
 pub mod run;
 pub mod script;
 mod task;
+#[cfg(test)]
+mod tests;
 mod walk;
 
-pub use project::plan;
+pub use project::{Planned, plan};
 pub use run::{Ended, EngineError, cancel, resolve, resume, rollback, run};
 
 use crate::{

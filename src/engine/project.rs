@@ -6,6 +6,7 @@ use super::{
     plan::{Certainty, Plan, PlannedChange, PlannedTask},
     run::engine,
     script::{self, Script, here},
+    task::refusal,
 };
 use crate::{
     actions::Entry,
@@ -346,7 +347,7 @@ fn locks(stage: &Stage, state: &RunState) -> (Vec<Lock>, Vec<Lock>) {
     };
     for task in &state.tasks {
         let began = &task.began;
-        if task.forward.why().is_none() || !began.value.is_null() {
+        if refusal(began).is_none() {
             take(&began.action, &began.value, &began.host);
         }
         for debt in began.then.iter().chain(&began.undo) {

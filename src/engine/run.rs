@@ -230,6 +230,15 @@ pub async fn rollback(
     let again = Again::open(stage, run, &recorded, operator)?;
     let engine = again.engine(stage, run, recorded.state.clone(), stop)?;
     engine.say(Event::Resumed { operator: operator.clone() }).await?;
+    let failed: Vec<TaskId> = engine.with(|s| {
+        let again = |t: &&crate::journal::state::TaskState| t.undo.as_ref().is_some_and(|u| u.why().is_some());
+        s.tasks.iter().filter(again).map(|t| t.began.task.clone()).collect()
+    });
+    engine.say(Event::RollingBack { scope: Scope::Run, why: reason.to_owned() }).await?;
+    for task in failed {
+        // what could not be undone is tried again
+        engine.say(Event::UndoBegan { task }).await?;
+    }
     engine.back(&Scope::Run, reason).await?;
     let summary = engine.close(false).await?;
     Ok(Ended { run: run.clone(), summary })

@@ -57,6 +57,8 @@ pub struct Station {
     pub hosts: Vec<HostName>,
     /// The batch, in a rolling group.
     pub batch: Option<Batch>,
+    /// The number path of the rolling group that it stands in.
+    pub rolling: Option<String>,
     /// The hosts of the batch (all hosts of the step outside of one).
     pub under_way: Vec<HostName>,
     /// What a failure does.
@@ -122,6 +124,7 @@ pub fn spread(
     let field = Field {
         hosts: &hosts,
         batch: None,
+        rolling: None,
         on_failure: runbook.on_failure,
         params: &params,
         prefix: "",
@@ -174,6 +177,7 @@ pub(super) fn collect<'a>(nodes: &'a [Node], into: &mut Vec<&'a Arc<Station>>) {
 struct Field<'a> {
     hosts: &'a [HostName],
     batch: Option<Batch>,
+    rolling: Option<&'a str>,
     on_failure: OnFailure,
     params: &'a Arc<BTreeMap<String, Value>>,
     prefix: &'a str,
@@ -239,6 +243,7 @@ impl Spreader<'_> {
                     under_way: if field.batch.is_some() { field.hosts.to_vec() } else { hosts.clone() },
                     hosts,
                     batch: field.batch,
+                    rolling: field.rolling.map(str::to_owned),
                     on_failure,
                     later: later.iter().flat_map(|l| self.later(l, field)).collect(),
                     params: Arc::clone(field.params),
@@ -250,7 +255,10 @@ impl Spreader<'_> {
                 let of = hosts.len().div_ceil(size);
                 let batch = |(at, hosts): (usize, &[HostName])| {
                     let batch = Some(Batch { number: at + 1, of });
-                    self.steps(steps, &Field { hosts, batch, on_failure, ..*field })
+                    self.steps(
+                        steps,
+                        &Field { hosts, batch, on_failure, rolling: field.rolling.or(Some(&number)), ..*field },
+                    )
                 };
                 let batches = hosts.chunks(size).enumerate().map(batch).collect::<Result<_, _>>()?;
                 Ok(Some(Node::Rolling(batches, *rolling)))

@@ -93,6 +93,10 @@ impl Engine<'_> {
                 }
             }
         };
+        if let Some(why) = refusal(&began) {
+            self.end(id, Way::Forward, How::Refused(why.clone()), None, false).await?;
+            return Ok(Turned::Bad(why));
+        }
         if began.before.is_none() {
             // a plan cannot look behind what is opaque
             self.end(id, Way::Forward, How::Conditional, None, true).await?;
@@ -190,6 +194,7 @@ impl Engine<'_> {
             within: station.step.timeout.unwrap_or(TIMEOUT),
             in_rollback: false,
             leaves_nothing: station.traits.leaves_nothing,
+            opaque: station.traits.opaque,
             always: station.step.always || self.script.last_stations().iter().any(|s| s.number == station.number),
         }
     }
@@ -197,7 +202,8 @@ impl Engine<'_> {
     /// Gives what was refused before it could be bound a task of its own, so that the journal names it.
     async fn refuse(&self, id: &TaskId, station: &Station, host: &HostName, why: String) -> Result<Turned, Halt> {
         let (why, _) = self.stage.redactor.clean(&why);
-        self.say(Event::Began(Box::new(self.blank(id, station, host)))).await?;
+        let began = Began { value: json!({ "refused": why }), ..self.blank(id, station, host) };
+        self.say(Event::Began(Box::new(began))).await?;
         self.end(id, Way::Forward, How::Refused(why.clone()), None, false).await?;
         Ok(Turned::Bad(why))
     }
@@ -329,6 +335,11 @@ impl Engine<'_> {
             }
         }
     }
+}
+
+/// Why a task was refused before it could be bound, if it was.
+pub(super) fn refusal(began: &Began) -> Option<String> {
+    began.before.is_none().then(|| began.value.get("refused")?.as_str().map(str::to_owned)).flatten()
 }
 
 /// The store, with what the step's expressions see.

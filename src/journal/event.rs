@@ -314,6 +314,9 @@ pub struct Began {
     /// A rollback passes over it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaves_nothing: bool,
+    /// It has no model: whether it changed something cannot be seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opaque: bool,
     /// It belongs to an `always` step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub always: bool,

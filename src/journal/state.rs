@@ -218,7 +218,9 @@ impl RunState {
             Event::Began(began) => self.begin(at, began),
             Event::UndoBegan { task } => {
                 if let Some(task) = self.task_mut(task) {
-                    task.undo = Some(Leg::starting(at));
+                    // acts are numbered on where an undo is tried again
+                    let announced = task.undo.as_ref().map_or(0, |u| u.announced);
+                    task.undo = Some(Leg { announced, ..Leg::starting(at) });
                 }
             }
             Event::Announced { task, way, number, changes, expect, boot, no_return } => {

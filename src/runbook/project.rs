@@ -44,6 +44,10 @@ impl Project {
             None => Err(faults),
         }
     }
+    /// A project whose inventory was had in another way (a demonstration, a test).
+    pub fn of(root: PathBuf, inventory: Inventory, actions: &[&'static str]) -> Self {
+        Self { root, inventory, warnings: Faults::default(), actions: actions.to_vec() }
+    }
     /// The folder with `svcops.yaml`: `dir` or one above it, absolute.
     pub fn find(dir: &Path) -> Option<PathBuf> {
         let dir = std::path::absolute(dir).ok()?;

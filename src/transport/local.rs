@@ -20,6 +20,8 @@ impl Link for Local {
             // of a group of its own, so that Ctrl-C at the terminal is for svcops alone
             let mut child = tokio::process::Command::new("/bin/sh")
                 .args(["-c", command])
+                .env_clear()
+                .envs(std::env::vars_os().filter(|(name, _)| of_a_login(&name.to_string_lossy())))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
@@ -41,4 +43,13 @@ impl Link for Local {
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async {})
     }
+}
+
+/// Whether a variable is one that a login brings. The others are this process's own, and secrets may be among them.
+fn of_a_login(name: &str) -> bool {
+    matches!(
+        name,
+        "HOME" | "USER" | "LOGNAME" | "SHELL" | "PATH" | "LANG" | "LANGUAGE" | "TZ" | "DBUS_SESSION_BUS_ADDRESS"
+    ) || name.starts_with("LC_")
+        || name.starts_with("XDG_")
 }

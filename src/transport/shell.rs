@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -99,6 +99,7 @@ pub(crate) struct Shells {
     link: Arc<dyn Link>,
     permits: Semaphore,
     idle: Mutex<Vec<Shell>>,
+    tidied: AtomicBool,
 }
 
 impl Shells {
@@ -108,7 +109,7 @@ impl Shells {
     const GREETING: Duration = Duration::from_secs(20);
 
     pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>) -> Self {
-        Self { host, link, permits: Semaphore::new(Self::MOST), idle: Mutex::new(Vec::new()) }
+        Self { host, link, permits: Semaphore::new(Self::MOST), idle: Mutex::default(), tidied: AtomicBool::new(false) }
     }
 
     /// Runs a script and brings its answers. `silence` is how long the host may say nothing, not even a pulse.
@@ -117,39 +118,51 @@ impl Shells {
     /// bear to be run twice.
     pub(crate) async fn ask(&self, script: &str, silence: Duration) -> Result<Frames, Lost> {
         let _permit = self.permits.acquire().await.map_err(|_| self.lost("the connection was closed"))?;
-        if let Some(mut shell) = self.pop() {
+        let mut stayed = self.pop();
+        loop {
+            let again = stayed.is_some();
+            let mut shell = match stayed.take() {
+                Some(shell) => shell,
+                None => self.open().await?,
+            };
             match shell.ask(script, silence).await {
                 Ok(frames) => {
                     self.push(shell);
                     return Ok(frames);
                 }
+                Err(Broken::Ended) if again => {}
+                Err(Broken::Ended) => return Err(self.lost("the connection ended before the answer came")),
                 Err(Broken::Silent) => return Err(self.silent(silence)),
-                Err(Broken::Ended) => {}
             }
         }
-        let mut shell = self.open().await?;
-        let frames = shell.ask(script, silence).await.map_err(|broken| match broken {
-            Broken::Silent => self.silent(silence),
-            Broken::Ended => self.lost("the connection ended before the answer came"),
-        })?;
-        self.push(shell);
-        Ok(frames)
     }
 
     /// Starts a command with a session of its own.
     pub(crate) async fn start(&self, command: &str) -> Result<Pipe, Lost> {
-        let mut pause = Duration::from_millis(20);
-        for _ in 0..12 {
+        let mut turn = Turn::default();
+        loop {
             match self.link.open(command).await {
                 Ok(pipe) => return Ok(pipe),
                 Err(OpenError::Lost(lost)) => return Err(lost),
-                // nothing was started: an idle shell gives its place up, or another task's command ends soon
+                // nothing was started: an idle shell gives its place up, or another task's command ends some time
                 Err(OpenError::Full) => drop(self.pop()),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
+            self.wait(&mut turn).await?;
         }
-        Err(self.lost("the host allows no more sessions: session open refused by peer"))
+    }
+
+    /// Waits before a session is asked for again. A host that refuses while others of this run have theirs is full; one
+    /// that refuses the only one is asked a few times, for it counts some that have just ended.
+    async fn wait(&self, turn: &mut Turn) -> Result<(), Lost> {
+        if self.permits.available_permits() + 1 >= Self::MOST {
+            turn.alone += 1;
+        }
+        if turn.alone > 12 {
+            return Err(self.lost("the host allows no session: session open refused by peer"));
+        }
+        turn.pause = (turn.pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        tokio::time::sleep(turn.pause).await;
+        Ok(())
     }
 
     /// A permit for a session beside the shells.
@@ -178,8 +191,22 @@ impl Shells {
     }
 
     async fn open(&self) -> Result<Shell, Lost> {
-        let mut shell = Shell::new(self.start(COMMAND).await?);
-        let lesson = format!("{SESSION}\nS_runner={}\ns_say uid \"$S_uid\"\n", quote(RUNNER));
+        let mut turn = Turn::default();
+        let mut shell = loop {
+            match self.link.open(COMMAND).await {
+                Ok(pipe) => break Shell::new(pipe),
+                Err(OpenError::Lost(lost)) => return Err(lost),
+                Err(OpenError::Full) => {}
+            }
+            self.wait(&mut turn).await?;
+            if let Some(shell) = self.pop() {
+                return Ok(shell);
+            }
+        };
+        let mut lesson = format!("{SESSION}\nS_runner={}\n{}\n", quote(RUNNER), super::remote::probe::lesson());
+        if !self.tidied.swap(true, Ordering::Relaxed) {
+            lesson.push_str("s_tidy\n");
+        }
         match shell.ask(&lesson, Self::GREETING).await {
             Ok(_) => Ok(shell),
             Err(Broken::Silent) => Err(self.silent(Self::GREETING)),
@@ -198,6 +225,13 @@ impl Shells {
             idle.push(shell);
         }
     }
+}
+
+/// How often a session was refused.
+#[derive(Default)]
+struct Turn {
+    alone: u32,
+    pause: Duration,
 }
 
 enum Broken {

@@ -74,7 +74,8 @@ impl Gate {
             let base = runtime.map_or_else(|| PathBuf::from(format!("/tmp/svcops-{uid}")), |p| p.join("svcops"));
             own(&base)?;
             let word = nonce();
-            base.join(word.get(1..13).unwrap_or(&word))
+            sweep(&base);
+            base.join(format!("ssh-{}", word.get(1..13).unwrap_or(&word)))
         };
         let length = folder.as_os_str().len();
         if length > Self::LONGEST {
@@ -299,6 +300,18 @@ impl Target {
     }
 }
 
+/// Takes away what runs of a month ago left that were killed.
+fn sweep(base: &Path) {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+    let Ok(entries) = std::fs::read_dir(base) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("ssh-")) {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > MONTH) {
+            let _removed = std::fs::remove_dir_all(entry.path()).is_ok();
+        }
+    }
+}
+
 /// ssh's own text decides: nothing else tells these apart.
 fn kind(said: &str) -> LostKind {
     let lower = said.to_lowercase();
@@ -337,6 +350,24 @@ mod tests {
             ("connect to host a port 22: Permission denied", LostKind::Unreachable),
         ] {
             assert_eq!(kind(said), wanted, "{said}");
+        }
+    }
+
+    #[test]
+    fn an_address_comes_before_the_users_options_and_leaves_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = dir.path().join("user config");
+        std::fs::write(&user, "Host a\n  HostName wrong\n  HostKeyAlias alias\nHost *\n  User ops\n").unwrap();
+        let gate = Arc::new(Gate::new(Options::default()));
+        let ssh = crate::inventory::Ssh { config: Some(user.to_string_lossy().into_owned()), ..Default::default() };
+        let target = Target { host: "a".into(), address: Some("10.0.0.9".into()), ssh, gate };
+        let config = target.config(dir.path()).unwrap();
+        let Ok(out) = std::process::Command::new("ssh").arg("-G").arg("-F").arg(config).arg("a").output() else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&out.stdout);
+        for line in ["hostname 10.0.0.9", "hostkeyalias alias", "user ops"] {
+            assert!(said.lines().any(|l| l == line), "{line}: {said}{}", String::from_utf8_lossy(&out.stderr));
         }
     }
 

@@ -175,6 +175,7 @@ mod tests {
             pays: None,
             in_rollback: false,
             leaves_nothing: false,
+            opaque: false,
             always: false,
         }))
     }

@@ -388,6 +388,11 @@ fn scan_fault(notes: &mut Notes, text: &str, error: &ScanError) {
         ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedBlockSequenceEntry => {
             notes.hinted(mark, "the indentation fits no level above", "line it up with what it belongs to");
         }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
+            let close = if matches!(error.kind(), ErrorKind::ExpectedFlowMappingSeparator) { '}' } else { ']' };
+            let hint = "a bracket above may be open, or a text that holds brackets needs quotes around it";
+            notes.hinted(mark, format!("`,` or `{close}` expected here"), hint);
+        }
         ErrorKind::RecursionLimitExceeded => {
             notes.error(mark, format!("lists and mappings lie more than {DEPTH} deep in each other"));
         }

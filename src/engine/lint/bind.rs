@@ -4,7 +4,7 @@ use super::names::Known;
 use crate::{
     actions::{Contents, Entry, Refusal, Target},
     base::{Content, Hash, HostName, Source, Spot, Text, words},
-    inventory::{Host, Inventory, select},
+    inventory::{App, Host, Inventory, select},
     runbook::{
         Expr, Param, Project, Runbook, Step, What,
         template::{self, Filling, Scope},
@@ -13,8 +13,9 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
+    borrow::Cow,
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
     sync::Mutex,
     time::Duration,
@@ -34,6 +35,8 @@ pub(super) struct Bench<'b> {
     /// A scope for each host of the inventory, without params.
     scopes: BTreeMap<&'b str, Scope>,
     files: Files,
+    /// What was bound without a fault: see `Room::sameness`.
+    right: Mutex<HashSet<Hash>>,
 }
 
 /// What the steps of one runbook share.
@@ -41,6 +44,8 @@ struct Room<'r> {
     bench: &'r Bench<'r>,
     known: Known,
     params: Scope,
+    /// `params` as values.
+    values: Value,
     scopes: BTreeMap<&'r str, OnceCell<Scope>>,
     /// By place and sentence: on which hosts.
     found: BTreeMap<(Spot, String), BTreeSet<HostName>>,
@@ -51,7 +56,13 @@ impl<'b> Bench<'b> {
     pub(super) fn new(project: &'b Project, catalog: &'b [Entry]) -> Self {
         let inventory = &project.inventory;
         let scope = |host: &'b Host| (host.name.as_str(), Scope::of_host(inventory, &BTreeMap::new(), host));
-        Self { project, catalog, scopes: inventory.hosts.iter().map(scope).collect(), files: Mutex::default() }
+        Self {
+            project,
+            catalog,
+            scopes: inventory.hosts.iter().map(scope).collect(),
+            files: Mutex::default(),
+            right: Mutex::default(),
+        }
     }
 
     /// All that is wrong with a runbook on the hosts that it selects.
@@ -85,11 +96,13 @@ impl<'b> Bench<'b> {
     ) -> Faults {
         let mut params = Scope::new(self.project.inventory.secrets.keys().map(String::as_str));
         params.set("params", &json!(values));
-        params.set("run", &run_placeholder(runbook));
+        params.set("run", &run_placeholder());
+        let values = json!(values);
         let mut room = Room {
             bench: self,
             known,
             params,
+            values,
             scopes: self.scopes.keys().map(|name| (*name, OnceCell::new())).collect(),
             found: BTreeMap::new(),
             faults: Faults::default(),
@@ -239,45 +252,67 @@ impl<'r> Room<'r> {
         let each = step.for_each.as_ref().map(Filling::of).transpose().ok().flatten();
         let hosts = hosts.unwrap_or_default();
         let once = if entry.traits.once { 1 } else { hosts.len() };
+        let app = if uses(&names, &["app"]) { args.get("app").and_then(Value::as_str) } else { None };
+        let app = app.and_then(|app| self.inventory().apps.get(app));
         let names: Vec<HostName> = hosts.iter().map(|h| h.name.clone()).collect();
+        let key = self.sameness(step, name, args, &names);
+        if self.bench.right.lock().is_ok_and(|right| right.contains(&key)) {
+            return;
+        }
+        let bound =
+            Bound { step, entry, args, filling: &filling, each: each.as_ref(), app, spots, whole, hosts: &names };
+        let mut wrong = Vec::new();
         for host in hosts.iter().take(once) {
-            self.on_host(
-                &Bound { step, entry, args, filling: &filling, each: each.as_ref(), spots, whole, hosts: &names },
-                host,
-            );
+            let mut found = Vec::new();
+            self.on_host(&bound, host, &mut found);
+            wrong.extend(found.into_iter().map(|(spot, what)| (spot, what, *host)));
+        }
+        if wrong.is_empty()
+            && let Ok(mut right) = self.bench.right.lock()
+        {
+            right.insert(key);
+        }
+        for (spot, what, host) in wrong {
+            self.note(spot, what, host);
         }
     }
 
-    fn on_host(&mut self, bound: &Bound<'_>, host: &'r Host) {
-        let base = self.scope(host).clone();
+    /// All that binding a step depends on: what was right once is right wherever it stands again.
+    fn sameness(&self, step: &Step, action: &str, args: &Value, hosts: &[HostName]) -> Hash {
+        let own = (&step.when, &step.for_each, &step.become_user, &step.timeout, &step.touches);
+        let when = own.0.as_ref().map(|w| w.text.as_str());
+        let text = json!([action, args, when, own.1, own.2, own.3, own.4, hosts, self.values]).to_string();
+        Hash::of(text.as_bytes())
+    }
+
+    fn on_host(&self, bound: &Bound<'_>, host: &'r Host, wrong: &mut Vec<(Spot, String)>) {
+        let base = self.scope(host);
         if let Some(when) = &bound.step.when
-            && template::test(&when.text, &base).is_ok_and(|holds| !holds)
+            && template::test(&when.text, base).is_ok_and(|holds| !holds)
         {
             return;
         }
-        let items = match bound.each.map(|each| each.fill(&base)) {
+        let items = match bound.each.map(|each| each.fill(base)) {
             None => vec![None],
             Some(Ok(Value::Array(items))) => items.into_iter().map(Some).collect(),
             Some(Ok(other)) => {
-                return self.note(bound.whole.clone(), format!("`for_each` needs a list, not {other}"), host);
+                return wrong.push((bound.whole.clone(), format!("`for_each` needs a list, not {other}")));
             }
-            Some(Err(error)) => return self.note(bound.whole.clone(), format!("in `for_each`: {error}"), host),
+            Some(Err(error)) => return wrong.push((bound.whole.clone(), format!("in `for_each`: {error}"))),
         };
         for item in items {
-            let mut scope = base.clone();
+            let mut scope = Cow::Borrowed(base);
             if let Some(item) = &item {
-                scope.set("item", item);
+                scope.to_mut().set("item", item);
             }
-            if let Some(app) = bound.args.get("app").and_then(Value::as_str).and_then(|a| self.inventory().apps.get(a))
-            {
-                scope.set_app(app);
+            if let Some(app) = bound.app {
+                scope.to_mut().set_app(app);
             }
             let filled = match bound.filling.fill(&scope) {
                 Ok(filled) => filled,
                 Err(error) => {
                     let fails = |value: &Value| template::fill(value, &scope).is_err();
-                    let spot = place_of(fails, bound.args, bound.spots, bound.whole);
-                    self.note(spot, error.what, host);
+                    wrong.push((place_of(fails, bound.args, bound.spots, bound.whole), error.what));
                     continue;
                 }
             };
@@ -294,8 +329,7 @@ impl<'r> Room<'r> {
             };
             if let Err(refusal) = bound.entry.bind(filled, &target) {
                 let (key, why) = unwrapped(refusal);
-                let spot = key.and_then(|key| bound.spots.get(&key)).unwrap_or(bound.whole).clone();
-                self.note(spot, why, host);
+                wrong.push((key.and_then(|key| bound.spots.get(&key)).unwrap_or(bound.whole).clone(), why));
             }
         }
     }
@@ -345,6 +379,7 @@ struct Bound<'s> {
     args: &'s Value,
     filling: &'s Filling<'s>,
     each: Option<&'s Filling<'s>>,
+    app: Option<&'s App>,
     spots: &'s BTreeMap<String, Spot>,
     whole: &'s Spot,
     hosts: &'s [HostName],
@@ -406,10 +441,9 @@ fn placeholders(params: &[Param]) -> (BTreeMap<String, Value>, BTreeSet<String>)
     (values, open)
 }
 
-fn run_placeholder(runbook: &Runbook) -> Value {
+fn run_placeholder() -> Value {
     let run = template::RUN.iter().map(|name| ((*name).to_owned(), json!("-")));
     let mut run: serde_json::Map<String, Value> = run.collect();
-    run.insert("runbook".to_owned(), json!(runbook.name));
     run.insert("failed".to_owned(), json!([]));
     Value::Object(run)
 }

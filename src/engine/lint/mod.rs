@@ -1,6 +1,7 @@
 //! Every fault of every file at once: reads all runbooks and binds each step to each host that it selects, so that a typo
 //! is found without a connection.
 
+mod apps;
 mod bind;
 mod names;
 mod order;
@@ -42,6 +43,7 @@ pub fn lint(dir: &Path, paths: &[PathBuf], catalog: &[Entry]) -> Faults {
 /// Lints runbooks (all of the project where `paths` is empty) against an inventory that is right.
 pub fn lint_project(project: &Project, paths: &[PathBuf], catalog: &[Entry]) -> Faults {
     let mut faults = project.warnings.clone();
+    faults.add(apps::lint(project));
     let files = files(&project.root, paths);
     let bench = bind::Bench::new(project, catalog);
     let share = files.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(8);

@@ -39,6 +39,8 @@ pub(crate) enum Reading {
     Code,
     /// As [`Reading::Code`], and 10 is a refusal with its reason in the last line that begins with `svcops: `.
     Place,
+    /// systemctl's: 4 and 5 say that there is no such unit, which is a refusal as its want of rights is.
+    Unit,
     /// As [`Reading::Code`], and whatever it writes is a complaint.
     Haproxy,
 }
@@ -49,11 +51,11 @@ impl Ready {
         let plain =
             |argv: String| Self { argv, input: None, script: None, env: Zeroizing::default(), cwd: String::new() };
         let unit = |verb: &str, name: &str| {
-            // sudoers names commands by their whole path
-            Ok(plain(format!(
-                "\"$(command -v systemctl || echo systemctl)\" --no-ask-password {verb} -- {}",
-                quote(name)
-            )))
+            if name.is_empty() || name.starts_with('-') {
+                return Err(format!("`{name}` cannot be the name of a unit"));
+            }
+            // the words that sudoers would name, and the whole path as there
+            Ok(plain(format!("\"$(command -v systemctl || echo systemctl)\" {verb} {}", quote(name))))
         };
         match change {
             Change::StartUnit(name) => unit("start", name),
@@ -221,7 +223,15 @@ fn ended(frames: &Frames, reading: Reading, within: u64, receipt: &mut Receipt) 
             let (why, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("svcops: "));
             receipt.stderr.text = rest.iter().map(|line| format!("{line}\n")).collect();
             let why = why.last().and_then(|w| w.strip_prefix("svcops: ")).unwrap_or("nothing was changed");
+            receipt.code = None;
             Outcome::Refused(why.to_owned())
+        }
+        (Reading::Unit, 1..) => {
+            let text = &receipt.stderr.text;
+            let first = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("systemctl said nothing");
+            let rights = ["Interactive authentication required", "Access denied"].iter().any(|w| text.contains(w));
+            let why = first.trim_end_matches('.').to_owned();
+            if rights || matches!(code, 4 | 5) { Outcome::Refused(why) } else { Outcome::Failed(why) }
         }
         (Reading::Haproxy, 0) => haproxy::complaint(&receipt.stdout.text).map_or(Outcome::Ok, Outcome::Refused),
         (_, 0) => Outcome::Ok,
@@ -309,6 +319,10 @@ mod tests {
         assert_eq!(of("ended", "0     \n", None, "", Reading::Code), Some(Outcome::Ok));
         assert_eq!(of("never", "", None, "", Reading::Code), None);
         assert_eq!(of("ended", "3", None, "x\nno\n", Reading::Code), Some(Outcome::Failed("exit code 3: no".into())));
+        let unit = of("ended", "5", None, "Failed to start x.service: Unit x.service not found.\n", Reading::Unit);
+        assert_eq!(unit, Some(Outcome::Refused("Failed to start x.service: Unit x.service not found".into())));
+        let failed = of("ended", "1", None, "Job for x failed.\nSee logs.\n", Reading::Unit);
+        assert_eq!(failed, Some(Outcome::Failed("Job for x failed".into())));
         let sudo = of("ended", "1", Some(""), "sudo: a password is required\n", Reading::Code);
         assert_eq!(sudo, Some(Outcome::Refused("sudo: a password is required".into())));
         let place = of("ended", "10", None, "nginx: [emerg]\nsvcops: not valid\n", Reading::Place);

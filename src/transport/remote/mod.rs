@@ -66,8 +66,7 @@ impl Remote {
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
-        let mut script = probe::lesson();
-        script.push_str("s_say boot \"$S_boot\"\n");
+        let mut script = "s_say boot \"$S_boot\"\n".to_owned();
         for (number, read) in reads.iter().enumerate() {
             script.push_str(&probe::script(number, read).unwrap_or_default());
         }
@@ -149,11 +148,10 @@ impl Remote {
         let path = quote(path);
         // digits, since a shell's variable holds no NUL; without a file of its own, since it may be a secret one
         let script = format!(
-            "{}\nS_user={user}\n[ ! -r {path} ] || S_user=\n\
+            "S_user={user}\n[ ! -r {path} ] || S_user=\n\
              if S_text=$(LC_ALL=C s_as \"$S_user\" head -c {cap} -- {path} 2>&1 >/dev/null); then\n\
              s_text hex \"$(s_as \"$S_user\" head -c {cap} -- {path} | od -An -v -tx1)\"\n\
-             else s_text why \"$S_text\"; fi\n",
-            probe::lesson()
+             else s_text why \"$S_text\"; fi\n"
         );
         let frames = self.shells.ask(&script, Self::PROBE).await?;
         if let Some(hex) = frames.bytes("hex") {
@@ -354,6 +352,7 @@ fn reading(change: &Change) -> Reading {
     match change {
         Change::WriteFile { .. } | Change::RemoveFile(_) => Reading::Place,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
+        Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
         _ => Reading::Code,
     }
 }

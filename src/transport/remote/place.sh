@@ -35,6 +35,8 @@ fi
 p_keep() {
   p_hash "$1" || p_refuse "\`$1\` cannot be read to be kept"
   [ ! -f "$P_store/$P_sum" ] || return 0
+  # what is above the undo folder may be others' too: /var/lib/svcops is
+  P_said=$( (umask 022; mkdir -p -- "${P_store%/undo/*}") 2>&1) || p_refuse "$P_said"
   p_do mkdir -p -- "$P_store"
   p_do chmod 700 "$P_store"
   P_temp=$P_store/.$P_sum.$$
@@ -65,7 +67,7 @@ p_write() {
   P_temp=$P_folder/.${P_to##*/}.svcops-$$
   P_said=$( (set -C; : >"$P_temp") 2>&1) || {
     P_temp=
-    p_refuse "$P_said"
+    p_refuse "the folder \`$P_folder\` cannot be written to: ${P_said##*: }"
   }
   if [ -n "$P_undo" ]; then
     [ -f "$P_store/$P_hash" ] || p_refuse "the content $P_hash is not in the undo folder \`$P_store\`"

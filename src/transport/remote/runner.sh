@@ -79,7 +79,6 @@ s_act() {
     rm -f "end.$$"
     exit
   fi
-  rm -f out.pipe err.pipe
   mkfifo out.pipe err.pipe || : >refused
   s_drain out &
   S_out=$!
@@ -103,10 +102,8 @@ s_act() {
   if [ -n "$S_user" ] && [ $S_code -eq 1 ] && [ ! -s out ]; then
     sudo -n -l -u "$S_user" -- "$@" </dev/null >/dev/null 2>&1 || : >refused
   fi
-  [ "$S_in" = /dev/null ] || rm -f "$S_in"
   [ -z "$S_copy" ] || sudo -n -u "$S_user" -- rm -f "$S_copy" </dev/null >/dev/null 2>&1
-  rm -f out.pipe err.pipe
   printf '%-6s\n' $S_code 1<>"end.$$"
   ln "end.$$" end 2>/dev/null
-  rm -f "end.$$"
+  rm -f "end.$$" out.pipe err.pipe S_in.*
 }

@@ -44,6 +44,11 @@ s_now() {
   { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
 }
 
+# Receipts of a month ago are nobody's any more.
+s_tidy() {
+  (find "$S_base" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} + >/dev/null 2>&1 &)
+}
+
 s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
 # Answers: `NONCE NAME =VALUE`, and for files `NONCE NAME SIZE` with so many bytes behind it.
@@ -184,7 +189,7 @@ s_judge() {
     S_state=gone
   elif s_born "$S_pid" && [ "$S_born" != "$S_then" ]; then
     S_state=gone
-  elif [ $((S_now - S_since)) -ge "$1" ]; then
+  elif [ $((S_now - S_since)) -gt "$1" ]; then
     if [ "$2" != 1 ]; then
       S_state=running
     elif s_finish "$S_pid" "$3"; then

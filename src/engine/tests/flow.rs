@@ -1,0 +1,295 @@
+use super::*;
+use crate::engine::plan::Certainty;
+
+#[tokio::test(start_paused = true)]
+async fn stop_copy_start_is_planned_as_three_acts_and_touches_nothing() {
+    let rig = Rig::new();
+    let planned = rig.plan(STOP_COPY_START).await;
+    assert_eq!(
+        words(&planned),
+        [
+            "dc1-app1: set `billing/dc1-app1` to drain",
+            "dc1-app1: stop `billing.service`",
+            "dc1-app1: write `/etc/billing/billing.conf`",
+            "dc1-app1: start `billing.service`",
+            "dc1-app1: set `billing/dc1-app1` to ready",
+        ]
+    );
+    assert!(rig.world.done().is_empty());
+    assert!(planned.plan.tasks.iter().all(|t| t.certainty == Certainty::Exact), "{:#?}", planned.plan.tasks);
+    assert_eq!(planned.plan.hash, rig.plan(STOP_COPY_START).await.plan.hash);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rolling_restart_goes_node_by_node_and_leaves_nothing_owed() {
+    let rig = Rig::new();
+    let end = rig.run(RESTART).await;
+    assert_eq!((end.outcome, end.owed, end.why), (End::Done, 0, None));
+    let node = |n: u8| {
+        [
+            format!("lb: set `billing/dc1-app{n}` to drain"),
+            format!("dc1-app{n}: restart `billing.service`"),
+            format!("lb: set `billing/dc1-app{n}` to ready"),
+        ]
+    };
+    assert_eq!(rig.done(), [node(1), node(2)].concat());
+    assert!(rig.world.harm().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_already_is_not_done_again() {
+    let rig = Rig::new();
+    let end = rig.run("targets: role=app\nsteps:\n  - {app.start: {app: billing}}\n").await;
+    assert_eq!((end.outcome, end.changed), (End::Done, 0));
+    assert!(rig.world.done().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consequence_is_paid_once_before_what_follows_and_again_after_the_undo() {
+    let rig = Rig::new();
+    assert_eq!(rig.run(COPY_THEN).await.outcome, End::Done);
+    assert_eq!(
+        rig.done()[..4],
+        [
+            "lb: set `billing/dc1-app1` to drain",
+            "dc1-app1: write `/etc/billing/billing.conf`",
+            "dc1-app1: restart `billing.service`",
+            "lb: set `billing/dc1-app1` to ready",
+        ]
+    );
+    let rig = Rig::new();
+    rig.world.breaks(&Hash::of(b"new"));
+    let end = rig.run(COPY_THEN).await;
+    assert_eq!((end.outcome, end.owed), (End::RolledBack, 0), "{:#?}", end.stands);
+    assert_eq!(
+        rig.done(),
+        [
+            "lb: set `billing/dc1-app1` to drain",
+            "dc1-app1: write `/etc/billing/billing.conf`",
+            "dc1-app1: restart `billing.service`",
+            "dc1-app1: write `/etc/billing/billing.conf`",
+            "dc1-app1: restart `billing.service`",
+            "lb: set `billing/dc1-app1` to ready",
+        ]
+    );
+    assert!(rig.world.harm().is_empty(), "{:?}", rig.world.harm());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_debtors_owe_one_restart() {
+    let rig = Rig::new();
+    let end = rig
+        .run(
+            "
+targets: dc1-app1
+steps:
+  - {file.copy: {content: one, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+  - {file.copy: {content: two, dest: /etc/billing/other.conf}, then: [{app.restart: {app: billing}}]}
+  - {file.copy: {content: three, dest: /etc/billing/third}}
+",
+        )
+        .await;
+    assert_eq!(end.outcome, End::Done);
+    let done = rig.done();
+    assert_eq!(done.len(), 4);
+    assert_eq!(done[2], "dc1-app1: restart `billing.service`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_restart_as_a_plain_step_is_undone_after_the_file_before_it() {
+    let rig = Rig::new();
+    rig.world.breaks(&Hash::of(b"bad"));
+    let end = rig
+        .run(
+            "
+targets: dc1-app1
+steps:
+  - {haproxy.drain: {balancer: front, backend: billing, server: dc1-app1, within: 30s}}
+  - {file.copy: {content: bad, dest: /etc/billing/billing.conf}}
+  - {app.restart: {app: billing}}
+  - {haproxy.enable: {balancer: front, backend: billing, server: dc1-app1}}
+",
+        )
+        .await;
+    assert_eq!(end.outcome, End::RolledBack, "{end:#?}");
+    assert_eq!(
+        rig.done()[3..],
+        [
+            "dc1-app1: write `/etc/billing/billing.conf`",
+            "dc1-app1: start `billing.service`",
+            "lb: set `billing/dc1-app1` to ready",
+        ]
+    );
+    assert!(rig.world.harm().is_empty(), "{:?}", rig.world.harm());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_things_are_as_before_is_not_drained_to_be_undone() {
+    let rig = Rig::new();
+    // the second node's restart fails, and so does its start: the first node served well and goes on serving
+    let bad = Hash::of(b"old");
+    rig.plan(RESTART).await;
+    for host in ["dc1-app2"] {
+        let place = Place::on(&HostName::new(host));
+        rig.world.learn(
+            &place.at(Read::File { path: "/etc/billing/billing.conf".into() }),
+            &usual(&Read::File { path: "/etc/billing/billing.conf".into() }),
+        );
+    }
+    rig.world.breaks(&bad);
+    let end = rig.run(RESTART).await;
+    assert_eq!(end.outcome, End::Failed, "{end:#?}");
+    assert!(end.owed > 0 && end.stands.iter().any(|s| s.contains("dc1-app2")), "{:?}", end.stands);
+    let done = rig.done();
+    assert_eq!(done.iter().filter(|d| d.contains("billing/dc1-app1")).count(), 2, "{done:?}");
+    assert_eq!(done.iter().filter(|d| d.contains("billing/dc1-app2` to ready")).count(), 0, "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expressions_see_outputs_items_and_hosts() {
+    let rig = Rig::new();
+    let end = rig
+        .run(
+            "
+targets: role=app, site=dc1
+steps:
+  - {id: look, check.http: {url: \"http://{{ host.address }}:8080/health\", status: 200}}
+  - {name: Never, when: \"steps.look.at[host.name].status == 500\", app.stop: {app: billing}}
+  - name: Each
+    for_each: [a, b]
+    file.copy: {content: \"{{ item }} of {{ host.name }}\", dest: \"/etc/{{ item }}\"}
+  - {name: Required, require: [\"steps.look.at[host.name].status == 200\"], app.reload: {app: billing-tls}}
+",
+        )
+        .await;
+    assert_eq!(end.outcome, End::Done, "{end:#?}");
+    let state = rig.state();
+    assert_eq!(state.skipped.len(), 2);
+    assert!(rig.done().contains(&"dc1-app2: write `/etc/b`".to_owned()), "{:?}", rig.done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requirement_that_does_not_hold_refuses_and_everything_goes_back() {
+    let rig = Rig::new();
+    let before = "
+targets: dc1-app1
+steps:
+  - {file.copy: {content: x, dest: /etc/x.conf}}
+  - {name: Gate, require: [\"1 == 2\"], app.stop: {app: billing}}
+";
+    let end = rig.run(before).await;
+    assert_eq!(end.outcome, End::RolledBack);
+    assert!(end.why.unwrap().contains("`require: 1 == 2` does not hold"));
+    assert_eq!(rig.done().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_point_of_no_return_a_run_only_goes_forward() {
+    let rig = Rig::new();
+    let text = "
+targets: dc1-app1
+steps:
+  - {file.copy: {content: x, dest: /etc/x.conf}}
+  - {name: Cross, no_return: true, file.copy: {content: y, dest: /etc/y.conf}}
+  - {name: Fails, require: [\"1 == 2\"], app.stop: {app: billing}}
+";
+    let end = rig.run(text).await;
+    assert_eq!(end.outcome, End::Failed);
+    assert_eq!(rig.done().len(), 2, "nothing was taken back: {:?}", rig.done());
+    assert!(matches!(rig.rollback().await, Err(EngineError::NoReturn { .. })));
+    let rig = Rig::new();
+    rig.world.fault(1, crate::transport::Fault::FailedBefore);
+    assert_eq!(
+        rig.run(text).await.outcome,
+        End::RolledBack,
+        "it was not crossed: the crossing failed without an effect"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_failure_continue_leaves_one_host_and_goes_on_with_the_others() {
+    let rig = Rig::new();
+    rig.world.fault(0, crate::transport::Fault::FailedBefore);
+    let end = rig
+        .run("targets: role=app\non_failure: continue\nsteps:\n  - {file.copy: {content: x, dest: /etc/x.conf}}\n  - {file.copy: {content: y, dest: /etc/y.conf}}\n")
+        .await;
+    assert_eq!(end.outcome, End::Failed);
+    assert_eq!(rig.done().len(), 6, "{:?}", rig.done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn scope_host_takes_one_host_back_and_leaves_the_others_done() {
+    let rig = Rig::new();
+    rig.world.fault(4, crate::transport::Fault::FailedBefore);
+    let end = rig
+        .run("targets: role=app\non_failure: {do: rollback, scope: host}\nsteps:\n  - {file.copy: {content: x, dest: /etc/x.conf}}\n  - {file.copy: {content: y, dest: /etc/y.conf}}\n")
+        .await;
+    assert_eq!(end.outcome, End::Failed);
+    let done = rig.done();
+    assert_eq!(done.len(), 4 + 3 + 1, "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_run_pays_what_an_earlier_one_owes() {
+    let rig = Rig::new();
+    let text = "targets: dc1-app1\non_failure: stop\nsteps:\n  - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}\n";
+    rig.world.fault(1, crate::transport::Fault::Refused);
+    let end = rig.run(text).await;
+    assert_eq!((end.outcome, end.owed), (End::Failed, 1));
+    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 1);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let end = rig.run(text).await;
+    assert_eq!((end.outcome, end.owed), (End::Done, 0));
+    assert_eq!(rig.done(), ["dc1-app1: write `/etc/billing/billing.conf`", "dc1-app1: restart `billing.service`"]);
+    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opaque_command_makes_what_it_touches_conditional() {
+    let rig = Rig::new();
+    let planned = rig
+        .plan(
+            "
+targets: dc1-app1
+steps:
+  - {id: cmd, command: /bin/x, touches: [\"app:billing\"], undo: [{command: /bin/y}]}
+  - {app.start: {app: billing}}
+  - {file.copy: {content: x, dest: /etc/x.conf}}
+  - {when: \"steps.cmd.one.stdout == 'x'\", app.stop: {app: billing-tls}}
+",
+        )
+        .await;
+    let certain: Vec<_> = planned.plan.tasks.iter().map(|t| (t.certainty, t.known_after.as_deref())).collect();
+    assert_eq!(
+        certain,
+        [
+            (Certainty::Opaque, None),
+            (Certainty::Conditional, Some("1")),
+            (Certainty::Exact, None),
+            (Certainty::Conditional, Some("1")),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_refuse_a_plan_that_would_touch_more() {
+    let rig = Rig::new();
+    let end = rig.run("targets: role=app\nlimits: {sites: 1}\nsteps:\n  - {app.restart: {app: billing}}\n").await;
+    assert_eq!((end.outcome, end.exit_code), (End::NotAllowed, 77));
+    assert!(rig.done().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn always_steps_run_once_after_a_failure_too() {
+    let rig = Rig::new();
+    let end = rig
+        .run("targets: dc1-app1\nsteps:\n  - {require: [\"false\"], app.stop: {app: billing}}\n  - {name: Tell, always: true, notify.webhook: {url: \"http://127.0.0.1:9/x\", body: \"{{ run.outcome }}\"}}\n")
+        .await;
+    assert_eq!(end.outcome, End::RolledBack, "{end:#?}");
+    assert_eq!(rig.done().len(), 1, "{:?}", rig.done());
+    let told = rig.world.done();
+    assert!(
+        matches!(&told[0].what, Change::Tell(ask) if ask.body.as_ref().unwrap().0.contains("rolled_back")),
+        "{told:?}"
+    );
+}
