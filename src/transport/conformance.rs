@@ -662,6 +662,7 @@ async fn a_host_with_an_unknown_key_is_not_spoken_to() {
         let stage = Stage::new(Some(sshd));
         let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
         assert_eq!(lost.kind, super::LostKind::HostKey, "{lost}");
+        stage.fleet.close().await;
     }
 }
 
@@ -673,5 +674,6 @@ async fn a_user_who_is_not_let_in_is_told_so() {
         let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
         assert_eq!(lost.kind, super::LostKind::Denied, "{lost}");
         assert!(lost.why.contains("Permission denied"), "{lost}");
+        stage.fleet.close().await;
     }
 }

@@ -95,10 +95,11 @@ impl Frames {
 
 /// The shells of one host.
 pub(crate) struct Shells {
+    // before the link: shells hold on to its connection
+    idle: Mutex<Vec<Shell>>,
     host: Option<HostName>,
     link: Arc<dyn Link>,
     permits: Semaphore,
-    idle: Mutex<Vec<Shell>>,
     tidied: AtomicBool,
 }
 
