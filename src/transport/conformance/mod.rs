@@ -99,7 +99,7 @@ impl Stage {
     }
 
     async fn act(&self) -> Act {
-        let boot = self.fleet.look(Some(&self.host), &[]).await.unwrap().boot;
+        let boot = self.fleet.open(&self.run, &self.place()).await.unwrap();
         assert!(!boot.is_empty());
         let number = self.acts.fetch_add(1, Ordering::SeqCst);
         Act { run: self.run.clone(), task: "1@target".into(), way: Way::Forward, number, boot }
