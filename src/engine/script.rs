@@ -127,7 +127,6 @@ pub fn spread(
         rolling: None,
         on_failure: runbook.on_failure,
         params: &params,
-        prefix: "",
         always: &always,
         in_always: false,
     };
@@ -180,7 +179,6 @@ struct Field<'a> {
     rolling: Option<&'a str>,
     on_failure: OnFailure,
     params: &'a Arc<BTreeMap<String, Value>>,
-    prefix: &'a str,
     always: &'a std::cell::RefCell<Vec<Node>>,
     in_always: bool,
 }
@@ -212,7 +210,7 @@ impl Spreader<'_> {
     }
 
     fn step(&self, step: &Step, later: &[Step], field: &Field<'_>) -> Result<Option<Node>, ScriptError> {
-        let number = format!("{}{}", field.prefix, step.number);
+        let number = step.number.clone();
         let hosts = match &step.targets {
             Some(targets) => {
                 let empty = step.allow_empty || field.batch.is_some();
@@ -267,7 +265,7 @@ impl Spreader<'_> {
                 let nodes = self.steps(steps, &Field { hosts: &hosts, on_failure, ..*field })?;
                 Ok(Some(if *parallel { Node::Par(nodes) } else { Node::Seq(nodes) }))
             }
-            What::Include { runbook, with } => self.include(step, runbook, with, &number, field).map(Some),
+            What::Include { runbook, with } => self.include(step, runbook, with, field).map(Some),
         }
     }
 
@@ -287,7 +285,6 @@ impl Spreader<'_> {
         step: &Step,
         runbook: &Runbook,
         with: &BTreeMap<String, Value>,
-        number: &str,
         field: &Field<'_>,
     ) -> Result<Node, ScriptError> {
         let scope = scope_of(field.params);
@@ -301,7 +298,7 @@ impl Spreader<'_> {
             };
             params.insert(param.name.clone(), value);
         }
-        let (params, prefix) = (Arc::new(params), format!("{number}."));
+        let params = Arc::new(params);
         let mut hosts = self.select(
             &runbook.targets,
             runbook.allow_empty || field.batch.is_some(),
@@ -312,7 +309,7 @@ impl Spreader<'_> {
             hosts.retain(|h| field.hosts.contains(h));
         }
         let on_failure = step.on_failure.unwrap_or(runbook.on_failure);
-        let inner = Field { hosts: &hosts, params: &params, prefix: &prefix, on_failure, ..*field };
+        let inner = Field { hosts: &hosts, params: &params, on_failure, ..*field };
         Ok(Node::Seq(self.steps(&runbook.steps, &inner)?))
     }
 

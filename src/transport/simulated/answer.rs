@@ -91,7 +91,11 @@ impl World {
             (Read::Server { .. }, _) => {
                 self.seen(read).is_none() && server_key(read).is_some_and(|k| !self.servers.contains_key(&k))
             }
-            _ => self.seen(read).is_none() && !self.moved(read),
+            _ => match self.links.health(read) {
+                // it depends on its process, whatever else has changed on that host
+                Some((key, _)) => self.seen(read).is_none() && !self.processes.get(key).is_some_and(|p| p.changed),
+                None => self.seen(read).is_none() && !self.moved(read),
+            },
         }
     }
 
@@ -141,6 +145,7 @@ impl World {
                     _ => self.health(read, process, status),
                 };
             }
+            return self.seen(read).cloned().unwrap_or(Answer::Open);
         }
         if self.moved(read) {
             return Answer::Open;

@@ -6,6 +6,8 @@
 //! something has changed that are linked to nothing.
 
 mod answer;
+#[cfg(test)]
+mod differential;
 mod effect;
 mod links;
 #[cfg(test)]

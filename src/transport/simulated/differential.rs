@@ -1,0 +1,146 @@
+//! The same change on a real host and on the simulated one, and the same reads afterwards: what is not volatile is equal.
+
+use super::*;
+use crate::{
+    base::{Content, HaproxyApi, HttpAsk, Redactor, RunId, ServerState, Source, Span, TaskId, Text, UnitState, Way},
+    inventory::{Inventory, sample::sample},
+    transport::{
+        fleet::{Fleet, Options, Prompter},
+        vault::Vault,
+    },
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+const HOST: &str = "dc1-app2";
+const FILE: &str = "/etc/billing/svcops-differential.conf";
+
+struct Nobody;
+impl Prompter for Nobody {
+    fn ask(&self, _: &str, _: bool) -> Result<String, String> {
+        Err("nobody is there".into())
+    }
+}
+
+fn lab() -> Inventory {
+    let state = std::env::var("SVCOPS_LAB").expect("SVCOPS_LAB names the lab's state directory");
+    let mut inventory = sample();
+    for host in &mut inventory.hosts {
+        host.ssh.config = Some(format!("{state}/ssh_config"));
+    }
+    inventory
+}
+
+fn host() -> Place {
+    Place::on(&HostName::new(HOST)).becoming(Some("root".into()))
+}
+
+fn front() -> Place {
+    Place::on(&HostName::new("lb"))
+}
+
+fn api() -> HaproxyApi {
+    HaproxyApi::Socket("/run/haproxy/admin.sock".into())
+}
+
+fn set(state: ServerState) -> At<Change> {
+    front().at(Change::SetServer { api: api(), backend: "billing".into(), server: HOST.into(), state })
+}
+
+fn write(text: &str, from: Source, mode: Option<u32>) -> At<Change> {
+    let content = Content { hash: Hash::of(text.as_bytes()), size: text.len() as u64, from };
+    let (owner, group) = (None, None);
+    host().at(Change::WriteFile { path: FILE.into(), content, mode, owner, group, validate: None })
+}
+
+fn reads() -> Vec<At<Read>> {
+    let ask = HttpAsk {
+        url: "http://10.77.0.12:8080/health".into(),
+        method: "GET".into(),
+        headers: BTreeMap::new(),
+        body: None,
+        ca: None,
+        within: Span::secs(5),
+    };
+    vec![
+        host().at(Read::Unit { name: "billing.service".into() }),
+        host().at(Read::Unit { name: "billing-tls.service".into() }),
+        host().at(Read::File { path: FILE.into() }),
+        front().at(Read::Server { api: api(), backend: "billing".into(), server: HOST.into() }),
+        Place::HERE.at(Read::Http(ask)),
+    ]
+}
+
+async fn look(world: &dyn Transport) -> Vec<Answer> {
+    let mut answers = vec![];
+    for read in reads() {
+        answers.extend(world.look(read.at.host.as_ref(), std::slice::from_ref(&read)).await.unwrap().answers);
+    }
+    answers
+}
+
+/// What is not volatile; of a unit also whether its process and its last state change are new.
+fn lasting(now: &[Answer], before: &[Answer]) -> Vec<String> {
+    let one = |(now, before): (&Answer, &Answer)| match (now, before) {
+        (Answer::Unit(n), Answer::Unit(b)) => {
+            let new = (n.state == UnitState::Active && n.invocation != b.invocation, n.since != b.since, n.pid == 0);
+            format!("{} {:?} {new:?}", n.loaded, n.state)
+        }
+        (Answer::Server(n), _) => format!("{:?} up: {}", n.state, n.up),
+        (Answer::Http(n), _) => format!("{:?}", n.status),
+        (now, _) => format!("{now:?}"),
+    };
+    now.iter().zip(before).map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "lab: needs the hosts of SVCOPS_LAB"]
+async fn every_change_has_the_same_effect_on_a_real_host() {
+    let inventory = lab();
+    let redactor = Redactor::default();
+    let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+    let real = Fleet::new(&inventory, vault, redactor, Options::default(), Arc::new(Nobody));
+    let simulated = Simulated::new(Links::of(&inventory));
+    for (read, answer) in reads().iter().zip(look(&real).await) {
+        simulated.learn(read, &answer);
+    }
+    assert_eq!(look(&simulated).await, look(&real).await, "what was learnt");
+    let unit = |change: fn(String) -> Change| host().at(change("billing.service".into()));
+    let text = |text: &str| Source::Text(Text::from(text));
+    let changes = [
+        set(ServerState::Drain),
+        unit(Change::StopUnit),
+        unit(Change::StopUnit),
+        unit(Change::StartUnit),
+        unit(Change::StartUnit),
+        unit(Change::RestartUnit),
+        host().at(Change::ReloadUnit("billing-tls.service".into())),
+        set(ServerState::Maint),
+        set(ServerState::Ready),
+        write("one", text("one"), None),
+        write("two", text("two"), Some(0o640)),
+        write("one", Source::Undo, Some(0o600)),
+        host().at(Change::RemoveFile(FILE.into())),
+    ];
+    let run = RunId::at_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap());
+    let terms = Terms { within: Duration::from_secs(60), interruptible: true };
+    let mut differ = vec![];
+    for (number, change) in changes.iter().enumerate() {
+        let before = (look(&real).await, look(&simulated).await);
+        for world in [&real as &dyn Transport, &simulated] {
+            let boot = world.open(&run, &change.at).await.unwrap();
+            let act = Act { run: run.clone(), task: TaskId::from("1@x"), way: Way::Forward, number, boot };
+            let receipt = world.carry(&act, change, terms).await.unwrap();
+            if receipt.outcome != Outcome::Ok {
+                differ.push(format!("{change:?}: {:?}", receipt.outcome));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(4000)).await;
+        let after = (look(&real).await, look(&simulated).await);
+        let (is, modelled) = (lasting(&after.0, &before.0), lasting(&after.1, &before.1));
+        if is != modelled {
+            differ.push(format!("{:?}:\n  real      {is:?}\n  simulated {modelled:?}", change.what));
+        }
+    }
+    real.close().await;
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
