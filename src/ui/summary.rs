@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The end in words.
 pub fn message(run: &RunId, state: &RunState, summary: &Summary) -> Message {
-    let mut message = Message::new(kind(summary.outcome), title(state, summary));
+    let kind = if summary.exit_code == 0 { Kind::Done } else { kind(summary.outcome) };
+    let mut message = Message::new(kind, title(state, summary));
     if summary.outcome != End::Done {
         for line in summary.why.iter().flat_map(|w| w.lines().skip(1)).filter(|l| !l.trim().is_empty()) {
             message = message.because(line.trim());
@@ -137,6 +138,9 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
                 .hint(format!("`svcops resolve {run} {task} done|not-done --reason …` records what a person saw"));
         }
         End::RolledBack => {
+            if summary.exit_code == 0 {
+                return message;
+            }
             let message = message.hint(format!("`svcops history show {run}` has the output"));
             if summary.owed == 0 && state.troubled().next().is_some() {
                 return message.hint(format!("`svcops run … --failed-from {run}` tries the failed hosts again"));

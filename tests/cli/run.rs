@@ -207,14 +207,13 @@ fn a_rollback_brings_back_what_a_run_changed() {
     std::fs::write(site.path("out"), "old\n").unwrap();
     site.svcops("run marks --yes -q").exits(0);
     insta::assert_snapshot!(site.svcops("rollback last --yes -q"), @r"
-    exit: 1
+    exit: 0
     --- stderr
     [TIME] rolling back the run: `svcops rollback`
-    error: `svcops rollback`
+    done: run [RUN] of `marks` is undone
       undone  web-1: Записать, Leave a mark
       stands  nothing
       run     [RUN]
-    hint: `svcops history show [RUN]` has the output
     ");
     assert_eq!(std::fs::read_to_string(site.path("out")).unwrap(), "old\n");
     assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\nunmark\n");
