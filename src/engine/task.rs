@@ -10,7 +10,7 @@ use crate::{
     actions::{Contents, Entry, Refusal, Target, Task},
     base::{Content, HostName, Span, TaskId, Text, Way},
     inventory::{Host, Ssh},
-    journal::event::{Began, Debt, Event, How, Inherited},
+    journal::event::{Began, Debt, Event, Header, How, Inherited},
     resources::ReadError,
     runbook::{
         Step, What,
@@ -308,7 +308,7 @@ impl Engine<'_> {
         let mut scope = Scope::new(self.stage.inventory.secrets.keys().map(String::as_str));
         scope.set("params", &Value::Object(params));
         scope.set("steps", &Value::Object(steps));
-        scope.set("run", &json!({"id": self.run, "outcome": self.outcome()}));
+        scope.set("run", &self.run_value());
         if let Some(host) = self.stage.inventory.host(host.as_str()) {
             scope.set_host(&self.stage.inventory, host);
         }
@@ -316,6 +316,23 @@ impl Engine<'_> {
             scope.set("item", item);
         }
         scope
+    }
+
+    /// What `run` is to an expression: [`template::RUN`].
+    fn run_value(&self) -> Value {
+        let failed: Vec<HostName> = self.gone().keys().cloned().collect();
+        let header = self.with(|s| s.header.clone());
+        let of = |pick: fn(&Header) -> Value| header.as_ref().map_or(Value::Null, pick);
+        json!({
+            "id": self.run,
+            "runbook": of(|h| json!(h.runbook)),
+            "project": of(|h| json!(h.project)),
+            "operator": of(|h| json!(h.operator.name)),
+            "reason": of(|h| json!(h.reason.as_deref().unwrap_or_default())),
+            "ticket": of(|h| h.ticket.clone().unwrap_or_else(|| json!(""))),
+            "outcome": self.outcome(),
+            "failed": failed,
+        })
     }
 
     /// The first look at what a task is about: patient with a host that is silent for a while.
