@@ -10,7 +10,7 @@ use super::{
     vault::Vault,
 };
 use crate::{
-    base::{Act, Answer, At, Change, HaproxyApi, HostName, Place, Read, Receipt, Redactor},
+    base::{Act, Answer, At, Change, HaproxyApi, HostName, Place, Read, Receipt, Redactor, RunId},
     inventory::{Host, Inventory},
 };
 use futures_util::future::join_all;
@@ -115,8 +115,13 @@ impl Transport for Fleet {
         })
     }
 
-    fn open<'a>(&'a self, _: &'a crate::base::RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
-        Box::pin(async move { Ok(self.look(at.host.as_ref(), &[]).await?.boot) })
+    fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
+        Box::pin(async move {
+            match &at.host {
+                Some(host) => self.host(host)?.open(run).await,
+                None => Ok(self.here.look(&[]).await.boot),
+            }
+        })
     }
 
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {

@@ -1,9 +1,6 @@
 //! One HTTP request, and its answer in words.
 
-use super::{
-    remote::act::floor,
-    vault::{Vault, home},
-};
+use super::{remote::act::floor, vault::Vault};
 use crate::base::{HttpAsk, HttpFacts, Output, Redactor};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Url, redirect::Policy};
 use std::{error::Error, path::Path, sync::OnceLock, time::Duration};
@@ -41,7 +38,7 @@ async fn send(
     redactor: &Redactor,
 ) -> Result<HttpFacts, String> {
     target(&ask.url)?;
-    let client = client(ask, socket, direct)?;
+    let client = client(ask, socket, direct, vault)?;
     let method = Method::from_bytes(ask.method.to_ascii_uppercase().as_bytes())
         .map_err(|_| format!("`{}` is not an HTTP method", ask.method))?;
     let mut request = client.request(method, &ask.url).timeout(ask.within.0);
@@ -81,7 +78,7 @@ async fn send(
     Ok(HttpFacts { status: Some(status), body, error: None })
 }
 
-fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool) -> Result<Client, String> {
+fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool, vault: &Vault) -> Result<Client, String> {
     static PLAIN: OnceLock<Client> = OnceLock::new();
     let plain = ask.ca.is_none() && socket.is_none() && direct;
     if let Some(client) = PLAIN.get().filter(|_| plain) {
@@ -97,7 +94,7 @@ fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool) -> Result<Client, 
         builder = builder.no_proxy();
     }
     if let Some(path) = &ask.ca {
-        let pem = std::fs::read(home(path)).map_err(|e| format!("could not read `{path}`: {e}"))?;
+        let pem = std::fs::read(vault.path(path)).map_err(|e| format!("could not read `{path}`: {e}"))?;
         let trusted = Certificate::from_pem_bundle(&pem).map_err(|e| format!("`{path}` holds no certificate: {e}"))?;
         if trusted.is_empty() {
             return Err(format!("`{path}` holds no certificate"));

@@ -1,7 +1,7 @@
 //! The shells of a host: a few that stay, each asked by scripts through its standard input. So a question costs a round
 //! trip and no login, and nothing but a constant ever stands in an argv.
 //!
-//! The command given to the login shell is [`COMMAND`], which means the same to sh, bash, csh, tcsh and fish. It reads a
+//! The command given to the login shell is `COMMAND`, which means the same to sh, bash, csh, tcsh and fish. It reads a
 //! nonce and then lines until the nonce comes again, runs them, and begins anew. Answers are lines that begin with the
 //! nonce; whatever else is printed (by a login's own files) is passed over.
 
@@ -95,10 +95,11 @@ impl Frames {
 
 /// The shells of one host.
 pub(crate) struct Shells {
+    // before the link: shells hold on to its connection
+    idle: Mutex<Vec<Shell>>,
     host: Option<HostName>,
     link: Arc<dyn Link>,
     permits: Semaphore,
-    idle: Mutex<Vec<Shell>>,
     tidied: AtomicBool,
 }
 

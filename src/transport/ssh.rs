@@ -99,10 +99,17 @@ impl Gate {
     }
 }
 
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// A host by ssh.
 pub(crate) struct Ssh {
-    target: Arc<Target>,
+    // before the target: its folder must be there while a session ends
     session: Mutex<Option<Arc<Session>>>,
+    target: Arc<Target>,
     tunnels: Lock<BTreeMap<(String, u16), PathBuf>>,
 }
 

@@ -249,7 +249,8 @@ impl Vault {
         Ok(bytes)
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    /// A path as the project means it: below its folder, `~` being the home folder.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.join(home(path))
     }
 }

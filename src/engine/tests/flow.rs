@@ -129,13 +129,8 @@ async fn a_host_whose_things_are_as_before_is_not_drained_to_be_undone() {
     // the second node's restart fails, and so does its start: the first node served well and goes on serving
     let bad = Hash::of(b"old");
     rig.plan(RESTART).await;
-    for host in ["dc1-app2"] {
-        let place = Place::on(&HostName::new(host));
-        rig.world.learn(
-            &place.at(Read::File { path: "/etc/billing/billing.conf".into() }),
-            &usual(&Read::File { path: "/etc/billing/billing.conf".into() }),
-        );
-    }
+    let conf = || Read::File { path: "/etc/billing/billing.conf".into() };
+    rig.world.learn(&Place::on(&HostName::new("dc1-app2")).at(conf()), &usual(&conf()));
     rig.world.breaks(&bad);
     let end = rig.run(RESTART).await;
     assert_eq!(end.outcome, End::Failed, "{end:#?}");

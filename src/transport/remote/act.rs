@@ -192,6 +192,7 @@ pub(crate) fn receipt(frames: &Frames, reading: Reading, within: u64, redactor: 
         "ended" => ended(frames, reading, within, &mut receipt),
         "unborn" => Outcome::Refused("it did not begin on the host within 10 s".to_owned()),
         "reboot" => unknown("its host was rebooted in between"),
+        "lost" => unknown("its receipt is gone from the host"),
         "gone" => unknown("its processes are gone and left no exit code"),
         "running" => unknown("it is past its deadline and still running"),
         "stuck" => unknown("it is past its deadline and could not be ended"),

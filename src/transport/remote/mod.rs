@@ -17,7 +17,7 @@ use super::{
 };
 use crate::base::{
     Act, Answer, At, Change, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, Read, Receipt, Redactor,
-    RunFacts, TcpFacts,
+    RunFacts, RunId, TcpFacts,
 };
 use act::{Reading, Ready};
 use futures_util::future::join_all;
@@ -45,9 +45,10 @@ impl Errand<'_> {
     /// The folder is told to the session, under its own base.
     fn head(&self) -> String {
         format!(
-            "S_dir=$S_base/{}\nS_user={}\n[ \"$S_user\" != \"$S_login\" ] || S_user=\n",
+            "S_dir=$S_base/{}\nS_user={}\n[ \"$S_user\" != \"$S_login\" ] || S_user=\ns_here {}\n",
             quote(&self.folder),
-            quote(self.user)
+            quote(self.user),
+            quote(self.folder.split('/').next().unwrap_or_default())
         )
     }
     fn wait(&self) -> String {
@@ -83,13 +84,27 @@ impl Remote {
         Ok(Look { boot: frames.text("boot"), answers })
     }
 
+    /// Makes the run's folder of receipts, and names the boot together with it.
+    pub(crate) async fn open(&self, run: &RunId) -> Result<String, Lost> {
+        let run = quote(run.as_str());
+        let script = format!(
+            "mkdir -p \"$S_base/\"{run}\n\
+             [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
+             \"$S_base/\"{run}/id 2>/dev/null; rm -f \"$S_base/\"{run}/id.$K; }}\n\
+             s_here {run}\ns_say wrong \"$S_wrong\"\ns_say boot \"$S_here\"\n"
+        );
+        let frames = self.shells.ask(&script, Self::SILENCE).await?;
+        let wrong = frames.text("wrong");
+        if wrong.is_empty() { Ok(frames.text("boot")) } else { Err(self.shells.lost(&wrong)) }
+    }
+
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
         let errand = errand(act, &change.at, terms);
         // what was carried once needs no bytes any more: they may be gone by now
         let peek = format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
              elif [ -e \"$S_dir/claim\" ]; then {}s_report\n\
-             elif [ \"$S_boot\" != {} ]; then s_say state reboot\n\
+             elif s_other {}; then s_say state \"$S_other\"\n\
              else mkdir -p \"$S_dir\" && s_say state new || {{ s_say state wrong; s_say why \"no receipt can be kept \
              in \\`$S_dir\\`\"; }}; fi\n",
             errand.head(),
@@ -114,7 +129,7 @@ impl Remote {
         // under another boot a missing claim says nothing: it may have been lost with the boot
         let script = format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state unknown; else\n\
-             if [ ! -e \"$S_dir/claim\" ] && [ \"$S_boot\" != {} ]; then s_say state reboot\n\
+             if [ ! -e \"$S_dir/claim\" ] && s_other {}; then s_say state \"$S_other\"\n\
              elif s_tomb; then s_say state never\nelse {}s_report\nfi; fi\n",
             errand.head(),
             quote(errand.boot),
@@ -131,7 +146,7 @@ impl Remote {
         let terms = Terms { within: Duration::ZERO, interruptible: true };
         let errand = errand(act, at, terms);
         let script = format!(
-            "{}if [ ! -e \"$S_dir/claim\" ] && [ \"$S_boot\" != {} ]; then s_say gone yes\n\
+            "{}if [ ! -e \"$S_dir/claim\" ] && s_other {}; then s_say gone yes\n\
              elif s_tomb || [ -e \"$S_dir/end\" ]; then s_say gone yes\nelse\n\
              read -r S_pid S_then S_since S_under <\"$S_dir/claim\"\n\
              if [ \"$S_pid\" = never ] || [ \"$S_under\" != \"$S_boot\" ]; then s_say gone yes\n\

@@ -40,7 +40,7 @@ p_keep() {
   p_do mkdir -p -- "$P_store"
   p_do chmod 700 "$P_store"
   P_temp=$P_store/.$P_sum.$$
-  P_said=$(cat <"$1" 2>&1 >"$P_temp") || p_refuse "what stands there could not be kept: $P_said"
+  P_said=$(cat <"$1" 2>&1 >"$P_temp") || p_refuse "what stands there could not be kept: ${P_said##*: }"
   sync "$P_temp" 2>/dev/null
   p_do mv -f -- "$P_temp" "$P_store/$P_sum"
   P_temp=
@@ -71,9 +71,9 @@ p_write() {
   }
   if [ -n "$P_undo" ]; then
     [ -f "$P_store/$P_hash" ] || p_refuse "the content $P_hash is not in the undo folder \`$P_store\`"
-    P_said=$(cat <"$P_store/$P_hash" 2>&1 >"$P_temp") || p_refuse "$P_said"
+    P_said=$(cat <"$P_store/$P_hash" 2>&1 >"$P_temp") || p_refuse "\`$P_folder\` could not take the content: ${P_said##*: }"
   else
-    P_said=$(cat 2>&1 >"$P_temp") || p_refuse "$P_said"
+    P_said=$(cat 2>&1 >"$P_temp") || p_refuse "\`$P_folder\` could not take the content: ${P_said##*: }"
   fi
   p_hash "$P_temp"
   [ "$P_sum" = "$P_hash" ] || p_refuse "the content did not arrive whole"

@@ -39,6 +39,21 @@ s_born 1 && S_boot=$S_boot.$S_born
 [ -n "$S_boot" ] || S_boot=$(sysctl -n kern.boottime 2>/dev/null | tr -d ' \n')
 [ -n "$S_boot" ] || S_boot=$(who -b 2>/dev/null | tr -d ' \n')
 
+# The boot together with the run's folder of receipts: what an act is announced under.
+s_here() {
+  S_token=
+  { IFS= read -r S_token <"$S_base/$1/id"; } 2>/dev/null
+  S_here=$S_boot/$S_token
+}
+# Whether an act was announced under another one: nobody can know then what became of it.
+s_other() {
+  [ "$S_here" != "$1" ] || return 1
+  case $1 in
+  "$S_boot/"*) S_other=lost ;;
+  *) S_other=reboot ;;
+  esac
+}
+
 # Seconds that no one sets back, where the system counts them.
 s_now() {
   { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
