@@ -53,8 +53,8 @@ fn a_saved_plan_is_carried_out_and_refused_after_drift() {
     crm.svcops(&["plan", "runbooks/three-acts.yaml", "--save", "plan.json"]).exits(0);
     let before = lab.seen();
 
-    // Somebody has already copied that file: what was looked at and agreed to no longer holds.
-    lab.on("dc1-app2", "printf 'workers = 9\\n' | sudo tee /etc/billing/billing.conf");
+    // Somebody has copied that file meanwhile: what was looked at and agreed to no longer holds.
+    lab.on("dc1-app2", "printf 'workers = 8\\n' | sudo tee /etc/billing/billing.conf");
     let drifted = lab.seen();
     crm.svcops(&["run", "--plan", "plan.json", "--yes"]).exits(77).says("Copy");
     assert_eq!(lab.seen(), drifted, "a refused run touches nothing");

@@ -3,8 +3,8 @@
 use crate::support::{Ended, Project, is};
 use serde_json::Value;
 
-/// How many steps, each leaving its own mark. Four events a step.
-const STEPS: usize = 10;
+/// How many steps, each leaving its own mark. Five events a step.
+const STEPS: usize = 7;
 
 #[test]
 fn a_run_that_is_killed_at_any_event_is_resumed_and_repeats_nothing() {
