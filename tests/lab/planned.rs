@@ -56,7 +56,7 @@ fn a_saved_plan_is_carried_out_and_refused_after_drift() {
     // Somebody has copied that file meanwhile: what was looked at and agreed to no longer holds.
     lab.on("dc1-app2", "printf 'workers = 8\\n' | sudo tee /etc/billing/billing.conf");
     let drifted = lab.seen();
-    crm.svcops(&["run", "--plan", "plan.json", "--yes"]).exits(77).says("Copy");
+    crm.svcops(&["run", "--plan", "plan.json", "--yes"]).exits(77).says("no longer holds");
     assert_eq!(lab.seen(), drifted, "a refused run touches nothing");
 
     lab.on("dc1-app2", "sudo rm /etc/billing/billing.conf");
