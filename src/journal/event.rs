@@ -150,6 +150,7 @@ pub enum Event {
         /// How.
         how: How,
         /// Seen last.
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         seen: Option<Value>,
         /// What lasts is another than before.
         changed: bool,
@@ -293,6 +294,7 @@ pub struct Began {
     /// The resolved action: with it and the facts, an undo needs nothing else.
     pub value: Value,
     /// The facts before the first act; none: no plan can know them.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
     /// What it will owe once it announces a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -496,4 +498,9 @@ pub enum Notice {
     },
     /// Something that the operator should know, such as that the recorded runbook differs from the file.
     Warning(String),
+}
+
+/// What is written is there, even where it is `null`: those are the facts of a file that does not exist.
+fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(reader).map(Some)
 }

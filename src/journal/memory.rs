@@ -75,6 +75,14 @@ impl Kept {
         }
         let records = self.runs.get_mut(run).ok_or_else(|| JournalError::NoRun(run.clone()))?;
         let record = Record { run: run.clone(), seq: records.len() as u64 + 1, at, event };
+        #[cfg(test)]
+        let record: Record = {
+            // what a store would give back must be what was told
+            let text = serde_json::to_string(&record).unwrap();
+            let read = serde_json::from_str(&text).unwrap();
+            assert_eq!(record, read, "{text}");
+            read
+        };
         records.push(record.clone());
         self.taken += 1;
         self.alive().map(|()| record)
