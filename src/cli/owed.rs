@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     base::Way,
-    engine::finish::unmade,
+    engine::finish::{undo_key, unmade},
     journal::{
         Journal as _, JournalError,
         event::Debt,
@@ -41,7 +41,8 @@ fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
         let paid: BTreeSet<String> = past.journal.paid_of(&run)?.into_iter().collect();
         let mut seen = BTreeSet::new();
         let state = RunState::fold(&past.journal.records(&run)?);
-        unpaid.extend(unmade(&state).map(|task| Unpaid { run: listed.row.clone(), owed: undo_of(task) }));
+        let undos = unmade(&state).map(undo_of).filter(|undo| !paid.contains(&undo.debt.key));
+        unpaid.extend(undos.map(|owed| Unpaid { run: listed.row.clone(), owed }));
         for owed in state.debts {
             let open = owed.from.is_none() && !paid.contains(&owed.debt.key);
             if open && seen.insert(owed.debt.key.clone()) {
@@ -56,7 +57,7 @@ fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
 fn undo_of(task: &TaskState) -> Owed {
     let began = &task.began;
     let debt = Debt {
-        key: format!("undo {}", began.task),
+        key: undo_key(&began.task),
         step: began.step.clone(),
         name: format!("undo of {}", began.name),
         host: began.host.clone(),

@@ -1,7 +1,7 @@
 //! What a run came to, from the fold of its events.
 
 use crate::{
-    base::Way,
+    base::{TaskId, Way},
     journal::{
         event::{End, How, Summary},
         state::{RunState, TaskState},
@@ -35,6 +35,11 @@ pub fn sum_up(state: &RunState, stopped: bool) -> Summary {
 /// Tasks that the run meant to take back and has not.
 pub fn unmade(state: &RunState) -> impl Iterator<Item = &TaskState> {
     state.tasks.iter().filter(|t| t.stands() && went_back(state, t))
+}
+
+/// What an undo that was not made is called among debts.
+pub fn undo_key(task: &TaskId) -> String {
+    format!("undo {task}")
 }
 
 /// What failed first: a step and why, in words.

@@ -144,6 +144,14 @@ impl Journal for MemoryJournal {
         };
         Ok(kept.runs.iter().filter(|(run, records)| troubled(run, records)).map(|(run, _)| run.clone()).collect())
     }
+    fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
+        let kept = self.kept();
+        let paid = kept.runs.values().flatten().filter_map(|record| match &record.event {
+            Event::Paid { run_owing, debt } if run_owing == run => Some(debt.clone()),
+            _ => None,
+        });
+        Ok(paid.collect())
+    }
     fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
         let hash = Hash::of(bytes);
         let mut kept = self.kept();

@@ -240,6 +240,27 @@ async fn a_later_run_pays_what_an_earlier_one_owes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_undo_that_was_not_made_is_owed_until_a_later_run_brings_the_thing_where_it_should_be() {
+    let rig = Rig::new();
+    // the restart fails, and so does the start that would undo it
+    rig.world.fault(1, crate::transport::Fault::Sick);
+    let one = RESTART.replace("role=app, site=dc1", "dc1-app2");
+    let end = rig.run(&one).await;
+    assert_eq!((end.outcome, end.owed > 0), (End::Failed, true), "{end:#?}");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(rig.run(&one).await.outcome, End::Done);
+    let paid: Vec<String> = rig
+        .records()
+        .into_iter()
+        .filter_map(|r| match r.event {
+            Event::Paid { debt, .. } => Some(debt),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paid, ["undo 1.1@dc1-app2", "undo 1.2@dc1-app2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_opaque_command_makes_what_it_touches_conditional() {
     let rig = Rig::new();
     let planned = rig
