@@ -70,7 +70,7 @@ s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 s_say() { printf '%s %s =%s\n' "$K" "$1" "$2"; }
 s_send() {
   S_size=0
-  [ ! -f "$2" ] || S_size=$(wc -c <"$2") || S_size=0
+  [ ! -s "$2" ] || S_size=$(wc -c <"$2") || S_size=0
   printf '%s %s %s\n' "$K" "$1" $S_size
   [ $((S_size)) -eq 0 ] || head -c $((S_size)) "$2"
   printf '\n'
@@ -144,20 +144,22 @@ s_close() {
   rm -f "$S_dir/end.$K"
 }
 
-# Reads one script from standard input and runs it: so nothing of it stands in an argv.
+# For another user: reads what to do from standard input, and leaves the rest of it to the command.
 S_once='N=$(printf "\n."); N=${N%.}; IFS= read -r K || exit; T=; G=
 while IFS= read -r L; do case $L in "$K") G=1; break;; esac; T="$T$L$N"; done
 case $G in 1) eval "$T";; esac'
 
-# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own.
+# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own. A shell runs nothing of a
+# group before it has read all of it.
 s_start() {
   (
-    eval "$S_own"' sh -c "$S_once" svcops-act >/dev/null 2>&1 <<SVCOPS_PLAN &
-$K
+    eval "$S_own"' sh -s svcops-act >/dev/null 2>&1 <<SVCOPS_PLAN &
+{
 $S_runner
 $S_plan
 s_main
-$K
+exit
+}
 SVCOPS_PLAN
 '
   )
@@ -220,14 +222,19 @@ s_judge() {
 # All that is known of the act.
 s_report() {
   s_say state "$S_state"
-  for S_part in end refused out out.tail out.more err err.tail err.more; do
+  if [ -e "$S_dir/end" ]; then
+    S_end=
+    read -r S_end <"$S_dir/end"
+    s_say end "$S_end"
+  fi
+  for S_part in refused out out.tail out.more err err.tail err.more; do
     [ ! -f "$S_dir/$S_part" ] || s_send "$S_part" "$S_dir/$S_part"
   done
 }
 
 # Makes $S_plan out of the words of a command (a text) and what was set: all that the runner needs to know.
 s_plan() {
-  s_word "$S_dir"; S_plan="S_dir=$S_word"
+  s_word "$S_dir"; S_plan="K=$K S_dir=$S_word"
   for S_name in boot user in script cwd env once mask; do
     eval "s_word \"\$S_$S_name\""
     S_plan="$S_plan
