@@ -80,11 +80,11 @@ s_act() {
     exit
   fi
   mkfifo out.pipe err.pipe || : >refused
-  s_drain out &
+  s_drain out 9>&- &
   S_out=$!
-  s_drain err &
+  s_drain err 9>&- &
   S_err=$!
-  (umask "$S_mask"; s_run "$@") >out.pipe 2>err.pipe
+  (umask "$S_mask"; s_run "$@") >out.pipe 2>err.pipe 9>&-
   S_code=$?
   # While this is removed the pipes run dry, and mostly nothing more is to be waited for.
   rm -f "claim.$$" out.pipe err.pipe S_in.*
@@ -109,4 +109,6 @@ s_act() {
   [ -z "$S_copy" ] || sudo -n -u "$S_user" -- rm -f "$S_copy" </dev/null >/dev/null 2>&1
   printf '%-6s\n' $S_code 1<>"end.$$"
   ln "end.$$" end 2>/dev/null
+  # for who waits for it
+  { echo e >&9; } 2>/dev/null
 }
