@@ -120,7 +120,9 @@ fn ended(state: &RunState, id: &TaskId, way: Way, how: &How, changed: bool, at: 
     let took = leg.map(|l| span(between(l.since, at))).unwrap_or_default();
     match (way, how) {
         // a restart leaves what lasts as it was, and is done all the same
-        (Way::Forward, How::Done { .. }) if changed || leg.is_some_and(|l| l.announced > 0) => (Weight::Ends, format!("{name}: done in {took}")),
+        (Way::Forward, How::Done { .. }) if changed || leg.is_some_and(|l| l.announced > 0) => {
+            (Weight::Ends, format!("{name}: done in {took}"))
+        }
         (Way::Forward, How::Done { .. }) => (Weight::Ends, format!("{name}: ok, nothing changed")),
         (Way::Undo, How::Done { .. }) => (Weight::Ends, format!("{name}: undone in {took}")),
         (_, How::Conditional) => (Weight::Detail, format!("{name}: not known before the run")),
