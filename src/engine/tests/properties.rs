@@ -324,12 +324,13 @@ async fn live(case: &Case, rig: &Rig) -> Option<Summary> {
                 if rig.journal.runs(1).unwrap().is_empty() {
                     return None;
                 }
-                if let Some(end) = rig.state().end {
-                    return Some(end);
+                if let Some(over) = rig.state().end {
+                    Ok(over)
+                } else {
+                    kill();
+                    let way = if case.rollback && turn == 0 { Way::Back } else { Way::Resume };
+                    rig.go(&text, &way, None).await
                 }
-                kill();
-                let way = if case.rollback && turn == 0 { Way::Back } else { Way::Resume };
-                rig.go(&text, &way, None).await
             }
             Err(EngineError::NoReturn { .. }) => rig.go(&text, &Way::Resume, None).await,
             Err(EngineError::NotSo { why, .. })
@@ -507,9 +508,7 @@ async fn hold(case: &Case) {
             assert_eq!(acts(&rig), acts(&whole), "an act was lost or doubled");
         }
     }));
-    if checked.is_err() {
-        panic!("{}\n", story());
-    }
+    assert!(checked.is_ok(), "{}\n", story());
 }
 
 fn number(name: &str, or: u32) -> u32 {
