@@ -9,9 +9,11 @@ use super::{
 };
 use crate::{
     base::{Hash, RunId, words},
-    engine,
-    engine::run::{Cancelled, Recorded, recorded},
-    journal::event::Operator,
+    engine::{
+        self, Ended,
+        run::{Cancelled, Recorded, recorded},
+    },
+    journal::event::{End, Operator, Summary},
     runbook::Project,
     ui::message::Message,
 };
@@ -48,7 +50,13 @@ pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
         face.confirm(&format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands)))?;
         let reason = face.global.reason.clone().unwrap_or_else(|| "`svcops rollback`".to_owned());
         let ended = engine::rollback(&set.stage, run, &Operator::here(), &reason, set.stop.clone()).await?;
-        face.ended(set, &ended)
+        if ended.summary.outcome != End::RolledBack {
+            return face.ended(set, &ended);
+        }
+        // What was asked for is done: the run has failed, this command has not.
+        let summary = Summary { exit_code: 0, why: Some(format!("run {run} of `{name}` is undone")), ..ended.summary };
+        face.ended(set, &Ended { summary, ..ended })?;
+        Ok(ExitCode::Done)
     })
 }
 

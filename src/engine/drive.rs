@@ -88,7 +88,7 @@ impl Engine<'_> {
                 self.say(again).await?;
                 continue;
             }
-            let changed = self.changed(&state, task, seen.as_ref(), way);
+            let changed = changed(&state, task, seen.as_ref(), way);
             self.end(id, way, how, seen, changed).await?;
         }
     }
@@ -273,7 +273,7 @@ impl Engine<'_> {
         }
         match self.look(task, state.began.within.0).await {
             Ok(Ok(seen)) => {
-                let changed = self.changed(&state, task, Some(&seen), way);
+                let changed = changed(&state, task, Some(&seen), way);
                 let how = failed(state.acted(), "the run turned back before it was done".into());
                 self.end(id, way, how, Some(seen), changed).await?;
                 Ok(Ok(()))
@@ -355,16 +355,6 @@ impl Engine<'_> {
         Ok(Drove::Doubt(why))
     }
 
-    /// Whether what lasts is another than before; what has no model and ran counts as changed.
-    fn changed(&self, state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
-        let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
-        match (&state.began.before, seen) {
-            _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
-            (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
-            _ => state.leg(way).is_some_and(|l| l.announced > 0),
-        }
-    }
-
     async fn pause(&self, id: &TaskId, why: &str, time: Duration) {
         self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why: why.to_owned(), elapsed: Duration::ZERO });
         self.sleep(time).await;
@@ -392,4 +382,14 @@ enum Decided {
 
 fn failed(acted: bool, why: String) -> How {
     if acted { How::Failed(why) } else { How::Refused(why) }
+}
+
+/// Whether what lasts is another than before; what has no model and ran counts as changed.
+fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
+    let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
+    match (&state.began.before, seen) {
+        _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
+        (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
+        _ => state.leg(way).is_some_and(|l| l.announced > 0),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Order, Stage, Stop,
-    finish::sum_up,
+    finish::{sum_up, undo_key, unmade},
     guard::{self, Refused},
     plan::Plan,
     project::Planned,
@@ -419,7 +419,7 @@ pub fn owed(journal: &dyn Journal) -> Result<Vec<(RunId, crate::journal::event::
     let mut debts = Vec::new();
     for run in journal.troubled()? {
         let state = RunState::fold(&journal.records(&run)?);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen: std::collections::BTreeSet<String> = journal.paid_of(&run)?.into_iter().collect();
         for owed in state.debts {
             if owed.from.is_none() && seen.insert(owed.debt.key.clone()) {
                 debts.push((run.clone(), owed.debt));
@@ -480,7 +480,32 @@ impl Engine<'_> {
             self.last().await?;
         }
         let summary = self.with(|s| sum_up(s, stopped));
+        if summary.outcome == End::Done {
+            self.supersede().await?;
+        }
         self.say(Event::Finished(summary.clone())).await?;
         Ok(summary)
+    }
+
+    /// What an earlier run could not take back is no longer owed once a later one has brought the same thing where it
+    /// should be.
+    async fn supersede(&self) -> Result<(), Halt> {
+        let lock = |task: &TaskState| self.recall(&task.began).ok().map(|t| t.locks().0);
+        let mut paid = Vec::new();
+        for run in self.stage.journal.troubled()?.into_iter().filter(|run| *run != self.run) {
+            let state = RunState::fold(&self.stage.journal.records(&run)?);
+            let known = self.stage.journal.paid_of(&run)?;
+            let brought: Vec<_> = self.with(|s| {
+                let well = |t: &&TaskState| t.forward.done() && !t.began.leaves_nothing && !t.began.opaque;
+                s.tasks.iter().filter(well).filter_map(lock).collect()
+            });
+            let over = unmade(&state).filter(|t| lock(t).is_some_and(|l| brought.contains(&l)));
+            let keys = over.map(|t| undo_key(&t.began.task)).filter(|k| !known.contains(k));
+            paid.extend(keys.map(|debt| (run.clone(), debt)));
+        }
+        for (run_owing, debt) in paid {
+            self.say(Event::Paid { run_owing, debt }).await?;
+        }
+        Ok(())
     }
 }

@@ -349,9 +349,9 @@ fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// The expression, where the text is one whole `{{ … }}`.
+/// The expression, where the text is one whole `{{ … }}`; with a newline behind it, it is a text.
 fn whole(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = text.trim_matches(' ').strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix('-').unwrap_or(inner);
     let inner = inner.strip_suffix('-').unwrap_or(inner);
     (!["{{", "}}", "{%", "%}"].iter().any(|b| inner.contains(b))).then_some(inner)

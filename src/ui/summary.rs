@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The end in words.
 pub fn message(run: &RunId, state: &RunState, summary: &Summary) -> Message {
-    let mut message = Message::new(kind(summary.outcome), title(state, summary));
+    let kind = if summary.exit_code == 0 { Kind::Done } else { kind(summary.outcome) };
+    let mut message = Message::new(kind, title(state, summary));
     if summary.outcome != End::Done {
         for line in summary.why.iter().flat_map(|w| w.lines().skip(1)).filter(|l| !l.trim().is_empty()) {
             message = message.because(line.trim());
@@ -137,6 +138,9 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
                 .hint(format!("`svcops resolve {run} {task} done|not-done --reason …` records what a person saw"));
         }
         End::RolledBack => {
+            if summary.exit_code == 0 {
+                return message;
+            }
             let message = message.hint(format!("`svcops history show {run}` has the output"));
             if summary.owed == 0 && state.troubled().next().is_some() {
                 return message.hint(format!("`svcops run … --failed-from {run}` tries the failed hosts again"));
@@ -234,7 +238,17 @@ mod tests {
             ended("2.2", "dc1-app2", Way::Undo, done(), false),
             ended("2.1", "dc1-app1", Way::Undo, done(), false),
         ];
-        insta::assert_snapshot!(shown(events, &summary), @"");
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        error: `billing.service` on `dc1-app2` did not become healthy within 30s
+          caused by: HTTP 503, 31 tries
+          step    Перезапуск (2.2), app.restart on dc1-app2
+          undone  dc1-app1: New configuration
+                  dc1-app2: Перезапуск
+          stands  nothing
+          run     01M7Q5CQG0
+        hint: `svcops history show 01M7Q5CQG0` has the output
+        hint: `svcops run … --failed-from 01M7Q5CQG0` tries the failed hosts again
+        ");
     }
 
     #[test]
@@ -261,7 +275,15 @@ mod tests {
             announced("1", "web-1"),
             ended("1", "web-1", Way::Forward, How::Failed("no".into()), true),
         ];
-        insta::assert_snapshot!(shown(events, &summary), @"");
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        error: `web-1` refused the restart
+          step    New configuration (1), app.restart on web-1
+          stands  New configuration on web-1
+          owed    Restart on web-1
+          run     01M7Q5CQG0
+        hint: `svcops history show 01M7Q5CQG0` has the output
+        hint: `svcops owed` lists what is still to be done
+        ");
     }
 
     #[test]
@@ -279,12 +301,22 @@ mod tests {
             announced("1", "web-1"),
             Event::InDoubt { task: TaskId::new("1", &"web-1".into()), way: Way::Forward, why: "contact lost".into() },
         ];
-        insta::assert_snapshot!(shown(events, &summary), @"");
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        error: nobody knows what became of `Restart` on `web-1`
+          step    Restart (1), app.restart on web-1
+          stands  web-1: Restart
+          run     01M7Q5CQG0
+        hint: `svcops resume 01M7Q5CQG0` asks the host again, once it can be reached
+        hint: `svcops resolve 01M7Q5CQG0 1@web-1 done|not-done --reason …` records what a person saw
+        ");
     }
 
     #[test]
     fn a_run_with_nothing_to_do_says_so() {
         let summary = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 0, owed: 0, stands: Vec::new() };
-        insta::assert_snapshot!(shown(Vec::new(), &summary), @"");
+        insta::assert_snapshot!(shown(Vec::new(), &summary), @r"
+        done: `run`: nothing to do, everything is as it should be
+          run     01M7Q5CQG0
+        ");
     }
 }

@@ -1,12 +1,10 @@
 //! svcops as its users meet it: words in; stdout, stderr and an exit code out. One file a subcommand.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that cannot go on should say so at once"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so at once")]
 
 mod help;
+mod looks;
+mod plan;
+mod run;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;
@@ -28,13 +26,15 @@ pub(crate) struct Site {
 impl Site {
     /// A project without a host.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("svcops-cli").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("svcops-cli").tempdir_in("/tmp").unwrap();
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"\b01[0-9A-HJKMNP-TV-Z]{8}\b", "[RUN]");
         settings.add_filter(r"\b\d\d:\d\d:\d\dZ", "[TIME]");
         settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "[WHEN]");
         settings.add_filter(r"\b\d+\.\d+s\b", "[SECS]");
         settings.add_filter(r"plan [0-9a-f]{12}\b", "plan [HASH]");
+        settings.add_filter(r"marks, by \S+", "marks, by [USER]");
+        settings.add_filter(r"same, by \S+", "same, by [USER]");
         settings.add_filter(&regex_of(folder.path().to_str().unwrap()), "[SITE]");
         let site = Self { folder, hosts: Vec::new(), more: String::new(), _filters: settings.bind_to_scope() };
         for folder in [site.root(), site.home(), site.path("state")] {

@@ -1,0 +1,233 @@
+use crate::{Output, Site};
+
+/// One host, one file, one command.
+fn site() -> Site {
+    let site = Site::new().host("web-1");
+    let text = site.fill(
+        "
+        svcops: 1
+        name: marks
+        title: Отметки
+        targets: role=web
+        params:
+          text: {type: string, default: привет}
+        steps:
+          - name: Записать
+            file.copy: {content: \"{{ params.text }}\\n\", dest: \"SITE/out\"}
+          - name: Leave a mark
+            command: {run: \"echo mark >> SITE/marks\"}
+            undo: [{command: \"echo unmark >> SITE/marks\"}]
+        ",
+    );
+    site.runbook(&text)
+}
+
+fn failing(site: Site, last: &str) -> Site {
+    let text = site.fill(&format!(
+        "
+        svcops: 1
+        name: failing
+        targets: role=web
+        steps:
+          - name: Записать
+            file.copy: {{content: \"new\\n\", dest: \"SITE/out\"}}
+          - {last}
+        ",
+    ));
+    site.runbook(&text)
+}
+
+#[test]
+fn a_run_shows_its_plan_carries_it_out_and_says_how_it_ended() {
+    let site = site();
+    insta::assert_snapshot!(site.svcops("run marks --yes"), @r"
+    exit: 0
+    --- stderr
+    plan of `marks` in project `test`, with text=привет
+      1    Записать: `web-1`: write `[SITE]/out`
+      2    Leave a mark: `web-1`: run `echo mark >> [SITE]/marks` (opaque, what it
+           changes has no model)
+
+    2 changes on 1 of 1 host; 1 task not known before the run
+    [TIME] run [RUN]: marks, by [USER]
+    [TIME] step 1 Записать: `web-1`
+    [TIME] web-1: Записать: write `[SITE]/out`
+    [TIME] web-1: Записать: done in [SECS]
+    [TIME] step 2 Leave a mark: `web-1`
+    [TIME] web-1: Leave a mark: run `echo mark >> [SITE]/marks`
+    [TIME] web-1: Leave a mark: done in [SECS]
+    done: `marks`: 2 tasks changed on 1 host in [SECS]
+      run     [RUN]
+    ");
+    assert_eq!(std::fs::read_to_string(site.path("out")).unwrap(), "привет\n");
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\n");
+    let list = site.svcops("history list").exits(0);
+    assert!(list.stdout.contains("marks") && list.stdout.contains("done"), "{list}");
+}
+
+#[test]
+fn a_run_with_nothing_to_do_says_so_and_asks_nobody() {
+    let site = Site::new().host("web-1");
+    let text = site.fill(
+        "
+        svcops: 1
+        name: same
+        targets: all
+        steps:
+          - file.copy: {content: \"a\\n\", dest: \"SITE/out\"}
+        ",
+    );
+    let site = site.runbook(&text);
+    std::fs::write(site.path("out"), "a\n").unwrap();
+    insta::assert_snapshot!(site.svcops("run same"), @r"
+    exit: 0
+    --- stderr
+    [TIME] run [RUN]: same, by [USER]
+    [TIME] step 1 file.copy: `web-1`
+    [TIME] web-1: file.copy: ok, nothing changed
+    done: `same`: nothing to do, everything is as it should be
+      run     [RUN]
+    ");
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_nothing_is_touched() {
+    let site = site();
+    insta::assert_snapshot!(site.svcops("run marks -q"), @r"
+    exit: 2
+    --- stderr
+    error: this changes things and nobody can be asked: there is no terminal
+    hint: `--yes` answers for cron and CI
+    ");
+    assert!(!site.path("out").exists());
+    assert_eq!(site.svcops("history list -o json").json()["runs"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_run_that_fails_goes_back_and_says_what_was_undone() {
+    let site = failing(site(), "{name: Break, command: \"echo kaputt >&2; exit 3\", undo: [{command: \"true\"}]}");
+    std::fs::write(site.path("out"), "old\n").unwrap();
+    insta::assert_snapshot!(site.svcops("run failing --yes -q"), @r"
+    exit: 1
+    --- stderr
+    [TIME] web-1: Break: failed: exit code 3: kaputt
+    [TIME] rolling back the run: `Break` on `web-1`: exit code 3: kaputt
+    error: `Break` on `web-1`: exit code 3: kaputt
+      step    Break (2), command on web-1, runbooks/failing.yaml
+      undone  web-1: Записать, Break
+      stands  nothing
+      run     [RUN]
+    hint: `svcops history show [RUN]` has the output
+    hint: `svcops run … --failed-from [RUN]` tries the failed hosts again
+    ");
+    assert_eq!(std::fs::read_to_string(site.path("out")).unwrap(), "old\n");
+}
+
+#[test]
+fn a_run_as_json_is_one_value_and_as_jsonl_its_events() {
+    let site = site();
+    let end = site.svcops("run marks --yes -o json").exits(0).json();
+    assert_eq!(end["schema_version"], 1);
+    assert_eq!((&end["outcome"], &end["exit_code"], &end["changed"]), (&"done".into(), &0.into(), &2.into()));
+    let output: Output = site.svcops("run marks -p text=новый --yes -o jsonl").exits(0);
+    let events = output.lines();
+    assert_eq!(events[0]["event"], "started");
+    assert_eq!(events[0]["params"]["text"], "новый");
+    assert_eq!(events[events.len() - 1]["event"], "finished");
+    assert_eq!(output.stderr, "");
+    let run = end["run"].as_str().unwrap();
+    let shown = site.svcops(&format!("history show {run} -o jsonl")).exits(0).lines();
+    assert_eq!(shown[0]["run"], run);
+}
+
+#[test]
+fn a_wrong_parameter_or_runbook_is_refused_before_anything_is_touched() {
+    let site = site();
+    insta::assert_snapshot!(site.svcops("run marks -p txt=a --yes"), @r"
+    exit: 2
+    --- stderr
+    error: the parameters do not fit runbook `marks`
+      caused by: there is no param `txt`; did you mean `text`?
+    ");
+    insta::assert_snapshot!(site.svcops("run mraks --yes"), @r"
+    exit: 2
+    --- stderr
+    error: there is no runbook `mraks`: no file `runbooks/mraks.yaml`; did you mean `marks`?
+    ");
+    insta::assert_snapshot!(site.svcops("run marks -l role=db --yes"), @r"
+    exit: 2
+    --- stderr
+    error: `role=db` matches no host
+    hint: `svcops inventory hosts` lists the hosts with their labels
+    ");
+    site.svcops("run marks -p text=a -p text=b --yes").exits(2);
+}
+
+#[test]
+fn what_is_over_is_not_resumed_and_what_is_not_there_is_not_found() {
+    let site = site();
+    insta::assert_snapshot!(site.svcops("resume last --yes"), @r"
+    exit: 2
+    --- stderr
+    error: no run is recorded in this state directory
+    hint: `svcops history list` lists the runs
+    ");
+    insta::assert_snapshot!(site.svcops("rollback 01J9ZK3V7Q --yes"), @r"
+    exit: 2
+    --- stderr
+    error: no run `[RUN]` in this state directory
+    hint: `svcops history list` lists the runs; `--state` or `SVCOPS_STATE` names another state
+          directory
+    ");
+    site.svcops("run marks --yes -q").exits(0);
+    insta::assert_snapshot!(site.svcops("resume last --yes"), @r"
+    exit: 2
+    --- stderr
+    error: run [RUN] cannot be resumed: it is over, with the outcome `done`
+    hint: `svcops history show [RUN]` says how it stands
+    ");
+    insta::assert_snapshot!(site.svcops("resolve last 1@web-1 done --reason seen"), @r"
+    exit: 2
+    --- stderr
+    error: run [RUN] cannot be resolved: what became of `1@web-1` is known
+    hint: `svcops history show [RUN]` says how it stands
+    ");
+    insta::assert_snapshot!(site.svcops("resolve last 1@web-1 done"), @r"
+    exit: 2
+    --- stderr
+    error: `resolve` needs `--reason TEXT`: the journal keeps why
+    ");
+    site.svcops("cancel last").exits(2);
+    site.svcops("resume last --skip 1@web-1 --yes").exits(2);
+}
+
+#[test]
+fn a_rollback_brings_back_what_a_run_changed() {
+    let site = site();
+    std::fs::write(site.path("out"), "old\n").unwrap();
+    site.svcops("run marks --yes -q").exits(0);
+    insta::assert_snapshot!(site.svcops("rollback last --yes -q"), @r"
+    exit: 0
+    --- stderr
+    [TIME] rolling back the run: `svcops rollback`
+    done: run [RUN] of `marks` is undone
+      undone  web-1: Записать, Leave a mark
+      stands  nothing
+      run     [RUN]
+    ");
+    assert_eq!(std::fs::read_to_string(site.path("out")).unwrap(), "old\n");
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\nunmark\n");
+}
+
+#[test]
+fn only_the_first_hosts_of_a_selection_are_touched() {
+    let site = site().host("web-2").host("web-3");
+    let events = site.svcops("run marks -l web-[2-3] --limit 1 --yes -o jsonl").exits(0).lines();
+    let hosts: Vec<_> = events.iter().filter(|e| e["event"] == "began").map(|e| e["host"].as_str().unwrap()).collect();
+    assert_eq!(hosts, ["web-2", "web-2"]);
+    insta::assert_snapshot!(site.svcops("run marks --failed-from last --yes"), @r"
+    exit: 2
+    --- stderr
+    error: no host failed in run [RUN]
+    ");
+}
