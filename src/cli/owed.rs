@@ -63,6 +63,7 @@ fn undo_of(task: &TaskState) -> Owed {
         host: began.host.clone(),
         action: began.action.clone(),
         value: began.value.clone(),
+        within: Some(began.within),
     };
     Owed { debt, by: began.task.clone(), way: Way::Undo, from: None }
 }

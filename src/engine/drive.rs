@@ -24,6 +24,8 @@ pub(super) enum Drove {
     Bad(String),
     /// Nobody knows.
     Doubt(String),
+    /// The run is to stop now: nothing is under way, and a resume goes on from here.
+    Halted,
 }
 
 /// A host that is silent is tried again for so long, or for the task's deadline where that is shorter.
@@ -73,6 +75,7 @@ impl Engine<'_> {
             let (how, seen) = match self.decide(&state, &leg, way, task, decisions).await? {
                 Decided::Goes => continue,
                 Decided::Doubt(why) => return self.doubt(id, way, why).await,
+                Decided::Halts => return Ok(Drove::Halted),
                 Decided::Ends(how, seen) => (how, seen),
             };
             if let (How::Failed(why) | How::Refused(why), Way::Forward, Some(retry)) = (&how, way, retry)
@@ -143,6 +146,9 @@ impl Engine<'_> {
             late,
         };
         let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
+        if matches!(next, Next::Do { .. } | Next::Wait { .. }) && self.stop_level() > 1 {
+            return Ok(Decided::Halts);
+        }
         let expected = leg.expect.as_ref().filter(|e| !e.is_null());
         let how = match next {
             Next::Do { changes, .. } if changes.iter().any(|c| leg.did.iter().any(|(d, _)| d == c)) => {
@@ -154,7 +160,6 @@ impl Engine<'_> {
             Next::Wait { why, .. } if late => {
                 failed(acted, format!("ran out of time after {}: {why}", state.began.within))
             }
-            Next::Wait { why, .. } if self.stop_level() > 1 => failed(acted, format!("stopped while waiting: {why}")),
             Next::Wait { why, every } => {
                 self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why, elapsed });
                 self.sleep(every).await;
@@ -371,6 +376,8 @@ enum Decided {
     Goes,
     Ends(How, Option<Value>),
     Doubt(String),
+    /// The run is to stop now.
+    Halts,
 }
 
 fn failed(acted: bool, why: String) -> How {

@@ -18,7 +18,7 @@ pub fn sum_up(state: &RunState, stopped: bool) -> Summary {
     let doubt = state.doubts().next().is_some();
     let outcome = if doubt {
         End::Unknown
-    } else if why.is_none() && !stopped {
+    } else if why.is_none() && owed == 0 && !stopped {
         End::Done
     } else if stopped {
         End::Stopped

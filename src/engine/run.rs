@@ -197,7 +197,7 @@ pub async fn resume(
         let why = format!("it is over, with the outcome `{}`", end.outcome.word());
         return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
     }
-    if recorded.state.exclusive.is_empty() && recorded.state.shared.is_empty() && recorded.state.tasks.is_empty() {
+    if untouched(&recorded.state) {
         let why = "it was interrupted before it began; run it again".to_owned();
         return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
     }
@@ -210,6 +210,11 @@ pub async fn resume(
     }
     let summary = engine.go().await?;
     Ok(Ended { run: run.clone(), summary })
+}
+
+/// It was refused, or interrupted before it had its locks.
+fn untouched(state: &RunState) -> bool {
+    state.exclusive.is_empty() && state.shared.is_empty() && state.tasks.is_empty()
 }
 
 /// Takes back all that a run did.
@@ -226,6 +231,10 @@ pub async fn rollback(
     let recorded = recorded(&*stage.journal, run)?;
     if let Some(task) = recorded.state.no_return() {
         return Err(EngineError::NoReturn { run: run.clone(), task: task.clone() });
+    }
+    if untouched(&recorded.state) {
+        let why = "it touched nothing".to_owned();
+        return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
     }
     let again = Again::open(stage, run, &recorded, operator)?;
     let engine = again.engine(stage, run, recorded.state.clone(), stop)?;
@@ -461,7 +470,9 @@ impl Engine<'_> {
             let now = self.stop_level() > 1;
             self.say(Event::Stopping { why: "the run was asked to stop".into(), now }).await?;
         }
-        let stopped = stopped || (self.stop_level() > 1 && self.with(|s| s.back.values().any(|b| !b.done)));
+        let under_way = |t: &TaskState| t.forward.how.is_none() || t.undo.as_ref().is_some_and(|u| u.how.is_none());
+        let left = self.with(|s| s.back.values().any(|b| !b.done) || s.tasks.iter().any(under_way));
+        let stopped = stopped || (self.stop_level() > 1 && left);
         let before = self.with(|s| sum_up(s, stopped));
         *self.came_to.lock().unwrap_or_else(PoisonError::into_inner) = before.outcome.word();
         if self.stop_level() < 2 {

@@ -339,6 +339,9 @@ pub struct Debt {
     pub action: String,
     /// The resolved action.
     pub value: Value,
+    /// Its step's own deadline, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
 }
 
 /// A debt of an earlier run that a task takes over.

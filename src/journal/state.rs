@@ -25,6 +25,8 @@ pub struct RunState {
     pub paid: Vec<(RunId, String)>,
     /// Scopes that go back: why, and whether that is done.
     pub back: BTreeMap<Scope, Back>,
+    /// How many ways back of the whole run have begun.
+    pub rounds: usize,
     /// Outputs of steps that have an id: by step, then by host.
     pub outputs: BTreeMap<String, BTreeMap<HostName, Value>>,
     /// Exclusive locks.
@@ -77,6 +79,8 @@ pub struct TaskState {
     pub waived: Option<String>,
     /// It crossed the point of no return.
     pub no_return: bool,
+    /// So many ways back of the whole run had begun before it.
+    pub round: usize,
 }
 
 /// One way of a task.
@@ -275,6 +279,7 @@ impl RunState {
                 self.ended(at, task, *way, how, *changed);
             }
             Event::RollingBack { scope, why } => {
+                self.rounds += usize::from(*scope == Scope::Run);
                 self.back.insert(scope.clone(), Back { why: why.clone(), done: false });
             }
             Event::RolledBack { scope } => {
@@ -316,6 +321,7 @@ impl RunState {
             undo: None,
             waived: None,
             no_return: false,
+            round: self.rounds,
         });
     }
     /// What a task announces, it owes the consequences of, until a payment or until it is seen that nothing changed.

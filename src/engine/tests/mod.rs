@@ -3,6 +3,7 @@
 mod faults;
 mod flow;
 mod kills;
+mod properties;
 
 use super::*;
 use crate::{
