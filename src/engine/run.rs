@@ -484,6 +484,9 @@ impl Engine<'_> {
             self.supersede().await?;
         }
         self.say(Event::Finished(summary.clone())).await?;
+        if !summary.outcome.resumable() {
+            self.stage.transport.forget(&self.run).await;
+        }
         Ok(summary)
     }
 
