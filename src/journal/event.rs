@@ -3,7 +3,7 @@
 
 use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, Span, TaskId, Way};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -150,6 +150,7 @@ pub enum Event {
         /// How.
         how: How,
         /// Seen last.
+        #[serde(default, deserialize_with = "as_it_stands", skip_serializing_if = "Option::is_none")]
         seen: Option<Value>,
         /// What lasts is another than before.
         changed: bool,
@@ -292,7 +293,8 @@ pub struct Began {
     pub action: String,
     /// The resolved action: with it and the facts, an undo needs nothing else.
     pub value: Value,
-    /// The facts before the first act; none: no plan can know them.
+    /// The facts before the first act, `null` among them: no file was there. None: no plan can know them.
+    #[serde(default, deserialize_with = "as_it_stands", skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
     /// What it will owe once it announces a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -496,4 +498,29 @@ pub enum Notice {
     },
     /// Something that the operator should know, such as that the recorded runbook differs from the file.
     Warning(String),
+}
+
+/// Keeps a `null` that stands there apart from nothing at all: serde reads both as none otherwise.
+fn as_it_stands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_not_there_is_known_to_have_been_absent_when_it_is_read_again() {
+        for seen in [Some(Value::Null), Some(Value::Bool(true)), None] {
+            let ended = Event::Ended {
+                task: "1@a".into(),
+                way: Way::Forward,
+                how: How::Conditional,
+                seen,
+                changed: false,
+            };
+            let json = serde_json::to_string(&ended).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), ended, "{json}");
+        }
+    }
 }

@@ -220,6 +220,21 @@ fn a_rollback_brings_back_what_a_run_changed() {
 }
 
 #[test]
+fn a_rollback_takes_away_a_file_that_was_not_there_before() {
+    let site = site();
+    site.svcops("run marks --yes -q").exits(0);
+    assert!(site.path("out").exists());
+    site.svcops("rollback last --yes -q").exits(0);
+    assert!(!site.path("out").exists());
+}
+
+#[test]
+fn a_command_may_expect_another_exit_code_than_0() {
+    let site = failing(Site::new().host("web-1"), "{name: Odd, command: {run: exit 3, expect: {code: 3}}}");
+    site.svcops("run failing --yes -q").exits(0);
+}
+
+#[test]
 fn only_the_first_hosts_of_a_selection_are_touched() {
     let site = site().host("web-2").host("web-3");
     let events = site.svcops("run marks -l web-[2-3] --limit 1 --yes -o jsonl").exits(0).lines();
