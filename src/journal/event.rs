@@ -512,13 +512,8 @@ mod tests {
     #[test]
     fn a_file_that_was_not_there_is_known_to_have_been_absent_when_it_is_read_again() {
         for seen in [Some(Value::Null), Some(Value::Bool(true)), None] {
-            let ended = Event::Ended {
-                task: "1@a".into(),
-                way: Way::Forward,
-                how: How::Conditional,
-                seen,
-                changed: false,
-            };
+            let ended =
+                Event::Ended { task: "1@a".into(), way: Way::Forward, how: How::Conditional, seen, changed: false };
             let json = serde_json::to_string(&ended).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), ended, "{json}");
         }
