@@ -3,7 +3,7 @@
 
 use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, Span, TaskId, Way};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -150,7 +150,7 @@ pub enum Event {
         /// How.
         how: How,
         /// Seen last.
-        #[serde(default, deserialize_with = "as_it_stands", skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
         seen: Option<Value>,
         /// What lasts is another than before.
         changed: bool,
@@ -293,8 +293,8 @@ pub struct Began {
     pub action: String,
     /// The resolved action: with it and the facts, an undo needs nothing else.
     pub value: Value,
-    /// The facts before the first act, `null` among them: no file was there. None: no plan can know them.
-    #[serde(default, deserialize_with = "as_it_stands", skip_serializing_if = "Option::is_none")]
+    /// The facts before the first act; none: no plan can know them.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
     pub before: Option<Value>,
     /// What it will owe once it announces a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -339,6 +339,9 @@ pub struct Debt {
     pub action: String,
     /// The resolved action.
     pub value: Value,
+    /// Its step's own deadline, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
 }
 
 /// A debt of an earlier run that a task takes over.
@@ -457,6 +460,11 @@ impl End {
     }
 }
 
+/// A value that is there is there, even if it is null: that no file was there is a fact, and the absence of facts is not.
+fn even_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
 /// Who watches a run: a screen, a stream of JSON lines.
 pub trait Watcher: Send + Sync {
     /// An event is durable.
@@ -500,22 +508,17 @@ pub enum Notice {
     Warning(String),
 }
 
-/// Keeps a `null` that stands there apart from nothing at all: serde reads both as none otherwise.
-fn as_it_stands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_not_there_is_known_to_have_been_absent_when_it_is_read_again() {
-        for seen in [Some(Value::Null), Some(Value::Bool(true)), None] {
-            let ended =
-                Event::Ended { task: "1@a".into(), way: Way::Forward, how: How::Conditional, seen, changed: false };
-            let json = serde_json::to_string(&ended).unwrap();
-            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), ended, "{json}");
+    fn that_nothing_was_there_is_read_back_as_a_fact() {
+        for seen in [None, Some(Value::Null), Some(serde_json::json!({"size": 3}))] {
+            let how = How::Done { outputs: Value::Null };
+            let event = Event::Ended { task: "1@a".into(), way: Way::Forward, how, seen, changed: false };
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
         }
     }
 }

@@ -10,9 +10,11 @@ use crate::base::{Hash, RunId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// What is to be written.
@@ -71,6 +73,9 @@ impl Drop for Writer {
 
 /// At most so many requests share a transaction.
 const GROUP: usize = 512;
+/// What many tasks hand in side by side comes with such gaps at most: after a transaction that several shared, so long is
+/// waited for one more. A request that is alone waits for nobody.
+const GAP: Duration = Duration::from_micros(200);
 
 struct Desk {
     connection: Connection,
@@ -78,10 +83,21 @@ struct Desk {
     closed: Option<String>,
 }
 
+/// The heads of the runs that a transaction adds to: their last event and its hash.
+type Heads = BTreeMap<RunId, (i64, String)>;
+
 impl Desk {
     fn serve(mut self, asked: &Receiver<(Ask, Answer)>) {
+        let mut shared = false;
         while let Ok(first) = asked.recv() {
-            let group: Vec<_> = std::iter::once(first).chain(asked.try_iter().take(GROUP - 1)).collect();
+            let mut group = vec![first];
+            let gap = if shared { GAP } else { Duration::ZERO };
+            while group.len() < GROUP
+                && let Ok(next) = asked.recv_timeout(gap)
+            {
+                group.push(next);
+            }
+            shared = group.len() > 1;
             self.settle(group);
         }
     }
@@ -113,25 +129,49 @@ impl Desk {
         let store = schema::failed(&self.path);
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(&store)?;
         let mut results = Vec::with_capacity(asks.len());
+        let mut heads = Heads::new();
         for ask in asks {
-            match self.one(ask) {
-                Err(JournalError::Store { why, path }) => {
-                    // What failed has often ended the transaction already; the first error is the one to tell.
-                    if !self.connection.is_autocommit()
-                        && let Err(second) = self.connection.execute_batch("ROLLBACK")
-                    {
-                        tracing::warn!("could not end a transaction of {}: {second}", path.display());
-                    }
-                    return Err(JournalError::Store { why, path });
-                }
+            match self.one(ask, &mut heads) {
+                Err(JournalError::Store { why, path }) => return Err(self.given_up(why, path)),
                 result => results.push(result),
             }
+        }
+        if let Err(why) = self.set(&heads) {
+            return Err(self.given_up(why, self.path.clone()));
         }
         self.connection.execute_batch("COMMIT").map_err(&store)?;
         Ok(results)
     }
 
-    fn one(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
+    /// Ends a transaction that failed. That has often happened already; the first error is the one to tell.
+    fn given_up(&self, why: rusqlite::Error, path: PathBuf) -> JournalError {
+        if !self.connection.is_autocommit()
+            && let Err(second) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!("could not end a transaction of {}: {second}", path.display());
+        }
+        JournalError::Store { why, path }
+    }
+
+    fn head(&self, run: &RunId) -> rusqlite::Result<Option<(i64, String)>> {
+        self.connection
+            .prepare_cached("SELECT head, hash FROM runs WHERE run = ?")?
+            .query_row([run.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()
+    }
+
+    fn set(&self, heads: &Heads) -> rusqlite::Result<()> {
+        for (run, (head, hash)) in heads {
+            self.connection.prepare_cached("UPDATE runs SET head = ?, hash = ? WHERE run = ?")?.execute(params![
+                head,
+                hash,
+                run.as_str()
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, ask: Ask, heads: &mut Heads) -> Result<Option<Record>, JournalError> {
         let store = schema::failed(&self.path);
         match ask {
             Ask::Begin { at, header } => {
@@ -145,9 +185,9 @@ impl Desk {
                         insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at.to_string()])
                     })
                     .map_err(&store)?;
-                self.event(run, at, Event::Started(header)).map(Some)
+                self.event(run, at, Event::Started(header), heads).map(Some)
             }
-            Ask::Append { run, at, event } => self.event(run, at, *event).map(Some),
+            Ask::Append { run, at, event } => self.event(run, at, *event, heads).map(Some),
             Ask::Put { hash, bytes } => {
                 self.connection
                     .prepare_cached("INSERT INTO contents (hash, bytes) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING")
@@ -167,37 +207,32 @@ impl Desk {
         Ok(RunId::at_millis(millis))
     }
 
-    fn event(&self, run: RunId, at: Timestamp, event: Event) -> Result<Record, JournalError> {
+    fn event(&self, run: RunId, at: Timestamp, event: Event, heads: &mut Heads) -> Result<Record, JournalError> {
         let store = schema::failed(&self.path);
         let json =
             serde_json::to_string(&event).map_err(|why| JournalError::BadRow { run: run.clone(), seq: 0, why })?;
-        let head = self
-            .connection
-            .prepare_cached("SELECT head, hash FROM runs WHERE run = ?")
-            .and_then(|mut q| {
-                q.query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).optional()
-            })
-            .map_err(&store)?;
+        let head = match heads.get(&run) {
+            Some(head) => Some(head.clone()),
+            None => self.head(&run).map_err(&store)?,
+        };
         let Some((head, prev)) = head else { return Err(JournalError::NoRun(run)) };
         let link = chain::Link { run: run.as_str(), seq: head + 1, at: &at.to_string(), json: &json, prev: &prev };
-        self.insert(&link, &event).map_err(&store)?;
+        let hash = self.insert(&link, &event).map_err(&store)?;
+        heads.insert(run.clone(), (link.seq, hash));
         let seq = u64::try_from(link.seq).unwrap_or(0);
         Ok(Record { run, seq, at, event })
     }
 
-    fn insert(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<()> {
+    fn insert(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<String> {
         let hash = link.hash().0;
         self.connection
             .prepare_cached("INSERT INTO events (run, seq, at, kind, json, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![link.run, link.seq, link.at, event.kind(), link.json, link.prev, hash])?;
-        self.connection
-            .prepare_cached("UPDATE runs SET head = ?, hash = ? WHERE run = ?")?
-            .execute(params![link.seq, hash, link.run])?;
         self.denormalise(link, event)?;
         if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Finished(_)) {
             self.enter(link.run, link.seq, &hash)?;
         }
-        Ok(())
+        Ok(hash)
     }
 
     /// What lists of runs show, taken from the event.

@@ -19,7 +19,10 @@ use std::{
     sync::{Arc, Mutex as Lock},
     time::Duration,
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Mutex, Semaphore},
+};
 
 /// What all connections of a run share: their folder, and how many are made at once.
 pub(crate) struct Gate {
@@ -213,24 +216,29 @@ impl Link for Ssh {
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
             let Some(session) = self.session.lock().await.take() else { return };
-            // Ends the master at once; a polite close would leave it until the last session ends by itself.
-            let ended = tokio::process::Command::new("ssh")
-                .arg("-S")
-                .arg(session.control_socket())
-                .args(["-F", "none", "-O", "exit", "svcops"])
-                .stdin(std::process::Stdio::null())
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
-                .kill_on_drop(true)
-                .status();
             // a master that is gone already, or hangs, ends by its idle time
-            let _ended = tokio::time::timeout(Duration::from_secs(2), ended).await.is_ok();
+            let _ended = tokio::time::timeout(Duration::from_secs(2), end(session.control_socket())).await.is_ok();
             let sockets = self.tunnels.lock().map(|mut tunnels| std::mem::take(&mut *tunnels)).unwrap_or_default();
             for socket in sockets.into_values() {
                 let _removed = std::fs::remove_file(socket).is_ok();
             }
         })
     }
+}
+
+/// Ends a master at once, as `ssh -O exit` does (PROTOCOL.mux of OpenSSH); a polite close would leave it until the last
+/// session ends by itself.
+async fn end(socket: &Path) -> std::io::Result<()> {
+    const HELLO: [u32; 2] = [1, 4];
+    const TERMINATE: [u32; 2] = [0x1000_0005, 0];
+    let mut packets = Vec::new();
+    for word in [8].into_iter().chain(HELLO).chain([8]).chain(TERMINATE) {
+        packets.extend(word.to_be_bytes());
+    }
+    let mut master = tokio::net::UnixStream::connect(socket).await?;
+    master.write_all(&packets).await?;
+    // it closes its end when it is gone
+    tokio::io::copy(&mut master, &mut tokio::io::sink()).await.map(drop)
 }
 
 impl Target {

@@ -54,6 +54,18 @@ impl Errand<'_> {
     fn wait(&self) -> String {
         format!("s_await {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
     }
+    /// Nothing was sent before.
+    const EMPTY: &'static str = "S_in=/dev/null S_script=/dev/null\n";
+    /// Starts what was made ready, unless it was started already, and waits for its end. `sent` names what was sent.
+    fn begin(&self, ready: &Ready, sent: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "{sent}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\n",
+            quote(&ready.cwd),
+            *Zeroizing::new(quote(&ready.env)),
+            quote(&ready.argv),
+            self.wait(),
+        ))
+    }
 }
 
 impl Remote {
@@ -88,7 +100,7 @@ impl Remote {
     pub(crate) async fn open(&self, run: &RunId) -> Result<String, Lost> {
         let run = quote(run.as_str());
         let script = format!(
-            "mkdir -p \"$S_base/\"{run}\n\
+            "[ -d \"$S_base/\"{run} ] || mkdir -p \"$S_base/\"{run}\n\
              [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
              \"$S_base/\"{run}/id 2>/dev/null; rm -f \"$S_base/\"{run}/id.$K; }}\n\
              s_here {run}\ns_say wrong \"$S_wrong\"\ns_say boot \"$S_here\"\n"
@@ -100,23 +112,30 @@ impl Remote {
 
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
         let errand = errand(act, &change.at, terms);
+        let reading = reading(&change.what);
         // what was carried once needs no bytes any more: they may be gone by now
-        let peek = format!(
+        let ready = Ready::new(act, &change.what, &self.vault);
+        let (begin, known) = match &ready {
+            // nothing to send before: all in one round trip
+            Ok(ready) if ready.input.is_none() && ready.script.is_none() => (errand.begin(ready, Errand::EMPTY), true),
+            _ => (Zeroizing::new("s_say state new\n".to_owned()), false),
+        };
+        let script = Zeroizing::new(format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
              elif [ -e \"$S_dir/claim\" ]; then {}s_report\n\
              elif s_other {}; then s_say state \"$S_other\"\n\
-             else mkdir -p \"$S_dir\" && s_say state new || {{ s_say state wrong; s_say why \"no receipt can be kept \
-             in \\`$S_dir\\`\"; }}; fi\n",
+             elif mkdir -p \"$S_dir\"; then\n{}\
+             else s_say state wrong; s_say why \"no receipt can be kept in \\`$S_dir\\`\"; fi\n",
             errand.head(),
             errand.wait(),
-            quote(errand.boot)
-        );
-        let frames = self.shells.ask(&peek, Self::SILENCE).await?;
-        let reading = reading(&change.what);
-        if frames.text("state") != "new" {
+            quote(errand.boot),
+            *begin,
+        ));
+        let frames = self.shells.ask(&script, Self::SILENCE).await?;
+        if known || frames.text("state") != "new" {
             return Ok(self.receipt(&frames, reading, &errand));
         }
-        let ready = match Ready::new(act, &change.what, &self.vault) {
+        let ready = match ready {
             Ok(ready) => ready,
             Err(why) => return Ok(Receipt::of(Outcome::Refused(self.redactor.clean(&why).0))),
         };
@@ -269,26 +288,19 @@ impl Remote {
     }
 
     /// Sends what must be sent, starts, and waits for the end.
-    async fn begin(&self, errand: &Errand<'_>, ready: Ready) -> Result<Frames, Lost> {
-        let mut plan = String::new();
-        for (bytes, variable) in [(ready.input, "S_in"), (ready.script, "S_script")] {
-            let Some(bytes) = bytes else {
-                plan.push_str(&format!("{variable}=/dev/null\n"));
-                continue;
-            };
+    async fn begin(&self, errand: &Errand<'_>, mut ready: Ready) -> Result<Frames, Lost> {
+        let mut sent = Errand::EMPTY.to_owned();
+        for (bytes, variable) in [(ready.input.take(), "S_in"), (ready.script.take(), "S_script")] {
+            let Some(bytes) = bytes else { continue };
             let name = format!("{variable}.{}", nonce());
             self.upload(&format!("{}/{name}", errand.folder), bytes).await?;
-            plan.push_str(&format!("{variable}=$S_dir/{name}\n"));
+            sent.push_str(&format!("{variable}=$S_dir/{name}\n"));
         }
-        let cwd = quote(&ready.cwd);
         let script = Zeroizing::new(format!(
-            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\nmkdir -p \"$S_dir\"\n{plan}\
-             S_cwd={cwd}\nS_env={}\n\
-             s_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\nfi\n",
+            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\n\
+             [ -d \"$S_dir\" ] || mkdir -p \"$S_dir\"\n{}fi\n",
             errand.head(),
-            quote(&ready.env),
-            quote(&ready.argv),
-            errand.wait(),
+            *errand.begin(&ready, &sent),
         ));
         self.shells.ask(&script, Self::SILENCE).await
     }
