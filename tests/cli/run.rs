@@ -283,7 +283,14 @@ fn a_saved_plan_keeps_the_hosts_that_it_was_made_for() {
 #[test]
 fn a_selection_beside_the_targets_is_an_error_and_no_empty_success() {
     let site = Site::new().host("web-1").host("web-2");
-    let site = site.runbook("{svcops: 1, name: one, targets: web-1, steps: [{name: Look, check.command: {run: id}}]}");
+    let site = site.runbook(
+        "
+        svcops: 1
+        name: one
+        targets: web-1
+        steps: [{check.command: {run: id}}]
+        ",
+    );
     insta::assert_snapshot!(site.svcops("run one -l web-2 --yes"), @r"
     exit: 2
     --- stderr
