@@ -6,7 +6,13 @@ use super::{
     words::Failure,
 };
 use crate::{
-    journal::{Journal as _, JournalError, state::RunState},
+    base::Way,
+    engine::finish::{undo_key, unmade},
+    journal::{
+        Journal as _, JournalError,
+        event::Debt,
+        state::{Owed, RunState, TaskState},
+    },
     ui::history::{self, Unpaid},
 };
 use std::collections::BTreeSet;
@@ -34,7 +40,10 @@ fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
         }
         let paid: BTreeSet<String> = past.journal.paid_of(&run)?.into_iter().collect();
         let mut seen = BTreeSet::new();
-        for owed in RunState::fold(&past.journal.records(&run)?).debts {
+        let state = RunState::fold(&past.journal.records(&run)?);
+        let undos = unmade(&state).map(undo_of).filter(|undo| !paid.contains(&undo.debt.key));
+        unpaid.extend(undos.map(|owed| Unpaid { run: listed.row.clone(), owed }));
+        for owed in state.debts {
             let open = owed.from.is_none() && !paid.contains(&owed.debt.key);
             if open && seen.insert(owed.debt.key.clone()) {
                 unpaid.push(Unpaid { run: listed.row.clone(), owed });
@@ -42,6 +51,21 @@ fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
         }
     }
     Ok(unpaid)
+}
+
+/// A way back that was not gone to its end is owed like any other consequence.
+fn undo_of(task: &TaskState) -> Owed {
+    let began = &task.began;
+    let debt = Debt {
+        key: undo_key(&began.task),
+        step: began.step.clone(),
+        name: format!("undo of {}", began.name),
+        host: began.host.clone(),
+        action: began.action.clone(),
+        value: began.value.clone(),
+        within: Some(began.within),
+    };
+    Owed { debt, by: began.task.clone(), way: Way::Undo, from: None }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The way back: stations in reverse, so the last batch first; on each host its steps in reverse, every undo verified.
 
 use super::{
+    debts::group,
     drive::Drove,
     script::Station,
     task::{Turned, refusal},
@@ -11,7 +12,7 @@ use crate::{
     base::{HostName, TaskId, Way},
     journal::{
         event::{Debt, Event, How, Scope},
-        state::TaskState,
+        state::{Owed, RunState, TaskState},
     },
 };
 use futures_util::{StreamExt as _, stream};
@@ -65,8 +66,12 @@ impl Engine<'_> {
             let hosts: Vec<HostName> = back.hosts.iter().cloned().collect();
             self.side_by_side(&hosts, |host| self.waited(first, host, &back)).await?;
         }
-        let open = self.with(|s| s.tasks.iter().any(|t| t.doubt().is_some() && back.hosts.contains(&t.began.host)));
-        if !open {
+        let open = self.with(|s| {
+            let doubt = |t: &TaskState| t.doubt().is_some() && t.waived.is_none();
+            s.tasks.iter().any(|t| doubt(t) && back.hosts.contains(&t.began.host))
+        });
+        // what was called off goes on with a resume
+        if !open && self.stop_level() < 2 {
             self.say(Event::RolledBack { scope: scope.clone() }).await?;
         }
         Ok(())
@@ -84,7 +89,11 @@ impl Engine<'_> {
     async fn settle_all(&self, back: &Return) -> Result<(), Halt> {
         let open: Vec<(TaskId, HostName)> = self.with(|s| {
             let open = |t: &&TaskState| {
-                back.hosts.contains(&t.began.host) && t.forward.how.is_none() && !t.began.in_rollback && !t.began.always
+                back.hosts.contains(&t.began.host)
+                    && t.forward.how.is_none()
+                    && t.waived.is_none()
+                    && !t.began.in_rollback
+                    && !t.began.always
             };
             s.tasks.iter().filter(open).map(|t| (t.began.task.clone(), t.began.host.clone())).collect()
         });
@@ -115,7 +124,10 @@ impl Engine<'_> {
                 self.with(|s| s.tasks.iter().filter(|t| t.began.host == *host && returns(t)).cloned().collect());
             let begun = mine.iter().any(|t| t.undo.is_some());
             let owes = self.with(|s| !s.owes(host).is_empty());
-            if mine.is_empty() || begun || owes || back.is_stuck(host) || !self.all_as_before(&mine).await? {
+            // what lasts does not tell the health of what was started: its undo asks for that
+            let open = mine.iter().any(left_open);
+            let asks = mine.is_empty() || begun || owes || open || back.is_stuck(host);
+            if asks || !self.all_as_before(&mine).await? {
                 continue;
             }
             for task in mine.iter().rev() {
@@ -164,8 +176,10 @@ impl Engine<'_> {
                 return Ok(());
             }
             let started_badly = state.forward.why().is_some() && state.undo.is_none() && !self.feeds(&state);
-            if started_badly && state.began.action.starts_with("app.") {
-                // it would fail again before what it reads at its start is back
+            let waits = started_badly && state.began.action.starts_with("app.");
+            if waits || (!self.feeds(&state) && state.undo.is_none() && self.owes_later(host)) {
+                // it would fail again before what it reads at its start is back; and what a restart is still owed for
+                // must not be put into service
                 back.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(host.clone()).or_default().push(id);
                 continue;
             }
@@ -181,6 +195,11 @@ impl Engine<'_> {
     fn feeds(&self, state: &TaskState) -> bool {
         let opaque = Entry::find(self.stage.catalog, &state.began.action).is_some_and(|e| e.traits.opaque);
         opaque || state.began.action.starts_with("file.")
+    }
+
+    /// The host owes what an undo still to come will owe again.
+    fn owes_later(&self, host: &HostName) -> bool {
+        self.with(|s| s.owes(host).into_iter().any(|o| again(s, o)))
     }
 
     /// The undos that waited for the ones before them.
@@ -222,38 +241,38 @@ impl Engine<'_> {
             self.say(Event::UndoBegan { task: id.clone() }).await?;
         }
         for step in &state.began.undo {
-            let name = TaskId::new(&step.step, &step.host);
-            match self.pay(&name, step, station, true).await? {
+            let first = TaskId::new(&step.step, &step.host);
+            match self.pay(&self.attempt(first), step, station, true).await? {
                 Turned::Well => {}
                 Turned::Bad(why) => {
                     self.end(id, Way::Undo, How::Failed(why), None, true).await?;
                     return Ok(false);
                 }
-                Turned::Doubt(_) | Turned::NotBegun => return Ok(false),
+                Turned::Doubt(_) | Turned::NotBegun | Turned::Halted => return Ok(false),
             }
         }
         self.end(id, Way::Undo, How::Done { outputs: serde_json::Value::Null }, None, false).await?;
         Ok(true)
     }
 
+    /// What a task of the way back is called: one that failed is a new task when the run is taken back once more.
+    fn attempt(&self, first: TaskId) -> TaskId {
+        let mut id = first;
+        while self.with(|s| s.task(&id).is_some_and(|t| t.forward.why().is_some() && t.round < s.rounds)) {
+            id = TaskId::from(format!("{id}~").as_str());
+        }
+        id
+    }
+
     /// Pays each debt of this host that no undo still to come will owe again.
     async fn pay_back(&self, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
         loop {
-            let due: Option<Debt> = self.with(|s| {
-                let again = |key: &str| {
-                    s.tasks.iter().any(|t| {
-                        t.began.host == *host
-                            && returns(t)
-                            && t.undo.as_ref().is_none_or(|u| u.how.is_none())
-                            && t.began.then.iter().any(|d| d.key == key)
-                    })
-                };
-                s.owes(host).into_iter().find(|o| !again(&o.debt.key)).map(|o| o.debt.clone())
-            });
+            let due: Option<Debt> =
+                self.with(|s| s.owes(host).into_iter().find(|o| !again(s, o)).map(|o| o.debt.clone()));
             let Some(debt) = due else { return Ok(()) };
             let id = TaskId::new(&debt.step, host);
-            let id = TaskId::from(format!("{id}~").as_str());
-            if self.pay(&id, &debt, station, true).await? != Turned::Well {
+            let id = self.attempt(TaskId::from(format!("{id}~").as_str()));
+            if self.pay(&id, &debt, station, true).await? != Turned::Well || self.still_owes(&debt) {
                 back.stick(host);
                 return Ok(());
             }
@@ -271,6 +290,18 @@ fn returns(task: &TaskState) -> bool {
         && b.pays.is_none()
         && task.waived.is_none()
         && (task.forward.how.is_none() || task.forward.changed || task.undo.is_some() || left_open(task))
+}
+
+/// An undo still to come, of a step in the same group, will owe this again: there one payment settled both.
+fn again(state: &RunState, owed: &Owed) -> bool {
+    let Some(by) = state.task(&owed.by).map(|t| group(&t.began.step)) else { return false };
+    state.tasks.iter().any(|t| {
+        t.began.host == owed.debt.host
+            && returns(t)
+            && t.undo.as_ref().is_none_or(|u| u.how.is_none())
+            && group(&t.began.step) == by
+            && t.began.then.iter().any(|d| d.key == owed.debt.key)
+    })
 }
 
 /// A later batch of the same group did not come back: to take hosts of this one out of service as well would leave fewer

@@ -3,7 +3,7 @@
 use super::{
     drive::Drove,
     script::{Station, deed},
-    task::Turned,
+    task::{TIMEOUT, Turned, refusal},
     walk::{Engine, Halt},
 };
 use crate::{
@@ -16,6 +16,11 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// The group that a step stands in: its number path without the last number.
+pub(super) fn group(step: &str) -> &str {
+    step.rsplit_once('.').map_or("", |(group, _)| group)
+}
+
 impl Engine<'_> {
     /// Pays what the host owes now that `station` is done there, but for what a later step of its group can still owe.
     pub(super) async fn pay_due(&self, station: &Station, host: &HostName) -> Result<Turned, Halt> {
@@ -25,15 +30,20 @@ impl Engine<'_> {
             let Some(due) = due else { return Ok(Turned::Well) };
             let id = TaskId::new(&due.debt.step, host);
             match self.pay(&id, &due.debt, station, false).await? {
+                Turned::Well if self.still_owes(&due.debt) => return Ok(Turned::Well),
                 Turned::Well => {}
                 other => return Ok(other),
             }
         }
     }
 
+    /// A payment that went well once does not settle what came to be owed after it: the way back sees to that.
+    pub(super) fn still_owes(&self, debt: &Debt) -> bool {
+        self.with(|s| s.owes(&debt.host).iter().any(|o| o.debt.key == debt.key))
+    }
+
     /// A debt that a later step of the same group can owe again on this host can wait for it.
     fn is_due(&self, owed: &Owed, station: &Station) -> bool {
-        let group = |number: &str| number.rsplit_once('.').map_or(String::new(), |(group, _)| group.to_owned());
         let Some(step) = self.with(|s| s.task(&owed.by).map(|t| t.began.step.clone())) else { return true };
         if group(&step) != group(&station.number) {
             return true;
@@ -63,9 +73,21 @@ impl Engine<'_> {
                     turns.push((host.clone(), turned));
                     break;
                 }
+                if self.still_owes(&debt) {
+                    break;
+                }
             }
         }
         Ok(turns)
+    }
+
+    /// What could not even be looked at is a failure that the journal names.
+    async fn refuse_payment(&self, began: Began, why: String) -> Result<Turned, Halt> {
+        let (id, why) = (began.task.clone(), self.stage.redactor.clean(&why).0);
+        let value = serde_json::json!({ "refused": why });
+        self.say(Event::Began(Box::new(Began { value, ..began.clone() }))).await?;
+        self.end(&id, Way::Forward, How::Refused(why.clone()), None, false).await?;
+        Ok(Turned::Bad(format!("`{}`: {why}", began.name)))
     }
 
     /// Carries a consequence (or a step of `undo:`) out as a task of its own.
@@ -90,7 +112,7 @@ impl Engine<'_> {
                 undo: Vec::new(),
                 inherits: Vec::new(),
                 pays: Some(debt.key.clone()),
-                within: station.step.timeout.unwrap_or(crate::base::Span::secs(300)),
+                within: debt.within.or(station.step.timeout).unwrap_or(TIMEOUT),
                 in_rollback,
                 leaves_nothing: true,
                 opaque: Entry::find(self.stage.catalog, &debt.action).is_some_and(|e| e.traits.opaque),
@@ -100,15 +122,21 @@ impl Engine<'_> {
                 Ok(task) => task,
                 Err(why) => return Ok(Turned::Bad(why)),
             };
-            let before = match self.look(&*task, began.within.0).await {
+            let before = match self.first_look(&*task, began.within.0).await {
                 Ok(Ok(facts)) => Some(facts),
                 Ok(Err(crate::resources::ReadError::Open)) if self.planning => None,
-                Ok(Err(e)) => return Ok(Turned::Bad(e.to_string())),
-                Err(lost) => return Ok(Turned::Bad(format!("no contact: {lost}"))),
+                Ok(Err(e)) => return self.refuse_payment(began, e.to_string()).await,
+                Err(lost) => return self.refuse_payment(began, lost).await,
             };
             self.say(Event::Began(Box::new(Began { before, ..began }))).await?;
         }
         let Some(state) = self.snapshot(id) else { return Ok(Turned::Bad(format!("no task `{id}`"))) };
+        if let Some(why) = refusal(&state.began) {
+            if state.forward.how.is_none() {
+                self.end(id, Way::Forward, How::Refused(why.clone()), None, false).await?;
+            }
+            return Ok(Turned::Bad(format!("`{}`: {why}", debt.name)));
+        }
         if state.began.before.is_none() {
             if state.forward.how.is_none() {
                 self.end(id, Way::Forward, How::Conditional, None, true).await?;
@@ -132,6 +160,7 @@ impl Engine<'_> {
             }
             Drove::Bad(why) => Turned::Bad(format!("`{}`: {why}", debt.name)),
             Drove::Doubt(why) => Turned::Doubt(why),
+            Drove::Halted => Turned::Halted,
         })
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Drove {
     Bad(String),
     /// Nobody knows.
     Doubt(String),
+    /// The run is to stop now: nothing is under way, and a resume goes on from here.
+    Halted,
 }
 
 /// A host that is silent is tried again for so long, or for the task's deadline where that is shorter.
@@ -73,6 +75,7 @@ impl Engine<'_> {
             let (how, seen) = match self.decide(&state, &leg, way, task, decisions).await? {
                 Decided::Goes => continue,
                 Decided::Doubt(why) => return self.doubt(id, way, why).await,
+                Decided::Halts => return Ok(Drove::Halted),
                 Decided::Ends(how, seen) => (how, seen),
             };
             if let (How::Failed(why) | How::Refused(why), Way::Forward, Some(retry)) = (&how, way, retry)
@@ -85,7 +88,7 @@ impl Engine<'_> {
                 self.say(again).await?;
                 continue;
             }
-            let changed = self.changed(&state, task, seen.as_ref(), way);
+            let changed = changed(&state, task, seen.as_ref(), way);
             self.end(id, way, how, seen, changed).await?;
         }
     }
@@ -143,6 +146,9 @@ impl Engine<'_> {
             late,
         };
         let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
+        if matches!(next, Next::Do { .. } | Next::Wait { .. }) && self.stop_level() > 1 {
+            return Ok(Decided::Halts);
+        }
         let expected = leg.expect.as_ref().filter(|e| !e.is_null());
         let how = match next {
             Next::Do { changes, .. } if changes.iter().any(|c| leg.did.iter().any(|(d, _)| d == c)) => {
@@ -154,7 +160,6 @@ impl Engine<'_> {
             Next::Wait { why, .. } if late => {
                 failed(acted, format!("ran out of time after {}: {why}", state.began.within))
             }
-            Next::Wait { why, .. } if self.stop_level() > 1 => failed(acted, format!("stopped while waiting: {why}")),
             Next::Wait { why, every } => {
                 self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why, elapsed });
                 self.sleep(every).await;
@@ -268,7 +273,7 @@ impl Engine<'_> {
         }
         match self.look(task, state.began.within.0).await {
             Ok(Ok(seen)) => {
-                let changed = self.changed(&state, task, Some(&seen), way);
+                let changed = changed(&state, task, Some(&seen), way);
                 let how = failed(state.acted(), "the run turned back before it was done".into());
                 self.end(id, way, how, Some(seen), changed).await?;
                 Ok(Ok(()))
@@ -350,16 +355,6 @@ impl Engine<'_> {
         Ok(Drove::Doubt(why))
     }
 
-    /// Whether what lasts is another than before; what has no model and ran counts as changed.
-    fn changed(&self, state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
-        let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
-        match (&state.began.before, seen) {
-            _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
-            (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
-            _ => state.leg(way).is_some_and(|l| l.announced > 0),
-        }
-    }
-
     async fn pause(&self, id: &TaskId, why: &str, time: Duration) {
         self.stage.watcher.notice(&Notice::Waiting { task: id.clone(), why: why.to_owned(), elapsed: Duration::ZERO });
         self.sleep(time).await;
@@ -381,8 +376,20 @@ enum Decided {
     Goes,
     Ends(How, Option<Value>),
     Doubt(String),
+    /// The run is to stop now.
+    Halts,
 }
 
 fn failed(acted: bool, why: String) -> How {
     if acted { How::Failed(why) } else { How::Refused(why) }
+}
+
+/// Whether what lasts is another than before; what has no model and ran counts as changed.
+fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
+    let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
+    match (&state.began.before, seen) {
+        _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
+        (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
+        _ => state.leg(way).is_some_and(|l| l.announced > 0),
+    }
 }

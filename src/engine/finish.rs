@@ -1,7 +1,7 @@
 //! What a run came to, from the fold of its events.
 
 use crate::{
-    base::Way,
+    base::{TaskId, Way},
     journal::{
         event::{End, How, Summary},
         state::{RunState, TaskState},
@@ -12,13 +12,13 @@ use crate::{
 pub fn sum_up(state: &RunState, stopped: bool) -> Summary {
     let why = first_failure(state);
     let stands: Vec<String> = state.tasks.iter().filter_map(standing).collect();
-    let unmade = state.tasks.iter().filter(|t| t.stands() && went_back(state, t)).count();
+    let unmade = unmade(state).count();
     let keys: std::collections::BTreeSet<_> = state.debts.iter().map(|o| &o.debt.key).collect();
     let owed = keys.len() + unmade;
     let doubt = state.doubts().next().is_some();
     let outcome = if doubt {
         End::Unknown
-    } else if why.is_none() && !stopped {
+    } else if why.is_none() && owed == 0 && !stopped {
         End::Done
     } else if stopped {
         End::Stopped
@@ -30,6 +30,16 @@ pub fn sum_up(state: &RunState, stopped: bool) -> Summary {
     let changed = state.tasks.iter().filter(|t| t.stands()).count();
     let stands = if outcome == End::Done { Vec::new() } else { stands };
     Summary { outcome, exit_code: outcome.code(), why, changed, owed, stands }
+}
+
+/// Tasks that the run meant to take back and has not.
+pub fn unmade(state: &RunState) -> impl Iterator<Item = &TaskState> {
+    state.tasks.iter().filter(|t| t.stands() && went_back(state, t))
+}
+
+/// What an undo that was not made is called among debts.
+pub fn undo_key(task: &TaskId) -> String {
+    format!("undo {task}")
 }
 
 /// What failed first: a step and why, in words.

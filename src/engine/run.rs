@@ -2,7 +2,7 @@
 
 use super::{
     Order, Stage, Stop,
-    finish::sum_up,
+    finish::{sum_up, undo_key, unmade},
     guard::{self, Refused},
     plan::Plan,
     project::Planned,
@@ -16,7 +16,7 @@ use crate::{
         Journal, JournalError,
         event::{End, Event, Header, Inherited, Operator, Scope, Summary},
         locks::{Held, LockError, Owned},
-        state::RunState,
+        state::{RunState, TaskState},
     },
     runbook::{FailureAct, FailureScope, Runbook},
 };
@@ -175,6 +175,7 @@ pub async fn run(
         Err(why) => return Ok(Ended { summary: engine.refused(why).await?, run }),
     };
     engine.say(Event::Locked { exclusive: planned.exclusive.clone(), shared: planned.shared.clone() }).await?;
+    stage.watcher.notice(&crate::journal::event::Notice::Ahead { tasks: planned.plan.tasks.len() });
     let summary = engine.go().await?;
     Ok(Ended { run, summary })
 }
@@ -197,7 +198,7 @@ pub async fn resume(
         let why = format!("it is over, with the outcome `{}`", end.outcome.word());
         return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
     }
-    if recorded.state.exclusive.is_empty() && recorded.state.shared.is_empty() && recorded.state.tasks.is_empty() {
+    if untouched(&recorded.state) {
         let why = "it was interrupted before it began; run it again".to_owned();
         return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
     }
@@ -210,6 +211,11 @@ pub async fn resume(
     }
     let summary = engine.go().await?;
     Ok(Ended { run: run.clone(), summary })
+}
+
+/// It was refused, or interrupted before it had its locks.
+fn untouched(state: &RunState) -> bool {
+    state.exclusive.is_empty() && state.shared.is_empty() && state.tasks.is_empty()
 }
 
 /// Takes back all that a run did.
@@ -227,11 +233,15 @@ pub async fn rollback(
     if let Some(task) = recorded.state.no_return() {
         return Err(EngineError::NoReturn { run: run.clone(), task: task.clone() });
     }
+    if untouched(&recorded.state) {
+        let why = "it touched nothing".to_owned();
+        return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
+    }
     let again = Again::open(stage, run, &recorded, operator)?;
     let engine = again.engine(stage, run, recorded.state.clone(), stop)?;
     engine.say(Event::Resumed { operator: operator.clone() }).await?;
     let failed: Vec<TaskId> = engine.with(|s| {
-        let again = |t: &&crate::journal::state::TaskState| t.undo.as_ref().is_some_and(|u| u.why().is_some());
+        let again = |t: &&TaskState| t.undo.as_ref().is_some_and(|u| u.why().is_some());
         s.tasks.iter().filter(again).map(|t| t.began.task.clone()).collect()
     });
     engine.say(Event::RollingBack { scope: Scope::Run, why: reason.to_owned() }).await?;
@@ -410,7 +420,7 @@ pub fn owed(journal: &dyn Journal) -> Result<Vec<(RunId, crate::journal::event::
     let mut debts = Vec::new();
     for run in journal.troubled()? {
         let state = RunState::fold(&journal.records(&run)?);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen: std::collections::BTreeSet<String> = journal.paid_of(&run)?.into_iter().collect();
         for owed in state.debts {
             if owed.from.is_none() && seen.insert(owed.debt.key.clone()) {
                 debts.push((run.clone(), owed.debt));
@@ -461,7 +471,9 @@ impl Engine<'_> {
             let now = self.stop_level() > 1;
             self.say(Event::Stopping { why: "the run was asked to stop".into(), now }).await?;
         }
-        let stopped = stopped || (self.stop_level() > 1 && self.with(|s| s.back.values().any(|b| !b.done)));
+        let under_way = |t: &TaskState| t.forward.how.is_none() || t.undo.as_ref().is_some_and(|u| u.how.is_none());
+        let left = self.with(|s| s.back.values().any(|b| !b.done) || s.tasks.iter().any(under_way));
+        let stopped = stopped || (self.stop_level() > 1 && left);
         let before = self.with(|s| sum_up(s, stopped));
         *self.came_to.lock().unwrap_or_else(PoisonError::into_inner) = before.outcome.word();
         if self.stop_level() < 2 {
@@ -469,7 +481,35 @@ impl Engine<'_> {
             self.last().await?;
         }
         let summary = self.with(|s| sum_up(s, stopped));
+        if summary.outcome == End::Done {
+            self.supersede().await?;
+        }
         self.say(Event::Finished(summary.clone())).await?;
+        if !summary.outcome.resumable() {
+            self.stage.transport.forget(&self.run).await;
+        }
         Ok(summary)
+    }
+
+    /// What an earlier run could not take back is no longer owed once a later one has brought the same thing where it
+    /// should be.
+    async fn supersede(&self) -> Result<(), Halt> {
+        let lock = |task: &TaskState| self.recall(&task.began).ok().map(|t| t.locks().0);
+        let mut paid = Vec::new();
+        for run in self.stage.journal.troubled()?.into_iter().filter(|run| *run != self.run) {
+            let state = RunState::fold(&self.stage.journal.records(&run)?);
+            let known = self.stage.journal.paid_of(&run)?;
+            let brought: Vec<_> = self.with(|s| {
+                let well = |t: &&TaskState| t.forward.done() && !t.began.leaves_nothing && !t.began.opaque;
+                s.tasks.iter().filter(well).filter_map(lock).collect()
+            });
+            let over = unmade(&state).filter(|t| lock(t).is_some_and(|l| brought.contains(&l)));
+            let keys = over.map(|t| undo_key(&t.began.task)).filter(|k| !known.contains(k));
+            paid.extend(keys.map(|debt| (run.clone(), debt)));
+        }
+        for (run_owing, debt) in paid {
+            self.say(Event::Paid { run_owing, debt }).await?;
+        }
+        Ok(())
     }
 }

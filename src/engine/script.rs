@@ -92,9 +92,9 @@ impl Station {
     }
 }
 
-/// The host of what runs once, from here.
+/// The host of what runs once, from here. No host of `svcops.yaml` can have that name; `here` is a good name for one.
 pub fn here() -> HostName {
-    HostName::new("here")
+    HostName::new("(here)")
 }
 
 /// Why a runbook cannot be spread out.

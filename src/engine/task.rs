@@ -19,10 +19,13 @@ use crate::{
     transport::LostKind,
 };
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How long an act may take where the step says nothing.
-const TIMEOUT: Span = Span::secs(300);
+pub(super) const TIMEOUT: Span = Span::secs(300);
 
 /// How a step ended on a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,8 @@ pub(super) enum Turned {
     Doubt(String),
     /// The run is to stop; it was not begun.
     NotBegun,
+    /// The run is to stop now; it is under way, and a resume goes on with it.
+    Halted,
 }
 
 impl Engine<'_> {
@@ -51,6 +56,13 @@ impl Engine<'_> {
             }
         }
         Ok(Turned::Well)
+    }
+
+    /// The ids of a step's turns on a host.
+    pub(super) fn turns(&self, station: &Station, host: &HostName) -> Vec<TaskId> {
+        let named = |suffix: String| TaskId::new(&format!("{}{suffix}", station.label()), host);
+        let items = self.items(station, host);
+        items.map_or_else(|_| vec![named(String::new())], |all| all.into_iter().map(|(s, _)| named(s)).collect())
     }
 
     fn items(&self, station: &Station, host: &HostName) -> Result<Vec<(String, Option<Value>)>, String> {
@@ -114,6 +126,7 @@ impl Engine<'_> {
             Drove::Well => Turned::Well,
             Drove::Bad(why) => Turned::Bad(why),
             Drove::Doubt(why) => Turned::Doubt(why),
+            Drove::Halted => Turned::Halted,
         })
     }
 
@@ -263,17 +276,33 @@ impl Engine<'_> {
                 host: host.clone(),
                 action,
                 value,
+                within: step.timeout,
             })
         };
+        let applies = |step: &Step| match &step.when {
+            Some(when) => template::test(&when.text, scope).map_err(|e| Refusal::new(e.to_string())),
+            None => Ok(true),
+        };
         let all = |steps: &[Step], kind: &str| {
-            steps.iter().enumerate().map(|(at, step)| resolve(step, kind, at)).collect::<Result<Vec<_>, _>>()
+            let mut debts = Vec::new();
+            for (at, step) in steps.iter().enumerate() {
+                if applies(step)? {
+                    debts.push(resolve(step, kind, at)?);
+                }
+            }
+            Ok::<_, Refusal>(debts)
         };
         Ok((all(&station.step.then, "then")?, all(&station.step.undo, "undo")?))
     }
 
     /// Debts of earlier runs that this task would owe as well: it takes them over, changed or not.
     fn inherited(&self, then: &[Debt]) -> Vec<Inherited> {
-        then.iter().filter_map(|d| self.earlier.get(&d.key)).flatten().cloned().collect()
+        // under this run's own number: the earlier run's may be another step's here
+        let own = |debt: &Debt| {
+            let earlier = self.earlier.get(&debt.key).into_iter().flatten();
+            earlier.map(|i| Inherited { run: i.run.clone(), debt: debt.clone() }).collect::<Vec<_>>()
+        };
+        then.iter().flat_map(own).collect()
     }
 
     /// In a plan: the step whose outputs this one needs and that cannot be known yet.
@@ -320,7 +349,10 @@ impl Engine<'_> {
 
     /// What `run` is to an expression: [`template::RUN`].
     fn run_value(&self) -> Value {
-        let failed: Vec<HostName> = self.gone().keys().cloned().collect();
+        let failed: BTreeSet<HostName> = self.with(|s| {
+            let bad = s.troubled().filter(|t| t.waived.is_none() && t.began.host != here());
+            bad.map(|t| t.began.host.clone()).collect()
+        });
         let header = self.with(|s| s.header.clone());
         let of = |pick: fn(&Header) -> Value| header.as_ref().map_or(Value::Null, pick);
         json!({
@@ -336,7 +368,11 @@ impl Engine<'_> {
     }
 
     /// The first look at what a task is about: patient with a host that is silent for a while.
-    async fn first_look(&self, task: &dyn Task, within: Duration) -> Result<Result<Value, ReadError>, String> {
+    pub(super) async fn first_look(
+        &self,
+        task: &dyn Task,
+        within: Duration,
+    ) -> Result<Result<Value, ReadError>, String> {
         let mut tries = 0;
         loop {
             let looked = self.look(task, within).await.map_err(|lost| {

@@ -95,9 +95,12 @@ impl Engine<'_> {
     /// `always` steps: each goes its way whatever the others do.
     pub(super) async fn last(&self) -> Result<(), Halt> {
         self.halting.store(false, Ordering::Relaxed);
+        let gone = std::mem::take(&mut *self.gone());
         for node in &self.script.always {
             drop(self.node(node, Course::default()).await?);
+            self.gone().clear();
         }
+        *self.gone() = gone;
         Ok(())
     }
 
@@ -188,7 +191,7 @@ impl Engine<'_> {
         for (host, turned) in turns {
             let (why, doubt) = match turned {
                 Turned::Well => continue,
-                Turned::NotBegun => {
+                Turned::NotBegun | Turned::Halted => {
                     stopped = true;
                     continue;
                 }
@@ -196,7 +199,8 @@ impl Engine<'_> {
                 Turned::Doubt(why) => (why, true),
             };
             let mut policy = station.on_failure;
-            if self.planning || self.with(|s| s.no_return().is_some()) || station.step.always {
+            let last = self.closing.load(Ordering::Relaxed);
+            if self.planning || last || self.with(|s| s.no_return().is_some()) {
                 policy = OnFailure::FORWARD;
             }
             if policy.scope != FailureScope::Host
@@ -238,13 +242,12 @@ impl Engine<'_> {
     }
 
     fn all_ended(&self, station: &Station, hosts: &[&HostName]) -> bool {
-        station.step.for_each.is_none()
-            && self.with(|s| {
-                hosts.iter().all(|h| {
-                    let id = TaskId::new(station.label(), h);
-                    s.skipped.contains_key(&id) || s.task(&id).is_some_and(|t| t.forward.how.is_some())
-                })
+        hosts.iter().all(|host| {
+            let ids = self.turns(station, host);
+            self.with(|s| {
+                ids.iter().all(|id| s.skipped.contains_key(id) || s.task(id).is_some_and(|t| t.forward.how.is_some()))
             })
+        })
     }
 
     /// Records an event, then takes it into the state. It is durable by then, unless a resume finds it again.

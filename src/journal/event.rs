@@ -150,6 +150,7 @@ pub enum Event {
         /// How.
         how: How,
         /// Seen last.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
         seen: Option<Value>,
         /// What lasts is another than before.
         changed: bool,
@@ -293,6 +294,7 @@ pub struct Began {
     /// The resolved action: with it and the facts, an undo needs nothing else.
     pub value: Value,
     /// The facts before the first act; none: no plan can know them.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
     pub before: Option<Value>,
     /// What it will owe once it announces a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -337,6 +339,9 @@ pub struct Debt {
     pub action: String,
     /// The resolved action.
     pub value: Value,
+    /// Its step's own deadline, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
 }
 
 /// A debt of an earlier run that a task takes over.
@@ -455,6 +460,11 @@ impl End {
     }
 }
 
+/// A value that is there is there, even if it is null: that no file was there is a fact, and the absence of facts is not.
+fn even_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
 /// Who watches a run: a screen, a stream of JSON lines.
 pub trait Watcher: Send + Sync {
     /// An event is durable.
@@ -496,4 +506,19 @@ pub enum Notice {
     },
     /// Something that the operator should know, such as that the recorded runbook differs from the file.
     Warning(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_was_there_is_read_back_as_a_fact() {
+        for seen in [None, Some(Value::Null), Some(serde_json::json!({"size": 3}))] {
+            let how = How::Done { outputs: Value::Null };
+            let event = Event::Ended { task: "1@a".into(), way: Way::Forward, how, seen, changed: false };
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+        }
+    }
 }

@@ -75,6 +75,14 @@ impl Kept {
         }
         let records = self.runs.get_mut(run).ok_or_else(|| JournalError::NoRun(run.clone()))?;
         let record = Record { run: run.clone(), seq: records.len() as u64 + 1, at, event };
+        #[cfg(test)]
+        let record: Record = {
+            // what a store would give back must be what was told
+            let text = serde_json::to_string(&record).unwrap();
+            let read = serde_json::from_str(&text).unwrap();
+            assert_eq!(record, read, "{text}");
+            read
+        };
         records.push(record.clone());
         self.taken += 1;
         self.alive().map(|()| record)
@@ -135,6 +143,14 @@ impl Journal for MemoryJournal {
             last.flatten().is_none_or(|end| end.outcome.resumable() || end.owed > paid)
         };
         Ok(kept.runs.iter().filter(|(run, records)| troubled(run, records)).map(|(run, _)| run.clone()).collect())
+    }
+    fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
+        let kept = self.kept();
+        let paid = kept.runs.values().flatten().filter_map(|record| match &record.event {
+            Event::Paid { run_owing, debt } if run_owing == run => Some(debt.clone()),
+            _ => None,
+        });
+        Ok(paid.collect())
     }
     fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
         let hash = Hash::of(bytes);

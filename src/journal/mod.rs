@@ -68,6 +68,11 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn troubled(&self) -> Result<Vec<RunId>, JournalError>;
+    /// What later runs have paid of this one's debts, by their keys.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError>;
     /// Keeps a content under its hash.
     ///
     /// # Errors

@@ -66,17 +66,6 @@ impl SqliteJournal {
             .map_err(schema::failed(&self.path))
     }
 
-    /// Debts of a run that later runs have paid, by their keys.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
-        let read = self.connection();
-        read.prepare_cached("SELECT debt FROM payments WHERE owing = ? ORDER BY debt")
-            .and_then(|mut q| q.query_map([run.as_str()], |r| r.get(0))?.collect())
-            .map_err(schema::failed(&self.path))
-    }
-
     /// The row of one run.
     ///
     /// # Errors
@@ -195,6 +184,12 @@ impl Journal for SqliteJournal {
         )
         .and_then(|mut q| q.query_map([], |r| id(r, 0))?.collect())
         .map_err(schema::failed(&self.path))
+    }
+    fn paid_of(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached("SELECT debt FROM payments WHERE owing = ? ORDER BY debt")
+            .and_then(|mut q| q.query_map([run.as_str()], |r| r.get(0))?.collect())
+            .map_err(schema::failed(&self.path))
     }
     fn put(&self, bytes: &[u8]) -> Result<Hash, JournalError> {
         let hash = Hash::of(bytes);

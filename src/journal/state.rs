@@ -25,6 +25,8 @@ pub struct RunState {
     pub paid: Vec<(RunId, String)>,
     /// Scopes that go back: why, and whether that is done.
     pub back: BTreeMap<Scope, Back>,
+    /// How many ways back of the whole run have begun.
+    pub rounds: usize,
     /// Outputs of steps that have an id: by step, then by host.
     pub outputs: BTreeMap<String, BTreeMap<HostName, Value>>,
     /// Exclusive locks.
@@ -77,6 +79,8 @@ pub struct TaskState {
     pub waived: Option<String>,
     /// It crossed the point of no return.
     pub no_return: bool,
+    /// So many ways back of the whole run had begun before it.
+    pub round: usize,
 }
 
 /// One way of a task.
@@ -153,7 +157,9 @@ impl TaskState {
     /// What it did may stand: it acted, it is not seen to be as before, and it is nothing that a rollback passes over.
     pub fn stands(&self) -> bool {
         let back = self.undo.as_ref().is_some_and(Leg::done);
-        let nothing = self.forward.how.is_some() && !self.forward.changed;
+        // an undo that failed leaves something even where what lasts is as before: an app that is not healthy
+        let undone_badly = self.undo.as_ref().is_some_and(|u| u.why().is_some());
+        let nothing = self.forward.how.is_some() && !self.forward.changed && !undone_badly;
         self.acted() && !back && !nothing && !self.began.leaves_nothing && self.began.pays.is_none()
     }
     /// In doubt, there or back.
@@ -273,6 +279,7 @@ impl RunState {
                 self.ended(at, task, *way, how, *changed);
             }
             Event::RollingBack { scope, why } => {
+                self.rounds += usize::from(*scope == Scope::Run);
                 self.back.insert(scope.clone(), Back { why: why.clone(), done: false });
             }
             Event::RolledBack { scope } => {
@@ -314,6 +321,7 @@ impl RunState {
             undo: None,
             waived: None,
             no_return: false,
+            round: self.rounds,
         });
     }
     /// What a task announces, it owes the consequences of, until a payment or until it is seen that nothing changed.

@@ -268,6 +268,7 @@ mod tests {
             host: "web-1".into(),
             action: "app.restart".into(),
             value: Value::Null,
+            within: None,
         };
         let events = vec![
             began("1", "New configuration", "web-1", vec![debt]),

@@ -76,7 +76,7 @@ fn ask(path: &str) -> io::Result<String> {
     stream.read_to_string(&mut text)?;
     let host = text.split("\"host\": \"").nth(1).and_then(|rest| rest.split('"').next());
     match host {
-        Some(host) if text.starts_with("HTTP/1.1 200") => Ok(host.to_owned()),
+        Some(host) if text.split(' ').nth(1) == Some("200") => Ok(host.to_owned()),
         _ => Err(io::Error::other(text.lines().next().unwrap_or("an empty answer").to_owned())),
     }
 }

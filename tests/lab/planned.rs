@@ -16,12 +16,12 @@ steps:
 fn a_plan_changes_nothing() {
     let Some(lab) = Lab::take("a_plan_changes_nothing") else { return };
     let crm = lab.crm();
-    crm.file("runbooks/three.yaml", THREE);
+    crm.file("runbooks/three-acts.yaml", THREE);
     let (before, balanced) = (lab.seen(), lab.balanced());
 
     let plan = crm.svcops(&["plan", "runbooks/billing-restart.yaml"]).exits(0).says("/etc/billing/billing.conf");
     crm.svcops(&["plan", "runbooks/billing-restart.yaml", "--detailed-exitcode"]).exits(10);
-    crm.svcops(&["plan", "runbooks/three.yaml"]).exits(0);
+    crm.svcops(&["plan", "runbooks/three-acts.yaml"]).exits(0);
 
     assert_eq!(lab.seen(), before, "{plan}");
     assert_eq!(lab.balanced(), balanced, "{plan}");
@@ -31,9 +31,9 @@ fn a_plan_changes_nothing() {
 fn stop_copy_start_is_planned_as_three_acts() {
     let Some(lab) = Lab::take("stop_copy_start_is_planned_as_three_acts") else { return };
     let crm = lab.crm();
-    crm.file("runbooks/three.yaml", THREE);
+    crm.file("runbooks/three-acts.yaml", THREE);
 
-    let plan = crm.svcops(&["plan", "runbooks/three.yaml", "-o", "json"]).exits(0).json();
+    let plan = crm.svcops(&["plan", "runbooks/three-acts.yaml", "-o", "json"]).exits(0).json();
 
     let tasks = plan["tasks"].as_array().unwrap();
     let steps: Vec<&str> = tasks.iter().map(|task| task["step"].as_str().unwrap()).collect();
@@ -49,14 +49,14 @@ fn stop_copy_start_is_planned_as_three_acts() {
 fn a_saved_plan_is_carried_out_and_refused_after_drift() {
     let Some(lab) = Lab::take("a_saved_plan_is_carried_out_and_refused_after_drift") else { return };
     let crm = lab.crm();
-    crm.file("runbooks/three.yaml", THREE);
-    crm.svcops(&["plan", "runbooks/three.yaml", "--save", "plan.json"]).exits(0);
+    crm.file("runbooks/three-acts.yaml", THREE);
+    crm.svcops(&["plan", "runbooks/three-acts.yaml", "--save", "plan.json"]).exits(0);
     let before = lab.seen();
 
-    // Somebody has already copied that file: what was looked at and agreed to no longer holds.
-    lab.on("dc1-app2", "printf 'workers = 9\\n' | sudo tee /etc/billing/billing.conf");
+    // Somebody has copied that file meanwhile: what was looked at and agreed to no longer holds.
+    lab.on("dc1-app2", "printf 'workers = 8\\n' | sudo tee /etc/billing/billing.conf");
     let drifted = lab.seen();
-    crm.svcops(&["run", "--plan", "plan.json", "--yes"]).exits(77).says("Copy");
+    crm.svcops(&["run", "--plan", "plan.json", "--yes"]).exits(77).says("no longer holds");
     assert_eq!(lab.seen(), drifted, "a refused run touches nothing");
 
     lab.on("dc1-app2", "sudo rm /etc/billing/billing.conf");

@@ -75,6 +75,12 @@ impl Project {
         let list = self.svcops(&["history", "list", "-o", "json"]).exits(0).json();
         list["runs"][0].clone()
     }
+    /// The word for how a run ended.
+    pub fn outcome(&self, run: &str) -> String {
+        let list = self.svcops(&["history", "list", "-o", "json"]).exits(0).json();
+        let row = list["runs"].as_array().unwrap().iter().find(|row| row["run"] == run).unwrap();
+        row["outcome"].as_str().unwrap().to_owned()
+    }
     /// All events of a run, as `history show` has them.
     pub fn events(&self, run: &str) -> Vec<Value> {
         self.svcops(&["history", "show", run, "-o", "jsonl"]).exits(0).lines()

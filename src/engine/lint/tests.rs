@@ -123,11 +123,11 @@ fn the_example_has_no_fault() {
     assert_eq!(plain(&lint(folder.path(), &[], ACTIONS)), "");
 }
 
-/// Each `tests/cases/faults/NAME.yaml` is a runbook of the example's project (it says `svcops:`), or a `svcops.yaml`;
+/// Each `tests/faults/NAME.yaml` is a runbook of the example's project (it says `svcops:`), or a `svcops.yaml`;
 /// `NAME.expected` holds its faults. `SVCOPS_BLESS=1` writes what is found.
 #[test]
 fn every_faulty_file_has_exactly_its_faults() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/faults");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
     let mut seen = 0;
     let mut wrong = Vec::new();
     for case in fs::read_dir(&cases).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().unwrap() == "yaml") {

@@ -129,13 +129,8 @@ async fn a_host_whose_things_are_as_before_is_not_drained_to_be_undone() {
     // the second node's restart fails, and so does its start: the first node served well and goes on serving
     let bad = Hash::of(b"old");
     rig.plan(RESTART).await;
-    for host in ["dc1-app2"] {
-        let place = Place::on(&HostName::new(host));
-        rig.world.learn(
-            &place.at(Read::File { path: "/etc/billing/billing.conf".into() }),
-            &usual(&Read::File { path: "/etc/billing/billing.conf".into() }),
-        );
-    }
+    let conf = || Read::File { path: "/etc/billing/billing.conf".into() };
+    rig.world.learn(&Place::on(&HostName::new("dc1-app2")).at(conf()), &usual(&conf()));
     rig.world.breaks(&bad);
     let end = rig.run(RESTART).await;
     assert_eq!(end.outcome, End::Failed, "{end:#?}");
@@ -242,6 +237,28 @@ async fn a_later_run_pays_what_an_earlier_one_owes() {
     assert_eq!((end.outcome, end.owed), (End::Done, 0));
     assert_eq!(rig.done(), ["dc1-app1: write `/etc/billing/billing.conf`", "dc1-app1: restart `billing.service`"]);
     assert_eq!(run::owed(&*rig.journal).unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_was_not_made_is_owed_until_a_later_run_brings_the_thing_where_it_should_be() {
+    let rig = Rig::new();
+    // the restart fails, and so does the start that would undo it
+    rig.world.fault(1, crate::transport::Fault::Sick);
+    rig.world.fault(2, crate::transport::Fault::FailedBefore);
+    let one = RESTART.replace("role=app, site=dc1", "dc1-app2");
+    let end = rig.run(&one).await;
+    assert_eq!((end.outcome, end.owed > 0), (End::Failed, true), "{end:#?}");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(rig.run(&one).await.outcome, End::Done);
+    let paid: Vec<String> = rig
+        .records()
+        .into_iter()
+        .filter_map(|r| match r.event {
+            Event::Paid { debt, .. } => Some(debt),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paid, ["undo 1.1@dc1-app2", "undo 1.2@dc1-app2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,9 +26,7 @@ async fn hold(name: &str, text: &str, set: impl Fn(&Rig)) {
             } else {
                 rig.journal.kill_after(at);
             }
-            if rig.try_run(text).await.is_ok() {
-                panic!("{name}: the kill at {at} was not felt");
-            }
+            assert!(rig.try_run(text).await.is_err(), "{name}: the kill at {at} was not felt");
             rig.journal.revive();
             if let Some(over) = rig.state().end {
                 assert_eq!(over.outcome, end, "{name}, killed at {at}");

@@ -3,6 +3,7 @@
 mod faults;
 mod flow;
 mod kills;
+mod properties;
 
 use super::*;
 use crate::{
@@ -130,7 +131,7 @@ fn usual(read: &Read) -> Answer {
         Read::Unit { .. } => {
             Answer::Unit(UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "a".into(), since: 1 })
         }
-        Read::File { path } if path.ends_with(".conf") => Answer::File(Some(FileFacts {
+        Read::File { path } if path.contains(".conf") => Answer::File(Some(FileFacts {
             hash: Hash::of(b"old"),
             size: 3,
             mode: 0o644,

@@ -1,6 +1,7 @@
 //! One suite for every way to a host: what the contract of [`Transport`] promises, held against this machine and against
 //! a throw-away sshd on it.
 
+mod files;
 mod sshd;
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
 use sshd::Sshd;
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -325,91 +326,6 @@ async fn an_act_whose_processes_died_without_an_end_is_unknown(stage: &Stage) {
     assert!(matches!(receipt.unwrap().outcome, Outcome::Unknown(_)));
 }
 
-async fn a_file_is_put_at_its_place_and_brought_back(stage: &Stage) {
-    use std::os::unix::fs::PermissionsExt;
-    let path = stage.path("conf д'1");
-    assert_eq!(stage.look(vec![Read::File { path: path.clone() }]).await, [Answer::File(None)]);
-    assert_eq!(stage.do_once(stage.write(&path, "one\n")).await.outcome, Outcome::Ok);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    assert_eq!(stage.do_once(stage.write(&path, "two\n")).await.outcome, Outcome::Ok);
-    let answers = stage.look(vec![Read::File { path: path.clone() }]).await;
-    let [Answer::File(Some(FileFacts { hash, size, mode, .. }))] = answers.as_slice() else { panic!("{answers:?}") };
-    assert_eq!((hash, *size, *mode), (&Hash::of(b"two\n"), 4, 0o640));
-    // back
-    let before = Content { hash: Hash::of(b"one\n"), size: 4, from: Source::Undo };
-    let back = stage.do_once(write(&path, before)).await;
-    assert_eq!(back.outcome, Outcome::Ok, "{back:?}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
-    assert_eq!(stage.fleet.fetch(&stage.place(), &path, 3).await.unwrap().unwrap(), b"one");
-    // away, and back again
-    assert_eq!(stage.do_once(Change::RemoveFile(path.clone())).await.outcome, Outcome::Ok);
-    assert!(!Path::new(&path).exists());
-    assert_eq!(stage.fleet.fetch(&stage.place(), &path, 3).await.unwrap(), None);
-    let before = Content { hash: Hash::of(b"one\n"), size: 4, from: Source::Undo };
-    assert_eq!(stage.do_once(write(&path, before)).await.outcome, Outcome::Ok);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
-}
-
-fn leftovers(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    entries.filter(|p| p.to_string_lossy().contains("svcops")).collect()
-}
-
-async fn a_file_behind_a_link_is_written_through_it(stage: &Stage) {
-    let (file, link) = (stage.path("real"), stage.path("link"));
-    std::fs::write(&file, "old").unwrap();
-    std::os::unix::fs::symlink("real", &link).unwrap();
-    let change = Change::WriteFile {
-        path: link.clone(),
-        content: stage.vault.text(&Text::from("new")).unwrap(),
-        mode: Some(0o4711),
-        owner: None,
-        group: None,
-        validate: None,
-    };
-    assert_eq!(stage.do_once(change).await.outcome, Outcome::Ok);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
-    let answers = stage.look(vec![Read::File { path: link }]).await;
-    let [Answer::File(Some(facts))] = answers.as_slice() else { panic!("{answers:?}") };
-    assert_eq!((facts.link.as_deref(), facts.mode), (Some("real"), 0o4711));
-    let answers = stage.look(vec![Read::File { path: stage.path("") }]).await;
-    assert!(matches!(answers.as_slice(), [Answer::Bad(why)] if why.contains("a folder")), "{answers:?}");
-}
-
-async fn a_file_that_does_not_validate_changes_nothing(stage: &Stage) {
-    let path = stage.path("checked");
-    std::fs::write(&path, "good").unwrap();
-    let with = |text: &str| Change::WriteFile {
-        path: path.clone(),
-        content: stage.vault.text(&Text::from(text)).unwrap(),
-        mode: None,
-        owner: None,
-        group: None,
-        validate: Some("grep -q good %s || { echo no good: line 1 >&2; exit 4; }".into()),
-    };
-    let receipt = stage.do_once(with("bad")).await;
-    assert!(matches!(&receipt.outcome, Outcome::Refused(why) if why.contains("exit code 4")), "{receipt:?}");
-    assert_eq!(receipt.stderr.text, "no good: line 1\n");
-    assert_eq!(stage.text("checked"), "good");
-    assert_eq!(stage.do_once(with("good 2")).await.outcome, Outcome::Ok);
-    assert_eq!(stage.text("checked"), "good 2");
-    let nowhere = stage.do_once(stage.write(&stage.path("no/such"), "x")).await.outcome;
-    assert!(matches!(&nowhere, Outcome::Refused(why) if why.contains("is not there")), "{nowhere:?}");
-}
-
-async fn a_large_file_is_streamed_whole(stage: &Stage) {
-    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    std::fs::write(stage.path("big"), &bytes).unwrap();
-    let content = stage.vault.file("big").unwrap();
-    assert_eq!(stage.do_once(write(&stage.path("big.copy"), content.clone())).await.outcome, Outcome::Ok);
-    assert!(std::fs::read(stage.path("big.copy")).unwrap() == bytes);
-    // another one by now: nothing is sent
-    std::fs::write(stage.path("big"), "other").unwrap();
-    let receipt = stage.do_once(write(&stage.path("big.2"), content)).await;
-    assert!(matches!(&receipt.outcome, Outcome::Refused(why) if why.contains("has changed")), "{receipt:?}");
-}
-
 async fn secrets_stand_in_no_argv_and_in_no_receipt(stage: &Stage) {
     let secret = Text(Text::mark("pw"));
     // the pattern does not match itself in grep's own argv
@@ -512,6 +428,17 @@ async fn a_port_and_a_page_are_seen_from_the_host(stage: &Stage) {
 }
 
 /// Runs all of the suite, most of it at once: a host has many acts at a time, too.
+async fn the_receipts_of_a_run_that_is_over_are_taken_away(stage: &Stage) {
+    let act = stage.act().await;
+    stage.fleet.carry(&act, &stage.place().at(sh("echo said")), TERMS).await.unwrap();
+    let folder = PathBuf::from(format!("/tmp/svcops-{}/{}", rustix::process::getuid().as_raw(), stage.run));
+    assert!(folder.is_dir());
+    stage.fleet.forget(&stage.run).await;
+    assert!(!folder.exists());
+    let receipt = stage.fleet.carry(&act, &stage.place().at(sh("echo again")), TERMS).await.unwrap();
+    assert!(matches!(receipt.outcome, Outcome::Unknown(_)), "{receipt:?}");
+}
+
 async fn all(stage: &Stage) {
     let cases: Vec<super::Fut<'_, ()>> = vec![
         Box::pin(a_command_answers_with_its_code_and_what_it_wrote(stage)),
@@ -526,18 +453,19 @@ async fn all(stage: &Stage) {
         Box::pin(what_was_settled_as_never_begun_never_begins(stage)),
         Box::pin(an_act_of_another_boot_is_unknown(stage)),
         Box::pin(an_act_whose_processes_died_without_an_end_is_unknown(stage)),
-        Box::pin(a_file_is_put_at_its_place_and_brought_back(stage)),
-        Box::pin(a_file_behind_a_link_is_written_through_it(stage)),
-        Box::pin(a_file_that_does_not_validate_changes_nothing(stage)),
-        Box::pin(a_large_file_is_streamed_whole(stage)),
+        Box::pin(files::a_file_is_put_at_its_place_and_brought_back(stage)),
+        Box::pin(files::a_file_behind_a_link_is_written_through_it(stage)),
+        Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),
+        Box::pin(files::a_large_file_is_streamed_whole(stage)),
         Box::pin(secrets_stand_in_no_argv_and_in_no_receipt(stage)),
         Box::pin(somebody_else_is_become_by_sudo(stage)),
         Box::pin(reads_are_answered_in_their_order_and_each_for_itself(stage)),
         Box::pin(a_port_and_a_page_are_seen_from_the_host(stage)),
     ];
     futures_util::future::join_all(cases).await;
-    assert_eq!(leftovers(stage.folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(files::leftovers(stage.folder.path()), Vec::<PathBuf>::new());
     an_act_outlives_the_loss_of_contact(stage).await;
+    the_receipts_of_a_run_that_is_over_are_taken_away(stage).await;
     stage.fleet.close().await;
 }
 

@@ -134,7 +134,7 @@ async fn every_change_has_the_same_effect_on_a_real_host() {
                 differ.push(format!("{change:?}: {:?}", receipt.outcome));
             }
         }
-        tokio::time::sleep(Duration::from_millis(4000)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
         let after = (look(&real).await, look(&simulated).await);
         let (is, modelled) = (lasting(&after.0, &before.0), lasting(&after.1, &before.1));
         if is != modelled {

@@ -1,0 +1,13 @@
+//! Runs on this machine, through the binary: killed, contended for, with secrets. No host of the lab is needed.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::indexing_slicing, reason = "JSON is indexed by its keys")]
+#![expect(unreachable_pub, reason = "the modules of a test say what is theirs as a library does")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contention;
+mod kills;
+mod later;
+mod secrets;
