@@ -143,6 +143,7 @@ impl Watcher for Counter {
 
 fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -> Vec<PlannedTask> {
     let mut planned: Vec<PlannedTask> = Vec::new();
+    let mut places: BTreeMap<&TaskId, usize> = BTreeMap::new();
     let mut opaque: BTreeMap<HostName, String> = BTreeMap::new();
     for record in records {
         match &record.event {
@@ -164,6 +165,7 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                 if is_opaque {
                     opaque.insert(began.host.clone(), began.step.clone());
                 }
+                places.insert(&began.task, planned.len());
                 planned.push(PlannedTask {
                     step: began.name.clone(),
                     number: began.step.clone(),
@@ -179,9 +181,8 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                 });
             }
             Event::Announced { task: id, way: Way::Forward, changes, .. } => {
-                let (Some(task), Some(place)) = (state.task(id), planned.iter_mut().find(|p| p.task == *id)) else {
-                    continue;
-                };
+                let place = places.get(id).and_then(|at| planned.get_mut(*at));
+                let (Some(task), Some(place)) = (state.task(id), place) else { continue };
                 let (before, after) = differ(task.began.before.as_ref(), task.after.as_ref());
                 place.changes.extend(changes.iter().map(|change| PlannedChange {
                     what: changes::words(&change.what),

@@ -157,7 +157,9 @@ impl TaskState {
     /// What it did may stand: it acted, it is not seen to be as before, and it is nothing that a rollback passes over.
     pub fn stands(&self) -> bool {
         let back = self.undo.as_ref().is_some_and(Leg::done);
-        let nothing = self.forward.how.is_some() && !self.forward.changed;
+        // an undo that failed leaves something even where what lasts is as before: an app that is not healthy
+        let undone_badly = self.undo.as_ref().is_some_and(|u| u.why().is_some());
+        let nothing = self.forward.how.is_some() && !self.forward.changed && !undone_badly;
         self.acted() && !back && !nothing && !self.began.leaves_nothing && self.began.pays.is_none()
     }
     /// In doubt, there or back.

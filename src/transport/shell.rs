@@ -1,16 +1,16 @@
 //! The shells of a host: a few that stay, each asked by scripts through its standard input. So a question costs a round
 //! trip and no login, and nothing but a constant ever stands in an argv.
 //!
-//! The command given to the login shell is `COMMAND`, which means the same to sh, bash, csh, tcsh and fish. It reads a
-//! nonce and then lines until the nonce comes again, runs them, and begins anew. Answers are lines that begin with the
-//! nonce; whatever else is printed (by a login's own files) is passed over.
+//! The command given to the login shell is `COMMAND`, which means the same to sh, bash, csh, tcsh and fish. A script is sent
+//! as one group: no shell runs anything of a group before it has read all of it, so half a script does nothing. Answers
+//! are lines that begin with the script's nonce; whatever else is printed (by a login's own files) is passed over.
 
 use super::{Fut, Lost, LostKind};
 use crate::base::HostName;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -35,16 +35,23 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     texts.into_iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// What the login shell is told to run. No line break, no `!`, no quote within the quotes: csh and fish read it alike.
-pub(crate) const COMMAND: &str = concat!(
-    "exec sh -c 'N=$(printf \"\\n.\"); N=${N%.}; while IFS= read -r K; do T=; G=; while IFS= read -r L; do case $L in ",
-    "\"$K\") G=1; break;; esac; T=\"$T$L$N\"; done; case $G in 1) eval \"$T\" </dev/null;; *) exit;; esac; done'"
-);
+/// What the login shell is told to run: a shell that reads from its standard input what to do.
+pub(crate) const COMMAND: &str = "exec sh";
 
 /// What every session is taught first.
 const SESSION: &str = include_str!("remote/session.sh");
 /// What every act begins with.
 const RUNNER: &str = include_str!("remote/runner.sh");
+
+static LESSON: LazyLock<String> = LazyLock::new(|| {
+    format!("{}S_runner={}\n{}\n", brief(SESSION), quote(&brief(RUNNER)), super::remote::probe::lesson())
+});
+
+/// Without comments and indentation: some shells read their input byte by byte.
+fn brief(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
 
 /// A command's two ends; it is let go when this is dropped.
 pub(crate) struct Pipe {
@@ -204,7 +211,7 @@ impl Shells {
                 return Ok(shell);
             }
         };
-        let mut lesson = format!("{SESSION}\nS_runner={}\n{}\n", quote(RUNNER), super::remote::probe::lesson());
+        let mut lesson = LESSON.clone();
         if !self.tidied.swap(true, Ordering::Relaxed) {
             lesson.push_str("s_tidy\n");
         }
@@ -257,7 +264,8 @@ impl Shell {
 
     async fn ask(&mut self, script: &str, silence: Duration) -> Result<Frames, Broken> {
         let nonce = nonce();
-        let text = zeroize::Zeroizing::new(format!("{nonce}\n{script}\nprintf '%s end\\n' \"$K\"\n{nonce}\n"));
+        let text =
+            zeroize::Zeroizing::new(format!("{{\nK={nonce}\n{script}\nprintf '%s end\\n' \"$K\"\n}} </dev/null\n"));
         let Self { input, output, .. } = self;
         // A script of some size fills the pipe while the shell already prints: both ways at once.
         let send = async {
@@ -312,7 +320,7 @@ pub(crate) fn nonce() -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     fn through(shell: &str, text: &str) -> Option<String> {
         let script = format!("printf '%s' {}", quote(text));
@@ -342,8 +350,20 @@ mod tests {
     }
 
     #[test]
-    fn the_constant_command_holds_nothing_that_a_login_shell_reads_otherwise() {
-        let inner = COMMAND.strip_prefix("exec sh -c '").and_then(|c| c.strip_suffix('\'')).unwrap();
-        assert!(!inner.contains(['\'', '!', '\n']), "{inner}");
+    fn half_a_script_does_nothing() {
+        for shell in ["sh", "dash", "bash"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mark = dir.path().join("mark");
+            let child = Command::new(shell).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
+            let Ok(mut child) = child else { continue };
+            let half = format!("{{\n: >{}\n:\n", quote(&mark.to_string_lossy()));
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), half.as_bytes()).unwrap();
+            assert!(!child.wait().unwrap().success() && !mark.exists(), "{shell}");
+        }
+    }
+
+    #[test]
+    fn what_a_session_is_taught_means_the_same_without_its_comments() {
+        assert_eq!(brief("# a\nf() {\n  # b\n  g '#'\n\n}\n"), "f() {\ng '#'\n}\n");
     }
 }

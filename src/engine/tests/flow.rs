@@ -244,7 +244,7 @@ async fn an_undo_that_was_not_made_is_owed_until_a_later_run_brings_the_thing_wh
     let rig = Rig::new();
     // the restart fails, and so does the start that would undo it
     rig.world.fault(1, crate::transport::Fault::Sick);
-    rig.world.fault(2, crate::transport::Fault::Sick);
+    rig.world.fault(2, crate::transport::Fault::FailedBefore);
     let one = RESTART.replace("role=app, site=dc1", "dc1-app2");
     let end = rig.run(&one).await;
     assert_eq!((end.outcome, end.owed > 0), (End::Failed, true), "{end:#?}");

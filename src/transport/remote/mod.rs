@@ -21,7 +21,11 @@ use crate::base::{
 };
 use act::{Reading, Ready};
 use futures_util::future::join_all;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
@@ -30,6 +34,7 @@ pub(crate) struct Remote {
     shells: Shells,
     vault: Arc<Vault>,
     redactor: Redactor,
+    opened: Mutex<BTreeSet<RunId>>,
 }
 
 /// The folder and the terms of an act on its host.
@@ -54,6 +59,18 @@ impl Errand<'_> {
     fn wait(&self) -> String {
         format!("s_await {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
     }
+    /// Nothing was sent before.
+    const EMPTY: &'static str = "S_in=/dev/null S_script=/dev/null\n";
+    /// Starts what was made ready, unless it was started already, and waits for its end. `sent` names what was sent.
+    fn begin(&self, ready: &Ready, sent: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "{sent}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\n",
+            quote(&ready.cwd),
+            *Zeroizing::new(quote(&ready.env)),
+            quote(&ready.argv),
+            self.wait(),
+        ))
+    }
 }
 
 impl Remote {
@@ -63,7 +80,7 @@ impl Remote {
     const PROBE: Duration = Duration::from_secs(40);
 
     pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>, vault: Arc<Vault>, redactor: Redactor) -> Self {
-        Self { shells: Shells::new(host, link), vault, redactor }
+        Self { shells: Shells::new(host, link), vault, redactor, opened: Mutex::default() }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
@@ -85,38 +102,59 @@ impl Remote {
     }
 
     /// Makes the run's folder of receipts, and names the boot together with it.
-    pub(crate) async fn open(&self, run: &RunId) -> Result<String, Lost> {
-        let run = quote(run.as_str());
+    pub(crate) async fn open(&self, id: &RunId) -> Result<String, Lost> {
+        let run = quote(id.as_str());
         let script = format!(
-            "mkdir -p \"$S_base/\"{run}\n\
+            "[ -d \"$S_base/\"{run} ] || mkdir -p \"$S_base/\"{run}\n\
              [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
              \"$S_base/\"{run}/id 2>/dev/null; rm -f \"$S_base/\"{run}/id.$K; }}\n\
              s_here {run}\ns_say wrong \"$S_wrong\"\ns_say boot \"$S_here\"\n"
         );
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
         let wrong = frames.text("wrong");
-        if wrong.is_empty() { Ok(frames.text("boot")) } else { Err(self.shells.lost(&wrong)) }
+        if !wrong.is_empty() {
+            return Err(self.shells.lost(&wrong));
+        }
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        Ok(frames.text("boot"))
+    }
+
+    /// Takes the run's folder of receipts away, if this process has opened it.
+    pub(crate) async fn forget(&self, run: &RunId) {
+        if !self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run) {
+            return;
+        }
+        let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(run.as_str()));
+        // one that is silent keeps its receipts: they are tidied away by their age
+        let _gone = self.shells.ask(&script, Self::SILENCE).await.is_ok();
     }
 
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
         let errand = errand(act, &change.at, terms);
+        let reading = reading(&change.what);
         // what was carried once needs no bytes any more: they may be gone by now
-        let peek = format!(
+        let ready = Ready::new(act, &change.what, &self.vault);
+        let (begin, known) = match &ready {
+            // nothing to send before: all in one round trip
+            Ok(ready) if ready.input.is_none() && ready.script.is_none() => (errand.begin(ready, Errand::EMPTY), true),
+            _ => (Zeroizing::new("s_say state new\n".to_owned()), false),
+        };
+        let script = Zeroizing::new(format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
              elif [ -e \"$S_dir/claim\" ]; then {}s_report\n\
              elif s_other {}; then s_say state \"$S_other\"\n\
-             else mkdir -p \"$S_dir\" && s_say state new || {{ s_say state wrong; s_say why \"no receipt can be kept \
-             in \\`$S_dir\\`\"; }}; fi\n",
+             elif mkdir -p \"$S_dir\"; then\n{}\
+             else s_say state wrong; s_say why \"no receipt can be kept in \\`$S_dir\\`\"; fi\n",
             errand.head(),
             errand.wait(),
-            quote(errand.boot)
-        );
-        let frames = self.shells.ask(&peek, Self::SILENCE).await?;
-        let reading = reading(&change.what);
-        if frames.text("state") != "new" {
+            quote(errand.boot),
+            *begin,
+        ));
+        let frames = self.shells.ask(&script, Self::SILENCE).await?;
+        if known || frames.text("state") != "new" {
             return Ok(self.receipt(&frames, reading, &errand));
         }
-        let ready = match Ready::new(act, &change.what, &self.vault) {
+        let ready = match ready {
             Ok(ready) => ready,
             Err(why) => return Ok(Receipt::of(Outcome::Refused(self.redactor.clean(&why).0))),
         };
@@ -269,26 +307,19 @@ impl Remote {
     }
 
     /// Sends what must be sent, starts, and waits for the end.
-    async fn begin(&self, errand: &Errand<'_>, ready: Ready) -> Result<Frames, Lost> {
-        let mut plan = String::new();
-        for (bytes, variable) in [(ready.input, "S_in"), (ready.script, "S_script")] {
-            let Some(bytes) = bytes else {
-                plan.push_str(&format!("{variable}=/dev/null\n"));
-                continue;
-            };
+    async fn begin(&self, errand: &Errand<'_>, mut ready: Ready) -> Result<Frames, Lost> {
+        let mut sent = Errand::EMPTY.to_owned();
+        for (bytes, variable) in [(ready.input.take(), "S_in"), (ready.script.take(), "S_script")] {
+            let Some(bytes) = bytes else { continue };
             let name = format!("{variable}.{}", nonce());
             self.upload(&format!("{}/{name}", errand.folder), bytes).await?;
-            plan.push_str(&format!("{variable}=$S_dir/{name}\n"));
+            sent.push_str(&format!("{variable}=$S_dir/{name}\n"));
         }
-        let cwd = quote(&ready.cwd);
         let script = Zeroizing::new(format!(
-            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\nmkdir -p \"$S_dir\"\n{plan}\
-             S_cwd={cwd}\nS_env={}\n\
-             s_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\nfi\n",
+            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\n\
+             [ -d \"$S_dir\" ] || mkdir -p \"$S_dir\"\n{}fi\n",
             errand.head(),
-            quote(&ready.env),
-            quote(&ready.argv),
-            errand.wait(),
+            *errand.begin(&ready, &sent),
         ));
         self.shells.ask(&script, Self::SILENCE).await
     }
@@ -332,7 +363,7 @@ impl Remote {
         }
     }
 
-    fn receipt(&self, frames: &Frames, reading: Reading, errand: &Errand<'_>) -> Receipt {
+    fn receipt(&self, frames: &Frames, reading: Reading<'_>, errand: &Errand<'_>) -> Receipt {
         let receipt = act::receipt(frames, reading, errand.within, &self.redactor);
         let mut receipt =
             receipt.unwrap_or_else(|| Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())));
@@ -363,8 +394,9 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
     }
 }
 
-fn reading(change: &Change) -> Reading {
+fn reading(change: &Change) -> Reading<'_> {
     match change {
+        Change::Run(invocation) => Reading::Command(invocation),
         Change::WriteFile { .. } | Change::RemoveFile(_) => Reading::Place,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,

@@ -18,6 +18,7 @@ s_drain() {
       exec dd bs=4096 of="$1"
     ) || { { tee /dev/fd/3 | wc -c >"$1.more"; } 3>&1 | tail -c 32768 >"$1.tail"; }
   } <"$1.pipe" 2>/dev/null
+  : >"$1.done"
 }
 
 s_refuse() {
@@ -74,30 +75,33 @@ s_act() {
   printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"claim.$$" || exit
   ln "claim.$$" claim 2>/dev/null
   S_code=$?
-  rm -f "claim.$$"
   if [ $S_code -ne 0 ]; then
-    rm -f "end.$$"
+    rm -f "claim.$$" "end.$$"
     exit
   fi
   mkfifo out.pipe err.pipe || : >refused
-  s_drain out &
+  s_drain out 9>&- &
   S_out=$!
-  s_drain err &
+  s_drain err 9>&- &
   S_err=$!
-  (umask "$S_mask"; s_run "$@") >out.pipe 2>err.pipe
+  (umask "$S_mask"; s_run "$@") >out.pipe 2>err.pipe 9>&-
   S_code=$?
-  # A child left behind may hold a pipe open: a second for what is still in it, and no more.
-  trap 'S_held=1' USR1
-  S_held=
-  (
-    sleep 1
-    kill -s USR1 $$
-  ) </dev/null >/dev/null 2>&1 &
-  S_alarm=$!
-  wait $S_out
-  [ -n "$S_held" ] || wait $S_err
-  trap '' USR1
-  kill $S_alarm 2>/dev/null
+  # While this is removed the pipes run dry, and mostly nothing more is to be waited for.
+  rm -f "claim.$$" out.pipe err.pipe S_in.*
+  if [ ! -e out.done ] || [ ! -e err.done ]; then
+    # A child left behind may hold a pipe open: a second for what is still in it, and no more.
+    trap 'S_held=1' USR1
+    S_held=
+    (
+      sleep 1
+      kill -s USR1 $$
+    ) </dev/null >/dev/null 2>&1 &
+    S_alarm=$!
+    wait $S_out
+    [ -n "$S_held" ] || wait $S_err
+    trap '' USR1
+    kill $S_alarm 2>/dev/null
+  fi
   # Only sudo knows whether it was sudo that said no; its words depend on its language.
   if [ -n "$S_user" ] && [ $S_code -eq 1 ] && [ ! -s out ]; then
     sudo -n -l -u "$S_user" -- "$@" </dev/null >/dev/null 2>&1 || : >refused
@@ -105,5 +109,6 @@ s_act() {
   [ -z "$S_copy" ] || sudo -n -u "$S_user" -- rm -f "$S_copy" </dev/null >/dev/null 2>&1
   printf '%-6s\n' $S_code 1<>"end.$$"
   ln "end.$$" end 2>/dev/null
-  rm -f "end.$$" out.pipe err.pipe S_in.*
+  # for who waits for it
+  { echo e >&9; } 2>/dev/null
 }

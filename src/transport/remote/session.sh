@@ -15,7 +15,7 @@ drwx------*)
   ;;
 *) S_wrong="\`$S_base\` cannot be trusted, a folder of mode 0700 was expected: $S_seen" ;;
 esac
-S_own=
+S_bell= S_ticks= S_own=
 if command -v setsid >/dev/null 2>&1; then
   S_own=setsid
 elif command -v perl >/dev/null 2>&1; then
@@ -24,12 +24,13 @@ else
   S_wrong="neither \`setsid\` nor \`perl\` is there to put a command into a session of its own"
 fi
 
-# The start of a process, in clock ticks since the machine's: with its number it names it for good.
+# A process: its state, its group, and its start in clock ticks since the machine's, which with its number names it for
+# good.
 s_born() {
-  S_born=-
+  S_born=- S_life= S_group=
   { IFS= read -r S_stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   set -- ${S_stat##*) }
-  S_born=${20}
+  S_life=$1 S_group=$3 S_born=${20}
 }
 
 # In a container the boot id is the machine's, and only process 1 is another one after a reboot.
@@ -70,7 +71,7 @@ s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 s_say() { printf '%s %s =%s\n' "$K" "$1" "$2"; }
 s_send() {
   S_size=0
-  [ ! -f "$2" ] || S_size=$(wc -c <"$2") || S_size=0
+  [ ! -s "$2" ] || S_size=$(wc -c <"$2") || S_size=0
   printf '%s %s %s\n' "$K" "$1" $S_size
   [ $((S_size)) -eq 0 ] || head -c $((S_size)) "$2"
   printf '\n'
@@ -90,6 +91,11 @@ s_as() {
 
 # Whether a process group is gone. Zombies are gone; what may not be seen is not.
 s_gone() {
+  # mostly its first process is there
+  s_born "$1" && case $S_life:$S_group in
+  [ZX]:*) ;;
+  *:"$1") return 1 ;;
+  esac
   S_said=$(LC_ALL=C kill -s 0 -- "-$1" 2>&1) || case $S_said in
   *[Nn]o\ such\ process*) return 0 ;;
   esac
@@ -144,20 +150,55 @@ s_close() {
   rm -f "$S_dir/end.$K"
 }
 
-# Reads one script from standard input and runs it: so nothing of it stands in an argv.
+# For another user: reads what to do from standard input, and leaves the rest of it to the command.
 S_once='N=$(printf "\n."); N=${N%.}; IFS= read -r K || exit; T=; G=
 while IFS= read -r L; do case $L in "$K") G=1; break;; esac; T="$T$L$N"; done
 case $G in 1) eval "$T";; esac'
 
-# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own.
-s_start() {
+# A pipe of this shell's own without a name, in which an act rings at its end: waiting costs nothing, and no time is lost.
+s_hang() {
+  [ -z "$S_bell" ] || return 0
+  mkfifo "$S_base/bell.$K" 2>/dev/null && { exec 9<>"$S_base/bell.$K"; } 2>/dev/null && S_bell=1
+  rm -f "$S_base/bell.$K"
+}
+# Rings every second for a while, as long as this shell lives.
+s_tick() {
+  S_ticks=1
   (
-    eval "$S_own"' sh -c "$S_once" svcops-act >/dev/null 2>&1 <<SVCOPS_PLAN &
-$K
+    for S_turn in 1 2 3 4 5 6 7 8 9; do
+      sleep 1
+      kill -s 0 $$ 2>/dev/null || exit
+      echo t >&9
+    done
+    echo z >&9
+  ) </dev/null >/dev/null 2>&1 &
+}
+# Waits for the next ring; a moment, where there is no bell.
+s_listen() {
+  if [ -z "$S_bell" ]; then
+    s_nap 0.05
+    return
+  fi
+  [ -n "$S_ticks" ] || s_tick
+  S_word=
+  read -r S_word <&9
+  [ "$S_word" != z ] || S_ticks=
+}
+
+# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own. A shell runs nothing of a
+# group before it has read all of it.
+s_start() {
+  s_hang
+  S_ring=9
+  [ -n "$S_bell" ] || S_ring=2
+  (
+    eval "$S_own"' sh -s svcops-act >/dev/null 2>&1 9>&$S_ring <<SVCOPS_PLAN &
+{
 $S_runner
 $S_plan
 s_main
-$K
+exit
+}
 SVCOPS_PLAN
 '
   )
@@ -165,22 +206,18 @@ SVCOPS_PLAN
 
 # Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.
 s_await() {
-  S_turn=0 S_beat= S_first=
-  while :; do
-    if [ -e "$S_dir/end" ]; then
-      S_state=ended
-      return
-    fi
-    if [ $S_turn -ge 12 ] || [ $S_turn -eq 0 ]; then
-      s_now
-      S_first=${S_first:-$S_now}
-      [ "$S_beat" = "$S_now" ] || s_pulse
-      if [ "$S_beat" != "$S_now" ] && s_judge "$@"; then return; fi
+  S_beat= S_first=
+  while [ ! -e "$S_dir/end" ]; do
+    s_now
+    S_first=${S_first:-$S_now}
+    if [ "$S_beat" != "$S_now" ]; then
+      s_pulse
+      if s_judge "$@"; then return; fi
       S_beat=$S_now
     fi
-    if [ $S_turn -lt 6 ]; then s_nap 0.01; elif [ $S_turn -lt 12 ]; then s_nap 0.03; elif [ $S_turn -lt 40 ]; then s_nap 0.1; else s_nap 0.25; fi
-    S_turn=$((S_turn + 1))
+    s_listen
   done
+  S_state=ended
 }
 s_judge() {
   S_pid=
@@ -220,14 +257,19 @@ s_judge() {
 # All that is known of the act.
 s_report() {
   s_say state "$S_state"
-  for S_part in end refused out out.tail out.more err err.tail err.more; do
+  if [ -e "$S_dir/end" ]; then
+    S_end=
+    read -r S_end <"$S_dir/end"
+    s_say end "$S_end"
+  fi
+  for S_part in refused out out.tail out.more err err.tail err.more; do
     [ ! -f "$S_dir/$S_part" ] || s_send "$S_part" "$S_dir/$S_part"
   done
 }
 
 # Makes $S_plan out of the words of a command (a text) and what was set: all that the runner needs to know.
 s_plan() {
-  s_word "$S_dir"; S_plan="S_dir=$S_word"
+  s_word "$S_dir"; S_plan="K=$K S_dir=$S_word"
   for S_name in boot user in script cwd env once mask; do
     eval "s_word \"\$S_$S_name\""
     S_plan="$S_plan
