@@ -175,6 +175,7 @@ pub async fn run(
         Err(why) => return Ok(Ended { summary: engine.refused(why).await?, run }),
     };
     engine.say(Event::Locked { exclusive: planned.exclusive.clone(), shared: planned.shared.clone() }).await?;
+    stage.watcher.notice(&crate::journal::event::Notice::Ahead { tasks: planned.plan.tasks.len() });
     let summary = engine.go().await?;
     Ok(Ended { run, summary })
 }
@@ -484,6 +485,9 @@ impl Engine<'_> {
             self.supersede().await?;
         }
         self.say(Event::Finished(summary.clone())).await?;
+        if !summary.outcome.resumable() {
+            self.stage.transport.forget(&self.run).await;
+        }
         Ok(summary)
     }
 

@@ -6,7 +6,7 @@ use super::{
     task::Turned,
 };
 use crate::{
-    base::{HostName, RunId, TaskId, Way},
+    base::{Change, HostName, RunId, TaskId, Way},
     journal::{
         JournalError,
         event::{Event, How, Inherited, Scope},
@@ -250,12 +250,30 @@ impl Engine<'_> {
         })
     }
 
-    /// Makes an event durable, then takes it into the state.
+    /// Records an event, then takes it into the state. It is durable by then, unless a resume finds it again.
     pub(super) async fn say(&self, event: Event) -> Result<(), Halt> {
-        let record = self.stage.journal.append(&self.run, self.stage.clock.now(), event).await?;
+        let (journal, now) = (&self.stage.journal, self.stage.clock.now());
+        let said = if self.is_found_again(&event) {
+            journal.note(&self.run, now, event)
+        } else {
+            journal.append(&self.run, now, event)
+        };
+        let record = said.await?;
         self.with_mut(|s| s.apply(&record));
         self.stage.watcher.record(&record);
         Ok(())
+    }
+
+    /// What was looked at can be looked at again, and a receipt that a host keeps can be read again.
+    fn is_found_again(&self, event: &Event) -> bool {
+        match event {
+            Event::Phase { .. } | Event::Began(_) | Event::Skipped { .. } => true,
+            Event::Carried { task, way, .. } => self.with(|s| {
+                let change = s.task(task).and_then(|t| t.leg(*way)).and_then(|leg| leg.queue.front());
+                change.is_some_and(|c| c.at.host.is_some() && matches!(c.what, Change::Run(_)))
+            }),
+            _ => false,
+        }
     }
 
     pub(super) async fn end(

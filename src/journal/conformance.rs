@@ -45,6 +45,7 @@ fn stopping(n: usize) -> Event {
 
 async fn conforms(journal: Arc<dyn Journal>) {
     numbers_without_a_gap(&*journal).await;
+    notes_have_their_place(&*journal).await;
     ids_are_free(&*journal);
     appends_side_by_side(journal.clone()).await;
     keeps_contents(&*journal);
@@ -67,6 +68,17 @@ async fn numbers_without_a_gap(journal: &dyn Journal) {
     assert!(matches!(journal.append(&stranger, at(2), stopping(0)).await, Err(JournalError::NoRun(_))));
     // an event that had no place does not close the journal for others
     assert_eq!(journal.append(&first.run, at(2), stopping(9)).await.unwrap().seq, 22);
+}
+
+/// A note is there with what is appended next.
+async fn notes_have_their_place(journal: &dyn Journal) {
+    let run = journal.begin(at(3), header("restart")).unwrap().run;
+    assert_eq!(journal.note(&run, at(3), stopping(1)).await.unwrap().seq, 2);
+    assert_eq!(journal.note(&run, at(3), stopping(2)).await.unwrap().seq, 3);
+    assert_eq!(journal.append(&run, at(3), stopping(3)).await.unwrap().seq, 4);
+    assert!(journal.records(&run).unwrap().iter().map(|r| r.seq).eq(1..=4));
+    let stranger = RunId::at_millis(1);
+    assert!(matches!(journal.note(&stranger, at(3), stopping(0)).await, Err(JournalError::NoRun(_))));
 }
 
 fn ids_are_free(journal: &dyn Journal) {

@@ -43,6 +43,16 @@ pub trait Journal: Send + Sync {
         at: Timestamp,
         event: Event,
     ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>>;
+    /// Records an event that no act waits for. It has its place when the future has ended, and is durable no later than what
+    /// is appended next; a loss of power before that is a loss of power before the event.
+    fn note<'a>(
+        &'a self,
+        run: &'a RunId,
+        at: Timestamp,
+        event: Event,
+    ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>> {
+        self.append(run, at, event)
+    }
     /// All events of a run, in order.
     ///
     /// # Errors

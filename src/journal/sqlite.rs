@@ -132,6 +132,13 @@ impl SqliteJournal {
         }
     }
 
+    /// Handed in now, not at the first poll: so events keep the order of the calls.
+    fn hand_in(&self, ask: Ask) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + '_>> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        self.ask(ask, Box::new(move |result| drop(tell.send(result))));
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone()))?.ok_or_else(gone) })
+    }
+
     fn ask_and_wait(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         self.ask(ask, Box::new(move |result| drop(tell.send(result))));
@@ -149,11 +156,15 @@ impl Journal for SqliteJournal {
         at: Timestamp,
         event: Event,
     ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>> {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let ask = Ask::Append { run: run.clone(), at, event: Box::new(event) };
-        // Handed in now, not at the first poll: so events keep the order of the calls.
-        self.ask(ask, Box::new(move |result| drop(tell.send(result))));
-        Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone()))?.ok_or_else(gone) })
+        self.hand_in(Ask::Append { run: run.clone(), at, event: Box::new(event) })
+    }
+    fn note<'a>(
+        &'a self,
+        run: &'a RunId,
+        at: Timestamp,
+        event: Event,
+    ) -> Pin<Box<dyn Future<Output = Result<Record, JournalError>> + Send + 'a>> {
+        self.hand_in(Ask::Note { run: run.clone(), at, event: Box::new(event) })
     }
     fn records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
         let records = self.records_after(run, 0)?;

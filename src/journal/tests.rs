@@ -67,6 +67,22 @@ fn holds_locks_for_another_test() {
     }
 }
 
+#[tokio::test]
+async fn a_note_that_nothing_follows_is_written_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let run = journal.begin(at(0), header("alone")).unwrap().run;
+    journal.note(&run, at(1), note(1)).await.unwrap();
+    // nobody asks for anything: it must come by itself
+    let reader = SqliteJournal::read(folder.path()).unwrap();
+    while reader.records(&run).unwrap().len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    journal.note(&run, at(2), note(2)).await.unwrap();
+    drop(journal);
+    assert_eq!(reader.records(&run).unwrap().len(), 3);
+}
+
 #[test]
 fn locks_end_with_their_process_and_not_before() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,9 +12,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What is to be written.
@@ -23,11 +23,13 @@ pub(super) enum Ask {
     Begin { at: Timestamp, header: Box<Header> },
     /// An event of a run.
     Append { run: RunId, at: Timestamp, event: Box<Event> },
+    /// An event of a run that no act waits for: it may be answered before it is durable.
+    Note { run: RunId, at: Timestamp, event: Box<Event> },
     /// A content.
     Put { hash: Hash, bytes: Vec<u8> },
 }
 
-/// Called once, when it is durable or can never be. A content has no record.
+/// Called once, when it is durable (a note: when it has its place) or can never be. A content has no record.
 pub(super) type Answer = Box<dyn FnOnce(Result<Option<Record>, JournalError>) + Send>;
 
 /// The way to the thread; it ends, and is waited for, when this is dropped.
@@ -40,7 +42,7 @@ impl Writer {
     /// Starts the thread on a connection that may write.
     pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, JournalError> {
         let (ask, asked) = channel();
-        let desk = Desk { connection, path: path.to_owned(), closed: None };
+        let desk = Desk { connection, path: path.to_owned(), closed: None, open: None };
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || desk.serve(&asked))
@@ -76,11 +78,15 @@ const GROUP: usize = 512;
 /// What many tasks hand in side by side comes with such gaps at most: after a transaction that several shared, so long is
 /// waited for one more. A request that is alone waits for nobody.
 const GAP: Duration = Duration::from_micros(200);
+/// Notes wait so long for something that must be durable.
+const HOLD: Duration = Duration::from_millis(5);
 
 struct Desk {
     connection: Connection,
     path: PathBuf,
     closed: Option<String>,
+    /// A transaction that holds notes only, and until when it may wait.
+    open: Option<(Heads, Instant)>,
 }
 
 /// The heads of the runs that a transaction adds to: their last event and its hash.
@@ -89,8 +95,21 @@ type Heads = BTreeMap<RunId, (i64, String)>;
 impl Desk {
     fn serve(mut self, asked: &Receiver<(Ask, Answer)>) {
         let mut shared = false;
-        while let Ok(first) = asked.recv() {
-            let mut group = vec![first];
+        loop {
+            let first = match &self.open {
+                None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some((_, until)) => asked.recv_timeout(until.saturating_duration_since(Instant::now())),
+            };
+            let mut group = match first {
+                Ok(first) => vec![first],
+                Err(end) => {
+                    self.settle(Vec::new());
+                    if end == RecvTimeoutError::Disconnected {
+                        return;
+                    }
+                    continue;
+                }
+            };
             let gap = if shared { GAP } else { Duration::ZERO };
             while group.len() < GROUP
                 && let Ok(next) = asked.recv_timeout(gap)
@@ -105,42 +124,75 @@ impl Desk {
     /// Writes a group and answers it. After a write that failed nothing more is taken: what the disk then holds is known
     /// only to who opens the journal anew.
     fn settle(&mut self, group: Vec<(Ask, Answer)>) {
-        let (asks, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         if let Some(why) = &self.closed {
-            for answer in answers {
+            for (_, answer) in group {
                 answer(Err(JournalError::Closed(why.clone())));
             }
             return;
         }
-        match self.write(asks) {
-            Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| answer(result)),
-            Err(error) => {
-                let why = reason(&error);
-                self.closed = Some(why.clone());
-                let mut error = Some(error);
-                for answer in answers {
-                    answer(Err(error.take().unwrap_or_else(|| JournalError::Closed(why.clone()))));
-                }
+        let mut waiting = Vec::new();
+        if let Err(error) = self.write(group, &mut waiting) {
+            let why = reason(&error);
+            self.closed = Some(why.clone());
+            let mut error = Some(error);
+            for (answer, _) in waiting {
+                answer(Err(error.take().unwrap_or_else(|| JournalError::Closed(why.clone()))));
+            }
+        } else {
+            for (answer, result) in waiting {
+                answer(result);
             }
         }
     }
 
-    fn write(&self, asks: Vec<Ask>) -> Result<Vec<Result<Option<Record>, JournalError>>, JournalError> {
-        let store = schema::failed(&self.path);
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(&store)?;
-        let mut results = Vec::with_capacity(asks.len());
-        let mut heads = Heads::new();
-        for ask in asks {
-            match self.one(ask, &mut heads) {
-                Err(JournalError::Store { why, path }) => return Err(self.given_up(why, path)),
-                result => results.push(result),
+    /// Writes a group, notes together with the next that must be durable. Who waits for it is put into `waiting`.
+    fn write(
+        &mut self,
+        group: Vec<(Ask, Answer)>,
+        waiting: &mut Vec<(Answer, Result<Option<Record>, JournalError>)>,
+    ) -> Result<(), JournalError> {
+        let late = group.is_empty();
+        let (mut heads, until) = match self.open.take() {
+            Some(open) => open,
+            None if late => return Ok(()),
+            None => {
+                if let Err(why) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+                    waiting.extend(group.into_iter().map(|(_, answer)| (answer, Ok(None))));
+                    return Err(JournalError::Store { why, path: self.path.clone() });
+                }
+                (Heads::new(), Instant::now() + HOLD)
+            }
+        };
+        let mut failed = None;
+        let (mut durable, mut noted) = (late, Vec::new());
+        for (ask, answer) in group {
+            let note = matches!(ask, Ask::Note { .. });
+            durable |= !note;
+            let result = if failed.is_none() { self.one(ask, &mut heads) } else { Ok(None) };
+            match result {
+                Err(JournalError::Store { why, path }) => {
+                    failed = Some((why, path));
+                    waiting.push((answer, Ok(None)));
+                }
+                result if note && failed.is_none() => noted.push((answer, result)),
+                result => waiting.push((answer, result)),
             }
         }
-        if let Err(why) = self.set(&heads) {
+        if failed.is_none() && !durable {
+            for (answer, result) in noted {
+                answer(result);
+            }
+            self.open = Some((heads, until));
+            return Ok(());
+        }
+        waiting.splice(0..0, noted);
+        if let Some((why, path)) = failed {
+            return Err(self.given_up(why, path));
+        }
+        if let Err(why) = self.set(&heads).and_then(|()| self.connection.execute_batch("COMMIT")) {
             return Err(self.given_up(why, self.path.clone()));
         }
-        self.connection.execute_batch("COMMIT").map_err(&store)?;
-        Ok(results)
+        Ok(())
     }
 
     /// Ends a transaction that failed. That has often happened already; the first error is the one to tell.
@@ -187,7 +239,9 @@ impl Desk {
                     .map_err(&store)?;
                 self.event(run, at, Event::Started(header), heads).map(Some)
             }
-            Ask::Append { run, at, event } => self.event(run, at, *event, heads).map(Some),
+            Ask::Append { run, at, event } | Ask::Note { run, at, event } => {
+                self.event(run, at, *event, heads).map(Some)
+            }
             Ask::Put { hash, bytes } => {
                 self.connection
                     .prepare_cached("INSERT INTO contents (hash, bytes) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING")

@@ -164,6 +164,12 @@ impl Transport for Fleet {
         })
     }
 
+    fn forget<'a>(&'a self, run: &'a RunId) -> Fut<'a, ()> {
+        Box::pin(async move {
+            join_all(self.hosts.values().map(|host| host.forget(run))).await;
+        })
+    }
+
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
             join_all(self.hosts.values().map(Remote::close)).await;

@@ -52,6 +52,13 @@ pub trait Transport: Send + Sync {
     /// The first `cap` bytes of a file; none: it is not there. For diffs.
     fn fetch<'a>(&'a self, at: &'a Place, path: &'a str, cap: usize) -> Fut<'a, Result<Option<Vec<u8>>, Lost>>;
 
+    /// Takes the receipts of a run away that is over, wherever this process has opened them: what commands wrote lies
+    /// beside them, unredacted. A host that is silent now keeps them until they are a month old.
+    fn forget<'a>(&'a self, run: &'a RunId) -> Fut<'a, ()> {
+        let _ = run;
+        Box::pin(async {})
+    }
+
     /// Ends all connections.
     fn close(&self) -> Fut<'_, ()>;
 }

@@ -432,6 +432,17 @@ async fn a_port_and_a_page_are_seen_from_the_host(stage: &Stage) {
 }
 
 /// Runs all of the suite, most of it at once: a host has many acts at a time, too.
+async fn the_receipts_of_a_run_that_is_over_are_taken_away(stage: &Stage) {
+    let act = stage.act().await;
+    stage.fleet.carry(&act, &stage.place().at(sh("echo said")), TERMS).await.unwrap();
+    let folder = PathBuf::from(format!("/tmp/svcops-{}/{}", rustix::process::getuid().as_raw(), stage.run));
+    assert!(folder.is_dir());
+    stage.fleet.forget(&stage.run).await;
+    assert!(!folder.exists());
+    let receipt = stage.fleet.carry(&act, &stage.place().at(sh("echo again")), TERMS).await.unwrap();
+    assert!(matches!(receipt.outcome, Outcome::Unknown(_)), "{receipt:?}");
+}
+
 async fn all(stage: &Stage) {
     let cases: Vec<super::Fut<'_, ()>> = vec![
         Box::pin(a_command_answers_with_its_code_and_what_it_wrote(stage)),
@@ -458,6 +469,7 @@ async fn all(stage: &Stage) {
     futures_util::future::join_all(cases).await;
     assert_eq!(files::leftovers(stage.folder.path()), Vec::<PathBuf>::new());
     an_act_outlives_the_loss_of_contact(stage).await;
+    the_receipts_of_a_run_that_is_over_are_taken_away(stage).await;
     stage.fleet.close().await;
 }
 

@@ -21,7 +21,11 @@ use crate::base::{
 };
 use act::{Reading, Ready};
 use futures_util::future::join_all;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
@@ -30,6 +34,7 @@ pub(crate) struct Remote {
     shells: Shells,
     vault: Arc<Vault>,
     redactor: Redactor,
+    opened: Mutex<BTreeSet<RunId>>,
 }
 
 /// The folder and the terms of an act on its host.
@@ -75,7 +80,7 @@ impl Remote {
     const PROBE: Duration = Duration::from_secs(40);
 
     pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>, vault: Arc<Vault>, redactor: Redactor) -> Self {
-        Self { shells: Shells::new(host, link), vault, redactor }
+        Self { shells: Shells::new(host, link), vault, redactor, opened: Mutex::default() }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
@@ -97,8 +102,8 @@ impl Remote {
     }
 
     /// Makes the run's folder of receipts, and names the boot together with it.
-    pub(crate) async fn open(&self, run: &RunId) -> Result<String, Lost> {
-        let run = quote(run.as_str());
+    pub(crate) async fn open(&self, id: &RunId) -> Result<String, Lost> {
+        let run = quote(id.as_str());
         let script = format!(
             "[ -d \"$S_base/\"{run} ] || mkdir -p \"$S_base/\"{run}\n\
              [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
@@ -107,7 +112,21 @@ impl Remote {
         );
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
         let wrong = frames.text("wrong");
-        if wrong.is_empty() { Ok(frames.text("boot")) } else { Err(self.shells.lost(&wrong)) }
+        if !wrong.is_empty() {
+            return Err(self.shells.lost(&wrong));
+        }
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        Ok(frames.text("boot"))
+    }
+
+    /// Takes the run's folder of receipts away, if this process has opened it.
+    pub(crate) async fn forget(&self, run: &RunId) {
+        if !self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run) {
+            return;
+        }
+        let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(run.as_str()));
+        // one that is silent keeps its receipts: they are tidied away by their age
+        let _gone = self.shells.ask(&script, Self::SILENCE).await.is_ok();
     }
 
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {

@@ -161,12 +161,13 @@ s_hang() {
   mkfifo "$S_base/bell.$K" 2>/dev/null && { exec 9<>"$S_base/bell.$K"; } 2>/dev/null && S_bell=1
   rm -f "$S_base/bell.$K"
 }
-# Rings every second, for a while.
+# Rings every second for a while, as long as this shell lives.
 s_tick() {
   S_ticks=1
   (
     for S_turn in 1 2 3 4 5 6 7 8 9; do
       sleep 1
+      kill -s 0 $$ 2>/dev/null || exit
       echo t >&9
     done
     echo z >&9
