@@ -3,7 +3,8 @@
 use super::{Refusal, Target};
 use crate::base::{Invocation, Place, Program, Span, Text};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Who asks.
@@ -27,13 +28,50 @@ impl From {
 }
 
 /// A command: a text for `/bin/sh -c`, or a program with its arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum Words {
     /// A text for `/bin/sh -c`.
     Shell(String),
     /// A program and its arguments, without a shell.
     Argv(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Words {
+    /// By hand: an untagged enum would say nothing of what is wrong.
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match Value::deserialize(d)? {
+            Value::String(text) => Ok(Self::Shell(text)),
+            Value::Array(words) => words.into_iter().map(word).collect::<Result<_, _>>().map(Self::Argv),
+            other => Err(de::Error::custom(format!("a text or a list of texts expected, got {other}"))),
+        }
+    }
+}
+
+/// A text, or what an expression made of one: `{{ params.port }}` keeps its type, and is a text where one belongs.
+fn word<E: de::Error>(value: Value) -> Result<String, E> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        other => Err(E::custom(format!("a text expected, got {other}"))),
+    }
+}
+
+/// As [`word`], where it may be left out.
+pub(super) fn said<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    Option::<Value>::deserialize(d)?.map(word).transpose()
+}
+
+/// A list of what [`word`] reads.
+pub(super) fn list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    Vec::<Value>::deserialize(d)?.into_iter().map(word).collect()
+}
+
+/// Names and what [`word`] reads.
+pub(super) fn named<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, Value>::deserialize(d)?;
+    values.into_iter().map(|(name, value)| Ok((name, word(value)?))).collect()
 }
 
 impl Words {
@@ -61,7 +99,37 @@ pub(super) struct Expected {
     /// The exit code; 0 unless said.
     pub(super) code: Option<i32>,
     /// A text that stands in its output.
+    #[serde(default, deserialize_with = "said")]
+    #[schemars(with = "Option<String>")]
     pub(super) stdout: Option<String>,
+}
+
+/// What serde says of a value of the wrong type, in the words of this project; anything else as it is.
+pub(super) fn wrong_type(said: &str) -> String {
+    let Some((_, rest)) = said.split_once("invalid type: ").or_else(|| said.split_once("invalid value: ")) else {
+        return said.to_owned();
+    };
+    let Some((got, expected)) = rest.split_once(", expected ") else { return said.to_owned() };
+    let expected = match expected {
+        "a string" => "a text",
+        "a boolean" => "true or false",
+        "a map" => "a mapping",
+        "a sequence" => "a list",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i32" | "i64" => "a whole number",
+        other => other.strip_prefix("struct ").map_or(other, |_| "a mapping"),
+    };
+    let kind = ["string ", "integer ", "floating point ", "boolean "].iter().find_map(|kind| got.strip_prefix(kind));
+    let got = match (kind, got) {
+        (Some(value), _) => value.replace('"', "`"),
+        (None, "map") => "a mapping".to_owned(),
+        (None, "sequence") => "a list".to_owned(),
+        (None, "null") => "nothing".to_owned(),
+        (None, other) => other.to_owned(),
+    };
+    let got = if got.starts_with(['`', 'a', 'n']) { got } else { format!("`{got}`") };
+    format!("{expected} expected, got {got}")
 }
 
 /// Secrets are not allowed here: the text would be seen in a process list, a log, a plan.

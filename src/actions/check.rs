@@ -23,7 +23,8 @@ pub(super) struct HttpArgs {
     /// A text that stands in the answer
     body: Option<String>,
     /// Headers to send; secrets are allowed
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::named")]
+    #[schemars(with = "BTreeMap<String, String>")]
     headers: BTreeMap<String, String>,
     /// A PEM file on this machine to trust instead of the system's roots
     ca: Option<String>,

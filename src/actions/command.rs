@@ -33,9 +33,12 @@ pub(super) struct LongArgs {
     /// A command that changes nothing: if it exits 0, the command is not run
     unless: Option<args::Words>,
     /// What it reads
+    #[serde(default, deserialize_with = "args::said")]
+    #[schemars(with = "Option<String>")]
     stdin: Option<String>,
     /// Its environment
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::named")]
+    #[schemars(with = "BTreeMap<String, String>")]
     env: BTreeMap<String, String>,
     /// Where it runs; the home folder unless given
     cwd: Option<String>,
@@ -53,7 +56,8 @@ pub(super) struct ScriptArgs {
     /// Or its text
     inline: Option<String>,
     /// Its arguments
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::list")]
+    #[schemars(with = "Vec<String>")]
     args: Vec<String>,
     /// What runs it; its own first line unless given
     interpreter: Option<String>,
@@ -62,9 +66,12 @@ pub(super) struct ScriptArgs {
     /// A command that changes nothing: if it exits 0, the script is not run
     unless: Option<args::Words>,
     /// What it reads
+    #[serde(default, deserialize_with = "args::said")]
+    #[schemars(with = "Option<String>")]
     stdin: Option<String>,
     /// Its environment
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::named")]
+    #[schemars(with = "BTreeMap<String, String>")]
     env: BTreeMap<String, String>,
     /// Where it runs; the home folder unless given
     cwd: Option<String>,
@@ -78,7 +85,7 @@ impl<'de> Deserialize<'de> for CommandArgs {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         match Value::deserialize(d)? {
             Value::String(text) => Ok(Self::Shell(text)),
-            list @ Value::Array(_) => serde_json::from_value(list).map(Self::Argv).map_err(de::Error::custom),
+            list @ Value::Array(_) => args::list(list).map(Self::Argv).map_err(de::Error::custom),
             map @ Value::Object(_) => serde_json::from_value(map).map(Self::Long).map_err(de::Error::custom),
             other => Err(de::Error::custom(format!("a text, a list or a map with `run` expected, got {other}"))),
         }

@@ -16,6 +16,8 @@ pub(super) struct CopyArgs {
     /// The file to copy, relative to the project's folder
     src: Option<String>,
     /// Or its text
+    #[serde(default, deserialize_with = "args::said")]
+    #[schemars(with = "Option<String>")]
     content: Option<String>,
     /// Where it goes: an absolute path
     dest: String,

@@ -261,7 +261,7 @@ impl Entry {
             traits: A::TRAITS,
             schema: |generator| generator.subschema_for::<A::Args>(),
             bind: |args, target| {
-                let args = serde_json::from_value(args).map_err(|e| Refusal::new(e.to_string()))?;
+                let args = serde_json::from_value(args).map_err(|e| Refusal::new(args::wrong_type(&e.to_string())))?;
                 Ok(Box::new(Bound(A::bind(args, target)?)))
             },
             recall: |value| {

@@ -19,7 +19,8 @@ pub(super) struct WebhookArgs {
     /// What to send: a text, or a map or list that is sent as JSON
     body: Option<Value>,
     /// Headers to send; secrets are allowed
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::named")]
+    #[schemars(with = "BTreeMap<String, String>")]
     headers: BTreeMap<String, String>,
 }
 

@@ -46,12 +46,18 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
 pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
     with(face, &args.run, async |set, run, recorded| {
         let name = &recorded.header.runbook;
+        if recorded.state.end.is_some() && recorded.state.tasks.is_empty() {
+            let message = Message::error(format!("run {run} of `{name}` cannot be rolled back: it began nothing"));
+            return Err(Failure::wrong(message.hint(format!("`svcops history show {run}` says why"))));
+        }
         let stands = recorded.state.tasks.iter().filter(|t| t.stands()).count();
         face.confirm(&format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands)))?;
         let reason = face.global.reason.clone().unwrap_or_else(|| "`svcops rollback`".to_owned());
         let ended = engine::rollback(&set.stage, run, &Operator::here(), &reason, set.stop.clone()).await?;
         if ended.summary.outcome != End::RolledBack {
-            return face.ended(set, &ended);
+            // why the run failed is an old story by now
+            let why = Some(format!("run {run} of `{name}` could not be undone in full"));
+            return face.ended(set, &Ended { summary: Summary { why, ..ended.summary }, ..ended });
         }
         // What was asked for is done: the run has failed, this command has not.
         let summary = Summary { exit_code: 0, why: Some(format!("run {run} of `{name}` is undone")), ..ended.summary };
@@ -105,6 +111,7 @@ fn with(
     face.runtime()?.block_on(async {
         let root = PathBuf::from(&recorded.header.root);
         let set = face.set(root, recorded.inventory.clone(), opened)?;
+        set.progress.recall(recorded.state.clone());
         if let (Some(project), Some(file)) = (&project, &recorded.header.file) {
             differs(face, project, file, &recorded);
         }

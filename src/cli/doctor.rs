@@ -119,7 +119,9 @@ async fn one_host(transport: &dyn Transport, host: &Host, clock: &dyn Clock) -> 
         Err(lost) => {
             let finding = Finding::new(Level::Critical, name, format!("could not be reached: {}", lost.why));
             return vec![match lost.kind {
-                LostKind::HostKey => finding.hint(format!("`ssh {name}` once by hand shows and records its key")),
+                LostKind::HostKey => finding.hint(format!(
+                    "compare its key with what the host itself shows; then `ssh {name}` once by hand records a new one"
+                )),
                 LostKind::Denied => finding.hint(format!("`ssh -v {name}` shows which keys were offered")),
                 LostKind::Unreachable | LostKind::Cancelled => {
                     finding.hint(format!("`ssh -v {name}` shows how far it comes"))

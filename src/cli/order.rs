@@ -61,8 +61,18 @@ impl Face {
             runbook,
             params,
         };
-        if let Some(most) = self.global.limit {
-            order.limit = Some(first(inventory, &order, most)?);
+        let chosen = order.limit.is_some();
+        if chosen || self.global.limit.is_some() {
+            let hosts = first(inventory, &order, self.global.limit.unwrap_or(usize::MAX))?;
+            if hosts.is_empty() && chosen && !order.runbook.allow_empty {
+                let message = format!("no selected host is one of the hosts of runbook `{}`", order.runbook.name);
+                return Err(Failure::wrong(
+                    Message::error(message).hint("options only narrow what its `targets:` say"),
+                ));
+            }
+            if self.global.limit.is_some() {
+                order.limit = Some(hosts);
+            }
         }
         Ok(order)
     }
@@ -110,7 +120,8 @@ fn first(inventory: &Inventory, order: &Order, most: usize) -> Result<Vec<HostNa
     let script = script::spread(&order.runbook, &order.params, inventory, order.limit.as_deref(), CATALOG)
         .map_err(|e| Failure::wrong(Message::of(&e)))?;
     let mut hosts: Vec<HostName> = Vec::new();
-    for host in script.stations().iter().flat_map(|s| &s.hosts) {
+    // what runs once, from here, is no host that could be counted
+    for host in script.stations().iter().filter(|s| !s.traits.once).flat_map(|s| &s.hosts) {
         if hosts.len() < most && !hosts.contains(host) {
             hosts.push(host.clone());
         }

@@ -8,6 +8,7 @@ use super::{
     words::Failure,
 };
 use crate::{
+    base::HostName,
     engine::{
         self,
         plan::{Certainty, Plan},
@@ -15,6 +16,7 @@ use crate::{
     runbook::Project,
     ui::message::Message,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
@@ -28,7 +30,7 @@ use std::{
 /// A file or a parameter is wrong, or the plan is not as sure as it was asked to be.
 pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
     face.no_stream()?;
-    let plan = made(face, &face.project()?, &args.runbook, &args.params)?;
+    let (plan, within) = made(face, &face.project()?, &args.runbook, &args.params)?;
     match face.global.output {
         Output::Table => {
             face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
@@ -39,7 +41,7 @@ pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
         require_exact(&plan)?;
     }
     if let Some(path) = &args.save {
-        save(&plan, path)?;
+        save(&Saved { plan: plan.clone(), within }, path)?;
     }
     Ok(match (plan_view::unseen(&plan), args.detailed_exitcode && plan_view::changes(&plan)) {
         (true, _) => ExitCode::AsBefore,
@@ -48,11 +50,22 @@ pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The plan of a runbook; nothing is shown but that hosts are looked at.
+/// A plan as `--save` writes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// The hosts that options left; none: all of the runbook's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Vec<HostName>>,
+}
+
+/// The plan of a runbook, and the hosts that options left; nothing is shown but that hosts are looked at.
 ///
 /// # Errors
 /// A file or a parameter is wrong.
-pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Result<Plan, Failure> {
+pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Result<Made, Failure> {
     let runbook = face.runbook(project, name)?;
     let opened = face.open(&project.inventory.project)?;
     let order = face.order(&project.inventory, runbook, params, &opened)?;
@@ -60,9 +73,12 @@ pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Resu
         let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
         let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
         set.end().await;
-        Ok(planned??.plan)
+        Ok((planned??.plan, order.limit.clone()))
     })
 }
+
+/// A plan, and the hosts that options left.
+pub type Made = (Plan, Option<Vec<HostName>>);
 
 /// Refuses a plan that is not sure of everything.
 ///
@@ -93,7 +109,7 @@ pub fn require_exact(plan: &Plan) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It cannot be read, or is none.
-pub fn load(path: &Path) -> Result<Plan, Failure> {
+pub fn load(path: &Path) -> Result<Saved, Failure> {
     let text = fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
     serde_json::from_slice(&text).map_err(|e| {
         let message = Message::error(format!("`{}` is no saved plan", path.display())).because(e.to_string());
@@ -102,7 +118,7 @@ pub fn load(path: &Path) -> Result<Plan, Failure> {
 }
 
 /// Written beside it and renamed: a plan is there whole or not at all. Only its owner reads it: it holds pieces of files.
-fn save(plan: &Plan, path: &Path) -> Result<(), Failure> {
+fn save(plan: &Saved, path: &Path) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);

@@ -1,6 +1,7 @@
 //! A plan for people: one block a step, hosts folded where the same would happen to them, what is not sure named as such.
 
 use crate::{
+    actions::{CATALOG, Entry},
     base::words,
     engine::plan::{Certainty, Plan, PlannedChange, PlannedTask},
     ui::{
@@ -213,7 +214,9 @@ impl View {
 
     fn foot(&self, plan: &Plan, depth: Depth) -> String {
         let acting: Vec<&PlannedTask> = plan.tasks.iter().filter(|t| !t.changes.is_empty()).collect();
-        let hosts = acting.iter().map(|t| &t.host).collect::<BTreeSet<_>>().len();
+        // what is sent or asked from here touches no host
+        let once = |task: &PlannedTask| Entry::find(CATALOG, &task.action).is_some_and(|entry| entry.traits.once);
+        let hosts = acting.iter().filter(|t| !once(t)).map(|t| &t.host).collect::<BTreeSet<_>>().len();
         let open = plan.tasks.iter().filter(|t| t.certainty != Certainty::Exact).count();
         let mut lines = Vec::new();
         let sum: usize = acting.iter().map(|t| t.changes.len()).sum();

@@ -5,14 +5,17 @@ use super::{
     args::{Output, RunArgs},
     exit::ExitCode,
     opened::Opened,
-    plan,
+    plan::{self, Saved},
     plan_view::{self, Depth},
     stage::Set,
     words::Failure,
 };
 use crate::{
-    base::{RunId, words},
-    engine::{self, Ended, Order, plan::Plan},
+    base::{Change, RunId, words},
+    engine::{
+        self, Ended, Order,
+        plan::{Plan, PlannedTask},
+    },
     journal::{event::Summary, state::RunState},
     runbook::Project,
     ui::{
@@ -29,14 +32,17 @@ use crate::{
 pub fn run(face: &Face, args: &RunArgs) -> Result<ExitCode, Failure> {
     let project = face.project()?;
     let pinned = args.plan.as_deref().map(plan::load).transpose()?;
-    let name = args.runbook.as_deref().or(pinned.as_ref().map(|p| p.runbook.as_str())).unwrap_or_default();
+    let name = args.runbook.as_deref().or(pinned.as_ref().map(|p| p.plan.runbook.as_str())).unwrap_or_default();
     let runbook = face.runbook(&project, name)?;
     let opened = face.open(&project.inventory.project)?;
     let order = match &pinned {
-        Some(pinned) => face.order_with(&project.inventory, runbook, pinned.params.clone(), &opened)?,
+        Some(Saved { plan, within }) => {
+            let order = face.order_with(&project.inventory, runbook, plan.params.clone(), &opened)?;
+            Order { limit: order.limit.clone().or_else(|| within.clone()), ..order }
+        }
         None => face.order(&project.inventory, runbook, &args.params, &opened)?,
     };
-    carry_out(face, &project, opened, &order, &Terms { pinned, exact: args.require_exact })
+    carry_out(face, &project, opened, &order, &Terms { pinned: pinned.map(|p| p.plan), exact: args.require_exact })
 }
 
 /// What a plan must be to be carried out.
@@ -78,14 +84,27 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
         if !face.global.quiet && face.global.output == Output::Table {
             screen.note(&plan_view::text(&planned.plan, Depth::Short, screen.paint, screen.width));
         }
-        face.confirm(&format!(
-            "Carry out `{}` on {}?",
-            order.runbook.name,
-            words::count("host", planned.plan.hosts.len())
-        ))?;
+        let on = match planned.plan.hosts.len() {
+            0 => String::new(),
+            hosts => format!(" on {}", words::count("host", hosts)),
+        };
+        face.confirm(&format!("Carry out `{}`{on}?", order.runbook.name))?;
     }
+    somebody_answers(&planned.plan)?;
     let ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
     face.ended(set, &ended)
+}
+
+/// Refuses a run that will ask a person where there is none: what comes before the question would be done in vain.
+fn somebody_answers(plan: &Plan) -> Result<(), Failure> {
+    let asks = |task: &&PlannedTask| task.changes.iter().any(|c| matches!(c.change.what, Change::Ask { .. }));
+    let Some(task) = plan.tasks.iter().find(asks) else { return Ok(()) };
+    if prompt::possible() {
+        return Ok(());
+    }
+    let message =
+        format!("step `{}` ({}) asks a person, and there is no terminal; nothing was touched", task.step, task.number);
+    Err(Failure::wrong(Message::error(message).hint("run it on a terminal; `--yes` does not answer for a `pause`")))
 }
 
 impl Face {

@@ -33,7 +33,7 @@ pub fn sudoers(plan: &Plan, inventory: &Inventory, login: &str) -> String {
 /// The commands of a change, and of its undo, as sudoers writes them.
 fn commands(change: &Change) -> Vec<String> {
     let unit = |verbs: &[&str], name: &str| {
-        verbs.iter().map(|v| format!("/usr/bin/systemctl --no-ask-password {v} -- {}", escaped(name))).collect()
+        verbs.iter().map(|v| format!("/usr/bin/systemctl {v} {}", escaped(name))).collect()
     };
     match change {
         Change::StartUnit(name) | Change::StopUnit(name) => unit(&["start", "stop"], name),
@@ -158,8 +158,8 @@ mod tests {
             lines,
             [
                 r"ops ALL=(app) NOPASSWD: /opt/app/bin/check --level\=1\,2 \* %s\\\\n",
-                "ops ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password start -- a.service",
-                "ops ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password stop -- a.service",
+                "ops ALL=(root) NOPASSWD: /usr/bin/systemctl start a.service",
+                "ops ALL=(root) NOPASSWD: /usr/bin/systemctl stop a.service",
             ]
         );
     }

@@ -44,11 +44,17 @@ impl Engine<'_> {
 
     /// A debt that a later step of the same group can owe again on this host can wait for it.
     fn is_due(&self, owed: &Owed, station: &Station) -> bool {
-        let Some(step) = self.with(|s| s.task(&owed.by).map(|t| t.began.step.clone())) else { return true };
+        let by = self.with(|s| s.task(&owed.by).map(|t| (t.began.step.clone(), t.forward.how.is_some())));
+        let Some((step, ended)) = by else { return true };
+        // a resume comes past the earlier steps once more
+        let stations = self.script.stations();
+        let place = |number: &str| stations.iter().position(|s| s.number == number);
+        if !ended || place(&step) > place(&station.number) {
+            return false;
+        }
         if group(&step) != group(&station.number) {
             return true;
         }
-        let stations = self.script.stations();
         let Some(by) = stations.into_iter().find(|s| s.number == step) else { return true };
         let number = owed.debt.step.rsplit_once(".then").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(1);
         let spec = by.step.then.get(number.saturating_sub(1)).and_then(deed);

@@ -28,7 +28,7 @@ pub struct Locks {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has one of them.
-    #[error("`{}` is held by run {} since {}, started by `{}` on `{}`: {}", .0.lock, .0.run, .0.since, .0.operator, .0.machine, .0.reason)]
+    #[error("`{}` is held by run {} since {}, started by `{}` on `{}`: {}", .0.lock, .0.run, .0.since.strftime("%F %H:%M:%SZ"), .0.operator, .0.machine, .0.reason)]
     Busy(Box<Busy>),
     /// Somebody has one of them, and left no note yet.
     #[error("`{0}` is held by another run")]

@@ -76,13 +76,15 @@ impl State {
 /// The project's directory of the machine, where that was prepared and lets us write.
 fn in_machine(machine: &Path, project: &str) -> Result<Option<PathBuf>, JournalError> {
     let projects = machine.join("projects");
-    let above = if projects.is_dir() { &projects } else { machine };
+    // the folder above may be there for undo copies alone
+    if !projects.is_dir() {
+        return Ok(None);
+    }
     let dir = projects.join(project);
-    let place = if dir.is_dir() { &dir } else { above };
+    let place = if dir.is_dir() { &dir } else { &projects };
     if rustix::fs::access(place, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
         return Ok(None);
     }
-    make(&projects, 0o2770)?;
     make(&dir, 0o2770)?;
     Ok(Some(dir))
 }
@@ -99,6 +101,7 @@ fn own(machine: &Path, project: &str, wish: &Wish, warnings: &mut Vec<String>) -
     };
     let dir = base.join("svcops/projects").join(project);
     make_all(&dir, 0o700)?;
+    let machine = &machine.join("projects");
     let why = if machine.is_dir() { "cannot be written by this user" } else { "is not there" };
     warnings.push(format!(
         "the state is in {}, because {} {why}: nobody else's runs are locked out, and nobody else sees this history; `svcops doctor --prepare` makes a shared one",
@@ -185,7 +188,7 @@ mod tests {
     fn a_prepared_machine_shares_its_state() {
         let folder = tempfile::tempdir().unwrap();
         let machine = folder.path().join("machine");
-        fs::create_dir(&machine).unwrap();
+        fs::create_dir_all(machine.join("projects")).unwrap();
         let state = State::under(&machine, "crm", &Wish::default()).unwrap();
         assert_eq!((state.dir.as_path(), state.shared), (machine.join("projects/crm").as_path(), true));
         assert_eq!(mode(&state.dir), 0o2770);

@@ -273,7 +273,7 @@ mod tests {
                 "runbooks/outer.yaml:3:10 `a b` is no selector: `a b` is no term; `k in (a,b)` is, and a comma means *and*",
                 "runbooks/outer.yaml:4:1 this version does not act on `window` yet, and ignores nothing",
                 "runbooks/outer.yaml:6:5 unknown action `file.cpoy`",
-                "runbooks/outer.yaml:7:6 unknown key `comand`",
+                "runbooks/outer.yaml:7:6 unknown action `comand`",
                 "runbooks/outer.yaml:8:18 a step does one thing: one action, or `steps`, or `include`",
                 "runbooks/outer.yaml:9:6 this step does nothing",
                 "runbooks/outer.yaml:10:15 the expression cannot be read: unexpected end of input, expected end of variable block",

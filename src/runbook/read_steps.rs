@@ -144,7 +144,10 @@ impl Reader<'_> {
         let mut wrong = false;
         let known: Vec<(Key, Node)> = f
             .rest()
-            .filter(|(k, _)| k.text.contains('.') || self.actions.contains(&k.text.as_str()))
+            .filter(|(k, _)| {
+                let meant = || f.near(&k.text, self.actions).is_some_and(|near| self.actions.contains(&near));
+                k.text.contains('.') || self.actions.contains(&k.text.as_str()) || meant()
+            })
             .cloned()
             .collect();
         for (key, node) in known {

@@ -327,11 +327,18 @@ fn sweep(base: &Path) {
     }
 }
 
+const CHANGED: &str = "its host key is another than the known one";
+
 /// ssh's own text decides: nothing else tells these apart.
 fn kind(said: &str) -> LostKind {
     let lower = said.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    if has(&["host key verification failed", "remote host identification has changed", "host key is known for"]) {
+    if has(&[
+        "host key verification failed",
+        CHANGED,
+        "remote host identification has changed",
+        "host key is known for",
+    ]) {
         LostKind::HostKey
     } else if has(&["permission denied (", "too many authentication failures", "no supported authentication methods"]) {
         LostKind::Denied
@@ -346,9 +353,26 @@ fn chain(error: &Error) -> String {
     while let Some(next) = deepest.source() {
         deepest = next;
     }
-    let said = deepest.to_string();
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() { error.to_string() } else { lines.join("; ") }
+    let said = short(&deepest.to_string());
+    if said.is_empty() { error.to_string() } else { said }
+}
+
+/// What ssh said on one line. Its page about a changed host key becomes the two facts in it: the key, and where the
+/// other one stands.
+fn short(said: &str) -> String {
+    let lines: Vec<&str> =
+        said.lines().map(|line| line.trim().trim_end_matches('.')).filter(|line| !line.is_empty()).collect();
+    if !said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        return lines.join("; ");
+    }
+    let mut text = CHANGED.to_owned();
+    if let Some(key) = lines.iter().find(|line| line.starts_with("SHA256:") || line.starts_with("MD5:")) {
+        text += &format!("; it shows {key}");
+    }
+    if let Some((_, place)) = lines.iter().find_map(|line| line.strip_prefix("Offending ")?.split_once(" key in ")) {
+        text += &format!(", the known one stands in {place}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -366,6 +390,20 @@ mod tests {
         ] {
             assert_eq!(kind(said), wanted, "{said}");
         }
+    }
+
+    #[test]
+    fn a_changed_host_key_is_two_facts_and_no_page_of_at_signs() {
+        let page = "@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@@@@@@\nThe fingerprint for the ED25519 \
+                    key sent by the remote host is\nSHA256:fIZn.\nAdd correct host key in /k to get rid of this \
+                    message.\nOffending ED25519 key in /k:4\nHost key verification failed.\n";
+        let said = short(page);
+        assert_eq!(
+            said,
+            "its host key is another than the known one; it shows SHA256:fIZn, the known one stands in /k:4"
+        );
+        assert_eq!(kind(&said), LostKind::HostKey);
+        assert_eq!(short("a.\n\nb\n"), "a; b");
     }
 
     #[test]

@@ -21,16 +21,14 @@ pub fn pretty(faults: &Faults, sources: &dyn Sources, color: bool) -> String {
             Severity::Warning => Level::WARNING,
         };
         let mut group = level.primary_title(fault.message.as_str()).elements(text.iter().map(|text| {
-            let path = format!("{file}:{}:{}", fault.spot.line, fault.spot.column);
             let (start, end) = range(text, fault);
             let line = text.get(..start).map_or(0, |t| t.rfind('\n').map_or(0, |i| i + 1));
             let until = text.get(start..).and_then(|t| t.find('\n')).map_or(text.len(), |i| start + i);
             let excerpt = text.get(line..until).unwrap_or_default().trim_end_matches('\r');
             let mark = (start - line).min(excerpt.len())..(end.max(start) - line).min(excerpt.len());
-            let place = if mark.is_empty() { path } else { file.to_owned() };
             Snippet::source(excerpt.to_owned())
                 .line_start(fault.spot.line)
-                .path(place)
+                .path(file.to_owned())
                 .annotation(AnnotationKind::Primary.span(mark))
         }));
         if let Some(hint) = &fault.hint {
@@ -138,6 +136,17 @@ mod tests {
 
         1 error, 1 warning
         "#);
+    }
+
+    #[test]
+    fn a_fault_of_an_empty_file_says_its_place_once() {
+        let (mut faults, mut files) = faults();
+        faults.0.truncate(1);
+        faults.0[0].spot = Spot { line: 1, column: 1, ..faults.0[0].spot.clone() };
+        faults.0[0].length = 0;
+        files.insert("r.yaml".to_owned(), String::new());
+        let drawn = pretty(&faults, &files, false);
+        assert!(drawn.contains("--> r.yaml:1:1\n"), "{drawn}");
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Progress {
         }
     }
 
+    /// What a run that goes on has done so far: its tasks have names then, and its debts are known.
+    pub fn recall(&self, state: RunState) {
+        self.inner().state = state;
+    }
+
     /// Takes the bars away; the next event brings them back.
     pub fn rest(&self) {
         if let Some(bars) = self.inner().bars.take() {

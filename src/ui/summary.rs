@@ -127,7 +127,7 @@ fn by_host(state: &RunState, pick: impl Fn(&TaskState) -> bool) -> Vec<String> {
 fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> Message {
     let message = match summary.outcome {
         End::Done | End::NotAllowed => message,
-        End::NotNow => return message.hint(format!("`svcops history show {run}` shows what stood in the way")),
+        End::NotNow => return in_the_way(message, run, summary),
         End::Stopped => {
             return message.hint(format!("`svcops resume {run}` goes on; `svcops rollback {run}` brings all back"));
         }
@@ -149,7 +149,20 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
         }
         End::Failed => message.hint(format!("`svcops history show {run}` has the output")),
     };
-    if summary.owed > 0 { message.hint("`svcops owed` lists what is still to be done") } else { message }
+    if state.debts.is_empty() { message } else { message.hint("`svcops owed` lists what is still to be done") }
+}
+
+/// What to do about the run that holds a lock, or that left a resource in doubt; the refusal names it.
+fn in_the_way(message: Message, run: &RunId, summary: &Summary) -> Message {
+    let why = summary.why.as_deref().unwrap_or_default();
+    let words = why.split(|c: char| !c.is_ascii_alphanumeric());
+    match words.filter_map(|word| word.parse::<RunId>().ok()).find(|other| other != run) {
+        Some(other) if why.contains("in doubt") => {
+            message.hint(format!("`svcops resume {other}` goes on with it; `svcops rollback {other}` brings all back"))
+        }
+        Some(other) => message.hint(format!("`svcops history show {other} --follow` shows when it ends")),
+        None => message.hint(format!("`svcops history show {run}` shows what stood in the way")),
+    }
 }
 
 #[cfg(test)]
@@ -308,6 +321,31 @@ mod tests {
           run     01M7Q5CQG0
         hint: `svcops resume 01M7Q5CQG0` asks the host again, once it can be reached
         hint: `svcops resolve 01M7Q5CQG0 1@web-1 done|not-done --reason …` records what a person saw
+        ");
+    }
+
+    #[test]
+    fn a_run_that_was_refused_says_what_to_do_about_the_run_in_its_way() {
+        let refused = |why: &str| {
+            let summary = Summary {
+                outcome: End::NotNow,
+                exit_code: 75,
+                why: Some(why.into()),
+                changed: 0,
+                owed: 0,
+                stands: Vec::new(),
+            };
+            shown(Vec::new(), &summary)
+        };
+        insta::assert_snapshot!(refused("`a` is in doubt: run 01M83BB55P was interrupted"), @r"
+        error: `a` is in doubt: run 01M83BB55P was interrupted
+          run     01M7Q5CQG0
+        hint: `svcops resume 01M83BB55P` goes on with it; `svcops rollback 01M83BB55P` brings all back
+        ");
+        insta::assert_snapshot!(refused("`a` is held by run 01M83BB55P since 10:42"), @r"
+        error: `a` is held by run 01M83BB55P since 10:42
+          run     01M7Q5CQG0
+        hint: `svcops history show 01M83BB55P --follow` shows when it ends
         ");
     }
 

@@ -158,6 +158,13 @@ impl<'n> Fields<'n> {
     pub fn rest(&self) -> impl Iterator<Item = &'n (Key, Node)> {
         self.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(entry, _)| entry)
     }
+    /// The known key that this one may have been meant for, among those asked for so far and `others`.
+    pub fn near<'k>(&self, key: &str, others: &[&'k str]) -> Option<&'k str>
+    where
+        'static: 'k,
+    {
+        words::nearest(key, self.known.iter().copied().chain(others.iter().copied()))
+    }
     /// Takes a key that only the data knows.
     pub fn drop_key(&mut self, key: &str) {
         if let Some(index) = self.entries.iter().position(|(k, _)| k.text == key) {

@@ -220,6 +220,21 @@ fn a_rollback_brings_back_what_a_run_changed() {
 }
 
 #[test]
+fn a_rollback_takes_away_a_file_that_was_not_there_before() {
+    let site = site();
+    site.svcops("run marks --yes -q").exits(0);
+    assert!(site.path("out").exists());
+    site.svcops("rollback last --yes -q").exits(0);
+    assert!(!site.path("out").exists());
+}
+
+#[test]
+fn a_command_may_expect_another_exit_code_than_0() {
+    let site = failing(Site::new().host("web-1"), "{name: Odd, command: {run: exit 3, expect: {code: 3}}}");
+    site.svcops("run failing --yes -q").exits(0);
+}
+
+#[test]
 fn only_the_first_hosts_of_a_selection_are_touched() {
     let site = site().host("web-2").host("web-3");
     let events = site.svcops("run marks -l web-[2-3] --limit 1 --yes -o jsonl").exits(0).lines();
@@ -230,4 +245,78 @@ fn only_the_first_hosts_of_a_selection_are_touched() {
     --- stderr
     error: no host failed in run [RUN]
     ");
+}
+
+fn from_here(steps: &str) -> Site {
+    let site = Site::new().host("web-1").host("web-2");
+    let text = site.fill(&format!(
+        "
+        svcops: 1
+        name: from-here
+        targets: role=web
+        params: {{port: {{type: int, default: 8080}}}}
+        steps:
+          - {{name: Wait, pause: {{for: 1ms}}}}
+          - {steps}
+        ",
+    ));
+    site.runbook(&text)
+}
+
+#[test]
+fn what_runs_once_from_here_is_not_the_first_host_of_a_limit() {
+    let site = from_here("{name: Mark, command: \"echo mark >> SITE/marks\"}");
+    site.svcops("run from-here --limit 1 --yes -q").exits(0);
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\n");
+}
+
+#[test]
+fn a_saved_plan_keeps_the_hosts_that_it_was_made_for() {
+    let site = from_here("{name: Mark, command: \"echo mark >> SITE/marks\"}");
+    let file = site.path("plan.json");
+    let file = file.display();
+    site.svcops(&format!("plan from-here -l web-2 --save {file}")).exits(0);
+    site.svcops(&format!("run --plan {file} --yes -q")).exits(0);
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\n");
+}
+
+#[test]
+fn a_selection_beside_the_targets_is_an_error_and_no_empty_success() {
+    let site = Site::new().host("web-1").host("web-2");
+    let site = site.runbook(
+        "
+        svcops: 1
+        name: one
+        targets: web-1
+        steps: [{check.command: {run: id}}]
+        ",
+    );
+    insta::assert_snapshot!(site.svcops("run one -l web-2 --yes"), @r"
+    exit: 2
+    --- stderr
+    error: no selected host is one of the hosts of runbook `one`
+    hint: options only narrow what its `targets:` say
+    ");
+}
+
+#[test]
+fn nobody_is_asked_after_half_of_the_work_is_done() {
+    let site =
+        from_here("{name: Mark, command: \"echo mark >> SITE/marks\"}\n          - {name: Ask, pause: {ask: Go on?}}");
+    insta::assert_snapshot!(site.svcops("run from-here --yes -q"), @r"
+    exit: 2
+    --- stderr
+    error: step `Ask` (3) asks a person, and there is no terminal; nothing was touched
+    hint: run it on a terminal; `--yes` does not answer for a `pause`
+    ");
+    assert!(!site.path("marks").exists());
+}
+
+#[test]
+fn a_number_from_an_expression_is_a_text_where_one_belongs() {
+    let site = from_here(
+        "{name: Port, command: {run: 'echo $PORT > SITE/port', env: {PORT: \"{{ params.port }}\"}, stdin: \"{{ params.port }}\"}}",
+    );
+    site.svcops("run from-here --yes -q -l web-1").exits(0);
+    assert_eq!(std::fs::read_to_string(site.path("port")).unwrap(), "8080\n");
 }

@@ -179,6 +179,10 @@ async fn a_command_answers_with_its_code_and_what_it_wrote(stage: &Stage) {
     assert!(matches!(&receipt.outcome, Outcome::Failed(why) if why.starts_with("exit code 3")), "{receipt:?}");
     assert_eq!(stage.do_once(sh("exit 0")).await.outcome, Outcome::Ok);
     assert_eq!(stage.do_once(sh("kill -KILL $$")).await.code, Some(137));
+    let expecting =
+        |text: &str| Change::Run(Invocation { codes: vec![1, 3], ..invocation(Program::Shell(text.to_owned())) });
+    assert_eq!(stage.do_once(expecting("exit 3")).await.outcome, Outcome::Ok);
+    assert!(matches!(stage.do_once(expecting("exit 0")).await.outcome, Outcome::Failed(_)));
 }
 
 async fn a_command_gets_its_input_arguments_environment_and_folder(stage: &Stage) {

@@ -34,9 +34,11 @@ pub(crate) const SCRIPT: &str = "\"$S_script\"";
 
 /// How the end of an act is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum Reading<'a> {
     /// Exit code 0 is success.
     Code,
+    /// A command: success is what it was told to expect, in [`Invocation::accepts`].
+    Command(&'a Invocation),
     /// As [`Reading::Code`], and 10 is a refusal with its reason in the last line that begins with `svcops: `.
     Place,
     /// systemctl's: 4 and 5 say that there is no such unit, which is a refusal as its want of rights is.
@@ -182,7 +184,7 @@ pub(crate) fn folder(act: &Act) -> String {
 }
 
 /// What became of an act; none: it never began.
-pub(crate) fn receipt(frames: &Frames, reading: Reading, within: u64, redactor: &Redactor) -> Option<Receipt> {
+pub(crate) fn receipt(frames: &Frames, reading: Reading<'_>, within: u64, redactor: &Redactor) -> Option<Receipt> {
     let mut receipt = Receipt::of(Outcome::Ok);
     receipt.stdout = output(frames, "out", redactor);
     receipt.stderr = output(frames, "err", redactor);
@@ -202,7 +204,7 @@ pub(crate) fn receipt(frames: &Frames, reading: Reading, within: u64, redactor: 
     Some(receipt)
 }
 
-fn ended(frames: &Frames, reading: Reading, within: u64, receipt: &mut Receipt) -> Outcome {
+fn ended(frames: &Frames, reading: Reading<'_>, within: u64, receipt: &mut Receipt) -> Outcome {
     let end = frames.text("end");
     let Ok(code) = end.parse::<i32>() else {
         return Outcome::Failed(match end.as_str() {
@@ -235,6 +237,8 @@ fn ended(frames: &Frames, reading: Reading, within: u64, receipt: &mut Receipt) 
             if rights || matches!(code, 4 | 5) { Outcome::Refused(why) } else { Outcome::Failed(why) }
         }
         (Reading::Haproxy, 0) => haproxy::complaint(&receipt.stdout.text).map_or(Outcome::Ok, Outcome::Refused),
+        (Reading::Command(run), code) if run.accepts(code) => Outcome::Ok,
+        (Reading::Command(_), 0) => Outcome::Failed("exit code 0, which was not expected".to_owned()),
         (_, 0) => Outcome::Ok,
         (_, code) => {
             let last = receipt.stderr.text.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or_default();

@@ -363,7 +363,7 @@ impl Remote {
         }
     }
 
-    fn receipt(&self, frames: &Frames, reading: Reading, errand: &Errand<'_>) -> Receipt {
+    fn receipt(&self, frames: &Frames, reading: Reading<'_>, errand: &Errand<'_>) -> Receipt {
         let receipt = act::receipt(frames, reading, errand.within, &self.redactor);
         let mut receipt =
             receipt.unwrap_or_else(|| Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())));
@@ -394,8 +394,9 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
     }
 }
 
-fn reading(change: &Change) -> Reading {
+fn reading(change: &Change) -> Reading<'_> {
     match change {
+        Change::Run(invocation) => Reading::Command(invocation),
         Change::WriteFile { .. } | Change::RemoveFile(_) => Reading::Place,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
