@@ -177,6 +177,11 @@ pub async fn run(
     };
     engine.say(Event::Locked { exclusive: planned.exclusive.clone(), shared: planned.shared.clone() }).await?;
     stage.watcher.notice(&crate::journal::event::Notice::Ahead { tasks: planned.plan.tasks.len() });
+    if let Some(why) = guard::silent(planned) {
+        engine.say(Event::RollingBack { scope: Scope::Run, why }).await?;
+        engine.say(Event::RolledBack { scope: Scope::Run }).await?;
+        return Ok(Ended { summary: engine.close(false).await?, run });
+    }
     let summary = engine.go().await?;
     Ok(Ended { run, summary })
 }

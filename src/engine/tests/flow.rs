@@ -289,6 +289,34 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_answer_the_plan_stops_a_run_before_it_touches_anything() {
+    let text = |policy: &str| {
+        format!(
+            "targets: role=app, site=dc1\non_failure: {policy}\nsteps:\n  - {{file.copy: {{content: x, dest: /etc/x}}}}\n"
+        )
+    };
+    let rig = Rig::new();
+    rig.world.cut(&HostName::new("dc1-app2"));
+    let end = rig.run(&text("rollback")).await;
+    assert_eq!((end.outcome, end.exit_code, rig.done().len()), (End::RolledBack, 1, 0), "{end:#?}");
+    assert!(end.why.unwrap().ends_with("nothing was touched"));
+    let rig = Rig::new();
+    rig.world.cut(&HostName::new("dc1-app2"));
+    let end = rig.run(&text("continue")).await;
+    assert_eq!((end.outcome, rig.done().len()), (End::Failed, 1), "the other host goes on: {end:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_always_command_does_not_stand_in_the_way_of_a_clean_end() {
+    let rig = Rig::new();
+    let end = rig
+        .run("targets: dc1-app1\nsteps:\n  - {require: [\"false\"], app.stop: {app: billing}}\n  - {name: Always, always: true, command: /bin/tell}\n")
+        .await;
+    assert_eq!((end.outcome, end.stands.len()), (End::RolledBack, 0), "{end:#?}");
+    assert_eq!(rig.done().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn limits_refuse_a_plan_that_would_touch_more() {
     let rig = Rig::new();
     let end = rig.run("targets: role=app\nlimits: {sites: 1}\nsteps:\n  - {app.restart: {app: billing}}\n").await;
