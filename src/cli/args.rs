@@ -147,7 +147,7 @@ The runbook as it was recorded is used; nothing that was done is done again.")]
   svcops cancel 01J9ZK3V7Q    as Ctrl-C there: finish what is under way, run `always` steps, stop
                               a second time: end it on the hosts too")]
     Cancel(OneRun),
-    /// Record what a person saw of an unknown outcome
+    /// Record what a person saw of an unknown outcome, or put right by hand
     #[command(after_help = "Examples:
   svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'config is there, service is up'
   svcops resolve 01J9ZK3V7Q 2.2@web-3 not-done --reason 'host was reinstalled'")]

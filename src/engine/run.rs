@@ -260,7 +260,7 @@ pub async fn rollback(
     Ok(Ended { run: run.clone(), summary })
 }
 
-/// Records what a person saw of an act that nobody knows of. The run is then resumed or rolled back as ever.
+/// Records what a person saw of an act that nobody knows of, or that what could not be undone has been put right. The run is then resumed or rolled back as ever.
 ///
 /// # Errors
 /// As [`EngineError`].
@@ -276,9 +276,12 @@ pub async fn resolve(
     let _owned = own(stage, run)?;
     let state = recorded.state.task(task).ok_or_else(|| not_so(format!("it has no task `{task}`")))?;
     let open = |way| state.leg(way).is_some_and(|l| l.how.is_none() && (l.doubt.is_some() || !l.queue.is_empty()));
+    let over = recorded.state.end.as_ref().is_some_and(|e| !e.outcome.resumable());
     let way = match (open(Way::Undo), open(Way::Forward)) {
         (true, _) => Way::Undo,
         (false, true) => Way::Forward,
+        // what could not be taken back, and a person has put right by hand
+        (false, false) if done && over && unmade(&recorded.state).any(|t| t.began.task == *task) => Way::Undo,
         (false, false) => return Err(not_so(format!("what became of `{task}` is known"))),
     };
     let (operator, reason) = (by.0.clone(), by.1.to_owned());

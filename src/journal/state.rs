@@ -384,11 +384,17 @@ impl Leg {
             self.queue.clear();
         }
     }
-    /// A person's word stands for the receipt that is not to be had.
+    /// A person's word stands for the receipt that is not to be had, or for the undo that could not be made.
     fn resolved(&mut self, done: bool) {
         let outcome =
             if done { Outcome::Ok } else { Outcome::Failed("it was not done: a person saw to that".to_owned()) };
         self.doubt = None;
+        if self.why().is_some() || (self.did.is_empty() && self.queue.is_empty()) {
+            // nothing is in doubt: somebody has put right what could not be undone
+            self.how = Some(How::Done { outputs: Value::Null });
+            self.changed = false;
+            return;
+        }
         match self.did.last_mut() {
             Some((_, receipt)) if matches!(receipt.outcome, Outcome::Unknown(_)) => receipt.outcome = outcome,
             _ => self.carried(Receipt::of(outcome)),

@@ -248,6 +248,8 @@ async fn an_undo_that_was_not_made_is_owed_until_a_later_run_brings_the_thing_wh
     let one = RESTART.replace("role=app, site=dc1", "dc1-app2");
     let end = rig.run(&one).await;
     assert_eq!((end.outcome, end.owed > 0), (End::Failed, true), "{end:#?}");
+    let owing = rig.journal.runs(1).unwrap().remove(0);
+    let named: Vec<TaskId> = finish::unmade(&rig.state()).map(|t| t.began.task.clone()).collect();
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(rig.run(&one).await.outcome, End::Done);
     let paid: Vec<String> = rig
@@ -259,6 +261,13 @@ async fn an_undo_that_was_not_made_is_owed_until_a_later_run_brings_the_thing_wh
         })
         .collect();
     assert_eq!(paid, ["undo 1.1@dc1-app2", "undo 1.2@dc1-app2"]);
+    // or until a person says that it was put right
+    for task in named {
+        resolve(&rig.stage(), &owing, &task, true, (&me(), "by hand")).await.unwrap();
+        assert!(resolve(&rig.stage(), &owing, &task, true, (&me(), "again")).await.is_err());
+    }
+    let state = RunState::fold(&rig.journal.records(&owing).unwrap());
+    assert_eq!(finish::unmade(&state).count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

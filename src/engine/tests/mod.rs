@@ -10,7 +10,7 @@ use crate::{
     actions::CATALOG,
     base::{
         Act, Answer, At, Change, FileFacts, Hash, HttpFacts, Place, Read, Receipt, RunFacts, ServerFacts, ServerState,
-        Source, TcpFacts, UnitFacts, UnitState, clock::RuntimeClock,
+        Source, TaskId, TcpFacts, UnitFacts, UnitState, clock::RuntimeClock,
     },
     journal::{
         event::{End, Event, Notice, Record, Summary},

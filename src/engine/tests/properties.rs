@@ -355,7 +355,7 @@ fn check_trace(records: &[Record]) {
                 record.event
             );
         }
-        let task = |id: &crate::base::TaskId| state.task(id).unwrap_or_else(|| panic!("`{id}` has not begun"));
+        let task = |id: &TaskId| state.task(id).unwrap_or_else(|| panic!("`{id}` has not begun"));
         match &record.event {
             Event::Began(began) => assert!(state.task(&began.task).is_none(), "`{}` begins again", began.task),
             Event::Announced { task: id, way, number, changes, .. } => {
