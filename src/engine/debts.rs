@@ -44,14 +44,11 @@ impl Engine<'_> {
 
     /// A debt that a later step of the same group can owe again on this host can wait for it.
     fn is_due(&self, owed: &Owed, station: &Station) -> bool {
-        let by = self.with(|s| s.task(&owed.by).map(|t| (t.began.step.clone(), t.forward.how.is_some())));
-        let Some((step, ended)) = by else { return true };
-        // a resume comes past the earlier steps once more
-        let stations = self.script.stations();
-        let place = |number: &str| stations.iter().position(|s| s.number == number);
-        if !ended || place(&step) > place(&station.number) {
+        let Some(step) = self.with(|s| s.task(&owed.by).map(|t| t.began.step.clone())) else { return true };
+        if !self.is_ripe(owed, station) {
             return false;
         }
+        let stations = self.script.stations();
         if group(&step) != group(&station.number) {
             return true;
         }
@@ -59,6 +56,15 @@ impl Engine<'_> {
         let number = owed.debt.step.rsplit_once(".then").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(1);
         let spec = by.step.then.get(number.saturating_sub(1)).and_then(deed);
         spec.is_none_or(|spec| !station.later.iter().any(|l| l.deed == spec && l.concerns(&owed.debt.host)))
+    }
+
+    /// What owes it has ended, and stands not after `station`: a resume comes past the earlier steps once more.
+    fn is_ripe(&self, owed: &Owed, station: &Station) -> bool {
+        let by = self.with(|s| s.task(&owed.by).map(|t| (t.began.step.clone(), t.forward.how.is_some())));
+        let Some((step, ended)) = by else { return true };
+        let stations = self.script.stations();
+        let place = |number: &str| stations.iter().position(|s| s.number == number);
+        ended && place(&step) <= place(&station.number)
     }
 
     /// Pays what is left at the end of steps that ran side by side, and at the end of the way there.
@@ -69,7 +75,9 @@ impl Engine<'_> {
             if self.gone().contains_key(&host) {
                 continue;
             }
-            while let Some(debt) = self.with(|s| s.owes(&host).first().map(|o| o.debt.clone())) {
+            loop {
+                let owed: Vec<Owed> = self.with(|s| s.owes(&host).into_iter().cloned().collect());
+                let Some(Owed { debt, .. }) = owed.into_iter().find(|o| self.is_ripe(o, station)) else { break };
                 let turned = if self.must_stop() {
                     Turned::NotBegun
                 } else {

@@ -8,6 +8,7 @@ use crate::{
         doubt::in_doubt,
         locks::{Held, LockError},
     },
+    runbook::{FailureAct, FailureScope},
 };
 
 /// Why a run may not begin.
@@ -66,7 +67,9 @@ pub fn drift(pinned: &Plan, now: &Plan) -> Result<(), Refused> {
     }
     parts.extend(now.pinned.keys().filter(|k| !pinned.pinned.contains_key(*k)).map(String::as_str));
     let parts = if parts.is_empty() { "something".to_owned() } else { crate::base::words::list(&parts, 6) };
-    Err(Refused::not_allowed(format!("the saved plan no longer holds: {parts} differs from when it was made")))
+    Err(Refused::not_allowed(format!(
+        "the saved plan no longer holds: it was made with other {parts}; `svcops plan … --save` makes a new one"
+    )))
 }
 
 /// Takes all locks, then asks whether another run left something in doubt there.
@@ -87,4 +90,15 @@ pub fn locks(
         None => Ok(Ok(Some(held))),
         Some(doubt) => Ok(Err(Refused::not_now(doubt.to_string()))),
     }
+}
+
+/// Why a run that would go back at the first failure need not begin: a host that a step needs did not answer the plan.
+pub fn silent(planned: &Planned) -> Option<String> {
+    let stations = planned.script.stations();
+    planned.plan.tasks.iter().find_map(|task| {
+        let why = task.trouble.as_deref().filter(|why| why.starts_with("no contact"))?;
+        let policy = stations.iter().find(|s| s.number == task.number)?.on_failure;
+        let all = policy.act == FailureAct::Rollback && policy.scope == FailureScope::Run;
+        all.then(|| format!("`{}` on `{}`: {why}; nothing was touched", task.step, task.host))
+    })
 }

@@ -18,7 +18,7 @@ use crate::{
         locks::{Held, LockError, Owned},
         state::{RunState, TaskState},
     },
-    runbook::{FailureAct, FailureScope, Runbook},
+    runbook::{FailureAct, FailureScope, Runbook, template},
 };
 use std::{
     collections::BTreeMap,
@@ -166,7 +166,8 @@ pub async fn run(
     let state = RunState::fold([&first]);
     let engine = engine(stage, &planned.script, &run, state, (order.parallel, stop))?;
     let guarded = guard::limits(stage, order, &planned.plan)
-        .and_then(|()| pinned.map_or(Ok(()), |pinned| guard::drift(pinned, &planned.plan)));
+        .and_then(|()| pinned.map_or(Ok(()), |pinned| guard::drift(pinned, &planned.plan)))
+        .and_then(|()| engine.required());
     if let Err(why) = guarded {
         return Ok(Ended { summary: engine.refused(why).await?, run });
     }
@@ -176,6 +177,11 @@ pub async fn run(
     };
     engine.say(Event::Locked { exclusive: planned.exclusive.clone(), shared: planned.shared.clone() }).await?;
     stage.watcher.notice(&crate::journal::event::Notice::Ahead { tasks: planned.plan.tasks.len() });
+    if let Some(why) = guard::silent(planned) {
+        engine.say(Event::RollingBack { scope: Scope::Run, why }).await?;
+        engine.say(Event::RolledBack { scope: Scope::Run }).await?;
+        return Ok(Ended { summary: engine.close(false).await?, run });
+    }
     let summary = engine.go().await?;
     Ok(Ended { run, summary })
 }
@@ -455,6 +461,20 @@ impl Engine<'_> {
             },
         };
         self.close(stopped).await
+    }
+
+    /// What the runbook as a whole requires, asked before anything is touched.
+    fn required(&self) -> Result<(), Refused> {
+        let scope = self.scope_with(&self.script.params, &script::here(), None);
+        for require in &self.script.require {
+            let why = match template::test(&require.text, &scope) {
+                Ok(true) => continue,
+                Ok(false) => format!("`require: {}` does not hold", require.text),
+                Err(e) => format!("`require: {}`: {e}", require.text),
+            };
+            return Err(Refused { code: 77, why });
+        }
+        Ok(())
     }
 
     async fn refused(&self, Refused { code, why }: Refused) -> Result<Summary, Halt> {

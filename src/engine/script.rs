@@ -3,11 +3,11 @@
 
 use crate::{
     actions::{Entry, Traits},
-    base::HostName,
+    base::{HostName, Span},
     inventory::{Inventory, select},
     journal::event::Batch,
     runbook::{
-        FailureAct, OnFailure, Rolling, Runbook, Step, What,
+        Expr, FailureAct, OnFailure, Rolling, Runbook, Step, What,
         template::{self, Scope},
     },
 };
@@ -22,7 +22,7 @@ pub struct Script {
     /// What happens at the end, whatever happened before.
     pub always: Vec<Node>,
     /// Conditions for the run as a whole.
-    pub require: Vec<crate::runbook::Expr>,
+    pub require: Vec<Expr>,
     /// The params of the runbook itself.
     pub params: Arc<BTreeMap<String, Value>>,
 }
@@ -66,6 +66,19 @@ pub struct Station {
     /// Consequences that later steps of the same group can still owe.
     pub later: Vec<Later>,
     /// The params that its expressions see.
+    pub params: Arc<BTreeMap<String, Value>>,
+    /// What the groups and includes that it stands in say for all their steps, from the outside in.
+    pub around: Vec<Arc<Around>>,
+}
+
+/// What a group or an include says for all its steps.
+#[derive(Debug)]
+pub struct Around {
+    /// They apply where this holds.
+    pub when: Option<Expr>,
+    /// Conditions at their turn.
+    pub require: Vec<Expr>,
+    /// The params that these expressions see.
     pub params: Arc<BTreeMap<String, Value>>,
 }
 
@@ -129,6 +142,9 @@ pub fn spread(
         params: &params,
         always: &always,
         in_always: false,
+        around: &[],
+        timeout: None,
+        become_user: None,
     };
     let nodes = spreader.steps(&runbook.steps, &field)?;
     Ok(Script { nodes, always: always.into_inner(), require: runbook.require.clone(), params })
@@ -181,6 +197,9 @@ struct Field<'a> {
     params: &'a Arc<BTreeMap<String, Value>>,
     always: &'a std::cell::RefCell<Vec<Node>>,
     in_always: bool,
+    around: &'a [Arc<Around>],
+    timeout: Option<Span>,
+    become_user: Option<&'a Option<String>>,
 }
 
 struct Spreader<'a> {
@@ -224,6 +243,19 @@ impl Spreader<'_> {
             None => field.hosts.to_vec(),
         };
         let on_failure = step.on_failure.unwrap_or(field.on_failure);
+        let mut around = field.around.to_vec();
+        if step.when.is_some() || !step.require.is_empty() {
+            let (when, require) = (step.when.clone(), step.require.clone());
+            around.push(Arc::new(Around { when, require, params: Arc::clone(field.params) }));
+        }
+        let inner = Field {
+            hosts: &hosts,
+            on_failure,
+            around: &around,
+            timeout: step.timeout.or(field.timeout),
+            become_user: step.become_user.as_ref().or(field.become_user),
+            ..*field
+        };
         match &step.what {
             What::Action { action, args, .. } => {
                 let entry = Entry::find(self.catalog, action)
@@ -245,7 +277,12 @@ impl Spreader<'_> {
                     on_failure,
                     later: later.iter().flat_map(|l| self.later(l, field)).collect(),
                     params: Arc::clone(field.params),
-                    step: step.clone(),
+                    around: field.around.to_vec(),
+                    step: Step {
+                        timeout: step.timeout.or(field.timeout),
+                        become_user: step.become_user.clone().or_else(|| field.become_user.cloned()),
+                        ..step.clone()
+                    },
                 }))))
             }
             What::Group { steps, rolling: Some(rolling), .. } => {
@@ -253,19 +290,16 @@ impl Spreader<'_> {
                 let of = hosts.len().div_ceil(size);
                 let batch = |(at, hosts): (usize, &[HostName])| {
                     let batch = Some(Batch { number: at + 1, of });
-                    self.steps(
-                        steps,
-                        &Field { hosts, batch, on_failure, rolling: field.rolling.or(Some(&number)), ..*field },
-                    )
+                    self.steps(steps, &Field { hosts, batch, rolling: field.rolling.or(Some(&number)), ..inner })
                 };
                 let batches = hosts.chunks(size).enumerate().map(batch).collect::<Result<_, _>>()?;
                 Ok(Some(Node::Rolling(batches, *rolling)))
             }
             What::Group { steps, parallel, .. } => {
-                let nodes = self.steps(steps, &Field { hosts: &hosts, on_failure, ..*field })?;
+                let nodes = self.steps(steps, &inner)?;
                 Ok(Some(if *parallel { Node::Par(nodes) } else { Node::Seq(nodes) }))
             }
-            What::Include { runbook, with } => self.include(step, runbook, with, field).map(Some),
+            What::Include { runbook, with } => self.include(step, runbook, with, &inner).map(Some),
         }
     }
 
@@ -309,7 +343,12 @@ impl Spreader<'_> {
             hosts.retain(|h| field.hosts.contains(h));
         }
         let on_failure = step.on_failure.unwrap_or(runbook.on_failure);
-        let inner = Field { hosts: &hosts, params: &params, on_failure, ..*field };
+        let mut around = field.around.to_vec();
+        if !runbook.require.is_empty() {
+            let require = runbook.require.clone();
+            around.push(Arc::new(Around { when: None, require, params: Arc::clone(&params) }));
+        }
+        let inner = Field { hosts: &hosts, params: &params, on_failure, around: &around, ..*field };
         Ok(Node::Seq(self.steps(&runbook.steps, &inner)?))
     }
 

@@ -13,7 +13,7 @@ use crate::{
     journal::event::{Began, Debt, Event, Header, How, Inherited},
     resources::ReadError,
     runbook::{
-        Step, What,
+        Expr, Step, What,
         template::{self, Scope},
     },
     transport::LostKind,
@@ -149,26 +149,13 @@ impl Engine<'_> {
             self.say(Event::Began(Box::new(began.clone()))).await?;
             return Ok(Ok(began));
         }
-        let applies = station.step.when.as_ref().map_or(Ok(true), |when| template::test(&when.text, &scope));
-        match applies {
-            Ok(true) => {}
-            Ok(false) => {
-                let why =
-                    station.step.when.as_ref().map(|w| format!("`when: {}` is false", w.text)).unwrap_or_default();
+        match self.applies(station, host, &scope) {
+            Ok(None) => {}
+            Ok(Some(why)) => {
                 self.say(Event::Skipped { task: id.clone(), why }).await?;
                 return Ok(Err(Turned::Well));
             }
-            Err(e) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
-        }
-        for require in &station.step.require {
-            match template::test(&require.text, &scope) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let why = format!("`require: {}` does not hold", require.text);
-                    return self.refuse(id, station, host, why).await.map(Err);
-                }
-                Err(e) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
-            }
+            Err(why) => return self.refuse(id, station, host, why).await.map(Err),
         }
         let bound = match self.bind(&station.step, station, host, &scope) {
             Ok(bound) => bound,
@@ -188,6 +175,32 @@ impl Engine<'_> {
         let began = Began { value: bound.value(), before, then, undo, inherits, ..self.blank(id, station, host) };
         self.say(Event::Began(Box::new(began.clone()))).await?;
         Ok(Ok(began))
+    }
+
+    /// Why a step does not apply, if it does not: by its own `when`, or by that of a group around it. An error: what is
+    /// required does not hold.
+    fn applies(&self, station: &Station, host: &HostName, own: &Scope) -> Result<Option<String>, String> {
+        let test = |expr: &Expr, scope: &Scope| template::test(&expr.text, scope).map_err(|e| e.to_string());
+        let judge = |when: Option<&Expr>, require: &[Expr], scope: &Scope| {
+            if let Some(when) = when
+                && !test(when, scope)?
+            {
+                return Ok(Some(format!("`when: {}` is false", when.text)));
+            }
+            for require in require {
+                if !test(require, scope)? {
+                    return Err(format!("`require: {}` does not hold", require.text));
+                }
+            }
+            Ok(None)
+        };
+        for around in &station.around {
+            let scope = self.scope_with(&around.params, host, None);
+            if let Some(why) = judge(around.when.as_ref(), &around.require, &scope)? {
+                return Ok(Some(why));
+            }
+        }
+        judge(station.step.when.as_ref(), &station.step.require, own)
     }
 
     fn blank(&self, id: &TaskId, station: &Station, host: &HostName) -> Began {
@@ -308,7 +321,8 @@ impl Engine<'_> {
     /// In a plan: the step whose outputs this one needs and that cannot be known yet.
     fn behind(&self, station: &Station) -> Option<String> {
         let mut names = template::names(&station.args);
-        for text in station.step.when.iter().chain(&station.step.require) {
+        let around = station.around.iter().flat_map(|a| a.when.iter().chain(&a.require));
+        for text in around.chain(&station.step.when).chain(&station.step.require) {
             names.extend(template::names_of_expression(&text.text));
         }
         if let Some(each) = &station.step.for_each {
@@ -320,8 +334,12 @@ impl Engine<'_> {
     }
 
     /// What a step's expressions see.
-    pub(super) fn scope(&self, station: &Station, host: &HostName, item: Option<&Value>) -> Scope {
-        let params: Map<String, Value> = station.params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    fn scope(&self, station: &Station, host: &HostName, item: Option<&Value>) -> Scope {
+        self.scope_with(&station.params, host, item)
+    }
+
+    pub(super) fn scope_with(&self, params: &BTreeMap<String, Value>, host: &HostName, item: Option<&Value>) -> Scope {
+        let params: Map<String, Value> = params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let steps = self.with(|s| {
             let mut steps = Map::new();
             for (id, hosts) in &s.outputs {

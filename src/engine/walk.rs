@@ -10,7 +10,7 @@ use crate::{
     journal::{
         JournalError,
         event::{Event, How, Inherited, Scope},
-        state::{RunState, TaskState},
+        state::{Back, RunState, TaskState},
     },
     runbook::{FailureAct, FailureScope, OnFailure, Rolling},
 };
@@ -80,11 +80,28 @@ type Walked = Result<Result<(), Off>, Halt>;
 impl Engine<'_> {
     /// The way there, from wherever it stands.
     pub(super) async fn forward(&self) -> Walked {
+        self.leave().await?;
         let walked = self.nodes(&self.script.nodes, Course::default()).await?;
         match (walked, self.script.stations().last()) {
             (Ok(()), Some(last)) => self.swept(last, Course::default()).await,
             (walked, _) => Ok(walked),
         }
+    }
+
+    /// Hosts that went back by themselves have left the run, whatever their tasks say: a resume sees to that first.
+    async fn leave(&self) -> Result<(), Halt> {
+        let hosts: Vec<(HostName, String)> = self.with(|s| {
+            let host = |(scope, back): (&Scope, &Back)| match scope {
+                Scope::Host(host) => Some((host.clone(), back.why.clone())),
+                Scope::Run | Scope::Batch(_) => None,
+            };
+            s.back.iter().filter_map(host).collect()
+        });
+        for (host, why) in hosts {
+            self.gone().insert(host.clone(), why.clone());
+            self.back(&Scope::Host(host), &why).await?;
+        }
+        Ok(())
     }
 
     async fn swept(&self, station: &Station, course: Course<'_>) -> Walked {
@@ -138,7 +155,7 @@ impl Engine<'_> {
     }
 
     async fn rolling(&self, batches: &[Vec<Node>], rolling: Rolling) -> Walked {
-        let tolerance = Mutex::new(rolling.max_failed);
+        let tolerance = Mutex::new(rolling.max_failed.saturating_sub(self.tolerated(batches)));
         let course = Course { tolerance: Some(&tolerance) };
         for (at, batch) in batches.iter().enumerate() {
             let events = self.with(|s| s.tasks.len());
@@ -155,6 +172,26 @@ impl Engine<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// How many hosts a group has lost already, of those that it may lose: a resume finds them gone.
+    fn tolerated(&self, batches: &[Vec<Node>]) -> usize {
+        let mut stations = Vec::new();
+        for batch in batches {
+            super::script::collect(batch, &mut stations);
+        }
+        let steps: BTreeSet<&str> = stations
+            .iter()
+            .filter(|s| s.on_failure.scope != FailureScope::Host && s.on_failure.act != FailureAct::Continue)
+            .map(|s| s.number.as_str())
+            .collect();
+        let left = |host: &&HostName| {
+            self.with(|s| {
+                s.back.contains_key(&Scope::Host((*host).clone()))
+                    && s.tasks.iter().any(|t| t.began.host == **host && steps.contains(t.began.step.as_str()))
+            })
+        };
+        self.gone().keys().filter(left).count()
     }
 
     async fn station(&self, station: &Station, course: Course<'_>) -> Walked {

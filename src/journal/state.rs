@@ -160,7 +160,8 @@ impl TaskState {
         // an undo that failed leaves something even where what lasts is as before: an app that is not healthy
         let undone_badly = self.undo.as_ref().is_some_and(|u| u.why().is_some());
         let nothing = self.forward.how.is_some() && !self.forward.changed && !undone_badly;
-        self.acted() && !back && !nothing && !self.began.leaves_nothing && self.began.pays.is_none()
+        let taken_back = !self.began.leaves_nothing && !self.began.always && self.began.pays.is_none();
+        self.acted() && !back && !nothing && taken_back
     }
     /// In doubt, there or back.
     pub fn doubt(&self) -> Option<(Way, &str)> {

@@ -79,6 +79,28 @@ impl Reader<'_> {
         if own && !matches!(what, What::Action { .. }) {
             notes.error(mark, "`then`, `undo` and `touches` belong to a single action, not to a group");
         }
+        let single = for_each.is_some() || retry.is_some() || no_return;
+        if single && !matches!(what, What::Action { .. }) {
+            notes.error(mark, "`for_each`, `retry` and `no_return` belong to a single action, not to a group");
+        }
+        for step in then.iter().chain(&undo) {
+            let plain = matches!(step.what, What::Action { .. })
+                && step.id.is_none()
+                && step.targets.is_none()
+                && step.for_each.is_none()
+                && step.retry.is_none()
+                && step.then.is_empty()
+                && step.undo.is_empty()
+                && step.require.is_empty()
+                && step.on_failure.is_none()
+                && !step.always
+                && !step.no_return;
+            if !plain {
+                let what =
+                    "a step of `then` or `undo` is one action with `name`, `when`, `timeout`, `become` and `touches`";
+                notes.note(Fault::error(step.spot.clone(), what));
+            }
+        }
         let shown = match &what {
             What::Action { action, .. } => action.clone(),
             What::Group { .. } => "group".to_owned(),

@@ -149,7 +149,7 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
         }
         End::Failed => message.hint(format!("`svcops history show {run}` has the output")),
     };
-    if state.debts.is_empty() { message } else { message.hint("`svcops owed` lists what is still to be done") }
+    if summary.owed > 0 { message.hint("`svcops owed` lists what is still to be done") } else { message }
 }
 
 /// What to do about the run that holds a lock, or that left a resource in doubt; the refusal names it.

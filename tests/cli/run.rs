@@ -320,3 +320,12 @@ fn a_number_from_an_expression_is_a_text_where_one_belongs() {
     site.svcops("run from-here --yes -q -l web-1").exits(0);
     assert_eq!(std::fs::read_to_string(site.path("port")).unwrap(), "8080\n");
 }
+
+#[test]
+fn a_hint_names_no_verb_that_is_not_there() {
+    let site = Site::new().host("web-1");
+    let empty = site.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let said = site.svcops(&format!("plan x -C {}", empty.display())).exits(2).to_string();
+    assert!(said.contains("-C DIR") && !said.contains("init"), "{said}");
+}

@@ -289,6 +289,34 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_answer_the_plan_stops_a_run_before_it_touches_anything() {
+    let text = |policy: &str| {
+        format!(
+            "targets: role=app, site=dc1\non_failure: {policy}\nsteps:\n  - {{file.copy: {{content: x, dest: /etc/x}}}}\n"
+        )
+    };
+    let rig = Rig::new();
+    rig.world.cut(&HostName::new("dc1-app2"));
+    let end = rig.run(&text("rollback")).await;
+    assert_eq!((end.outcome, end.exit_code, rig.done().len()), (End::RolledBack, 1, 0), "{end:#?}");
+    assert!(end.why.unwrap().ends_with("nothing was touched"));
+    let rig = Rig::new();
+    rig.world.cut(&HostName::new("dc1-app2"));
+    let end = rig.run(&text("continue")).await;
+    assert_eq!((end.outcome, rig.done().len()), (End::Failed, 1), "the other host goes on: {end:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_always_command_does_not_stand_in_the_way_of_a_clean_end() {
+    let rig = Rig::new();
+    let end = rig
+        .run("targets: dc1-app1\nsteps:\n  - {require: [\"false\"], app.stop: {app: billing}}\n  - {name: Always, always: true, command: /bin/tell}\n")
+        .await;
+    assert_eq!((end.outcome, end.stands.len()), (End::RolledBack, 0), "{end:#?}");
+    assert_eq!(rig.done().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn limits_refuse_a_plan_that_would_touch_more() {
     let rig = Rig::new();
     let end = rig.run("targets: role=app\nlimits: {sites: 1}\nsteps:\n  - {app.restart: {app: billing}}\n").await;
@@ -309,4 +337,116 @@ async fn always_steps_run_once_after_a_failure_too() {
         matches!(&told[0].what, Change::Tell(ask) if ask.body.as_ref().unwrap().0.contains("rolled_back")),
         "{told:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_group_says_holds_for_all_its_steps() {
+    let rig = Rig::new();
+    let text = "
+targets: dc1-app1
+steps:
+  - name: Not here
+    when: \"host.name == 'dc1-app2'\"
+    steps: [{app.stop: {app: billing}}]
+  - name: Not now
+    require: [\"1 == 2\"]
+    steps: [{app.stop: {app: billing}}]
+";
+    let end = rig.run(text).await;
+    assert_eq!(end.outcome, End::RolledBack);
+    assert!(end.why.unwrap().contains("`require: 1 == 2` does not hold"));
+    assert_eq!(rig.state().skipped.len(), 1);
+    assert!(rig.done().is_empty(), "{:?}", rig.done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_runbook_requires_is_asked_before_anything_is_touched() {
+    let rig = Rig::new();
+    let text = "targets: dc1-app1\nparams: {n: {type: int, default: 1}}\nrequire: [params.n > 1]\nsteps:\n  - {app.stop: {app: billing}}\n";
+    let end = rig.run(text).await;
+    assert_eq!((end.outcome, end.why.as_deref()), (End::NotAllowed, Some("`require: params.n > 1` does not hold")));
+    assert!(rig.done().is_empty());
+    assert!(rig.rollback().await.is_err(), "there is nothing to take back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consequence_has_a_deadline_and_a_condition_of_its_own() {
+    let rig = Rig::new();
+    let text = "
+targets: role=app, site=dc1
+steps:
+  - file.copy: {content: x, dest: /etc/x.conf}
+    timeout: 1m
+    then:
+      - {app.restart: {app: billing}, timeout: 7s, when: \"host.name == 'dc1-app1'\"}
+";
+    assert_eq!(rig.run(text).await.outcome, End::Done);
+    let state = rig.state();
+    let paid: Vec<_> = state.tasks.iter().filter(|t| t.began.pays.is_some()).collect();
+    assert_eq!(paid.len(), 1);
+    assert_eq!((paid[0].began.host.as_str(), paid[0].began.within), ("dc1-app1", crate::base::Span::secs(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inherited_debt_is_paid_under_this_runs_own_number() {
+    let rig = Rig::new();
+    let one = "targets: dc1-app1\non_failure: stop\nsteps:\n  - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}\n";
+    rig.world.fault(1, crate::transport::Fault::Refused);
+    assert_eq!(rig.run(one).await.owed, 1);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let other = "
+targets: dc1-app1
+steps:
+  - {file.copy: {content: new, dest: /etc/tls.conf}, then: [{app.restart: {app: billing-tls}}]}
+  - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+";
+    assert_eq!(rig.run(other).await.outcome, End::Done);
+    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 0);
+}
+
+/// Cuts the host off when its first task has ended.
+struct Cut(Arc<Simulated>);
+impl Watcher for Cut {
+    fn record(&self, record: &Record) {
+        if matches!(record.event, Event::Ended { .. }) {
+            self.0.cut(&HostName::new("dc1-app1"));
+        }
+    }
+    fn notice(&self, _: &Notice) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_that_cannot_begin_is_a_failure_and_stays_owed() {
+    let rig = Rig::new();
+    let text = "targets: dc1-app1\non_failure: continue\nsteps:\n  - {file.copy: {content: new, dest: /etc/x.conf}, then: [{app.restart: {app: billing-tls}}]}\n";
+    let stage = Stage { watcher: Arc::new(Cut(Arc::clone(&rig.world))), ..rig.stage() };
+    let order = rig.order(text);
+    let planned = plan(&rig.stage(), &order).await.unwrap();
+    let end = run(&stage, &order, &planned, None, never()).await.unwrap().summary;
+    assert_eq!((end.outcome, end.owed), (End::Failed, 1), "{end:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_left_sick_by_a_failed_restart_is_not_as_before() {
+    let rig = Rig::new();
+    rig.world.fault(0, crate::transport::Fault::Sick);
+    let end = rig.run("targets: dc1-app1\nsteps:\n  - {app.restart: {app: billing}}\n").await;
+    assert_eq!(end.outcome, End::RolledBack, "{end:#?}");
+    assert!(!rig.world.standing().values().any(|is| is.contains("sick")), "{:?}", rig.world.standing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_always_step_that_fails_does_not_hold_the_others() {
+    let rig = Rig::new();
+    let tell = |name: &str| {
+        format!("{{name: {name}, always: true, notify.webhook: {{url: \"http://127.0.0.1:9/{name}\", body: x}}}}")
+    };
+    let text = format!(
+        "targets: dc1-app1\non_failure: continue\nsteps:\n  - {{require: [\"false\"], app.stop: {{app: billing}}}}\n  - {}\n  - {}\n  - {{name: Note, always: true, file.copy: {{content: x, dest: /etc/x}}}}\n",
+        tell("one"),
+        tell("two")
+    );
+    rig.world.fault(0, crate::transport::Fault::FailedBefore);
+    rig.run(&text).await;
+    assert_eq!(rig.world.acts(), 3, "{:?}", rig.done());
 }

@@ -151,3 +151,30 @@ async fn a_host_cut_off_is_unknown_and_a_resume_reads_its_receipt() {
     assert_eq!(end.outcome, End::RolledBack, "{end:#?}");
     assert!(rig.world.standing().iter().all(|(k, _)| !k.ends_with("/etc/x")), "{:?}", rig.world.standing());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_way_back_that_failed_is_tried_again_with_its_payments_and_steps() {
+    for text in [COPY_THEN, UNDO_BY_STEPS] {
+        let acts = {
+            let rig = Rig::new();
+            rig.run(text).await;
+            rig.rollback().await.unwrap();
+            rig.world.acts()
+        };
+        let first = {
+            let rig = Rig::new();
+            rig.run(text).await;
+            rig.world.acts()
+        };
+        for act in first..acts {
+            let rig = Rig::new();
+            rig.world.fault(act, Fault::FailedBefore);
+            rig.run(text).await;
+            let end = rig.rollback().await.unwrap();
+            assert_eq!(end.outcome, End::Failed, "act {act}: {end:#?}");
+            let end = rig.rollback().await.unwrap();
+            assert_eq!((end.outcome, end.owed), (End::RolledBack, 0), "act {act}: {end:#?}");
+            assert!(rig.world.harm().is_empty(), "{:?}", rig.world.harm());
+        }
+    }
+}

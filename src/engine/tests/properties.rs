@@ -517,7 +517,7 @@ fn number(name: &str, or: u32) -> u32 {
 
 #[test]
 fn random_runbooks_end_where_they_say_whatever_goes_wrong() {
-    let (cases, seed) = (number("PROPERTY_CASES", 48), number("PROPERTY_SEED", 1));
+    let (cases, seed) = (number("PROPERTY_CASES", 32), number("PROPERTY_SEED", 1));
     let mut bytes = [7; 32];
     bytes[..4].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
