@@ -127,7 +127,7 @@ impl Face {
         }
         let project = self.project()?;
         if let Some(name) = &args.sudoers {
-            let (plan, _) = plan::made(self, &project, name, &args::Params::default())?;
+            let plan = plan::made(self, &project, name, &args::Params::default())?.plan;
             let login = crate::journal::event::Operator::here().name;
             self.screen.data(&sudoers::sudoers(&plan, &project.inventory, &login));
             return Ok(ExitCode::Done);

@@ -30,7 +30,7 @@ use std::{
 /// A file or a parameter is wrong, or the plan is not as sure as it was asked to be.
 pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
     face.no_stream()?;
-    let (plan, within) = made(face, &face.project()?, &args.runbook, &args.params)?;
+    let Made { plan, within, file } = made(face, &face.project()?, &args.runbook, &args.params)?;
     match face.global.output {
         Output::Table => {
             face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
@@ -41,7 +41,7 @@ pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
         require_exact(&plan)?;
     }
     if let Some(path) = &args.save {
-        save(&Saved { plan: plan.clone(), within }, path)?;
+        save(&Saved { plan: plan.clone(), within, file }, path)?;
     }
     Ok(match (plan_view::unseen(&plan), args.detailed_exitcode && plan_view::changes(&plan)) {
         (true, _) => ExitCode::AsBefore,
@@ -59,6 +59,20 @@ pub struct Saved {
     /// The hosts that options left; none: all of the runbook's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Vec<HostName>>,
+    /// The runbook's file, which need not be called as the runbook is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// A plan as it was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The plan.
+    pub plan: Plan,
+    /// The hosts that options left; none: all of the runbook's.
+    pub within: Option<Vec<HostName>>,
+    /// The runbook's file.
+    pub file: Option<String>,
 }
 
 /// The plan of a runbook, and the hosts that options left; nothing is shown but that hosts are looked at.
@@ -73,12 +87,9 @@ pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Resu
         let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
         let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
         set.end().await;
-        Ok((planned??.plan, order.limit.clone()))
+        Ok(Made { plan: planned??.plan, within: order.limit.clone(), file: order.runbook.file.clone() })
     })
 }
-
-/// A plan, and the hosts that options left.
-pub type Made = (Plan, Option<Vec<HostName>>);
 
 /// Refuses a plan that is not sure of everything.
 ///

@@ -32,17 +32,24 @@ use crate::{
 pub fn run(face: &Face, args: &RunArgs) -> Result<ExitCode, Failure> {
     let project = face.project()?;
     let pinned = args.plan.as_deref().map(plan::load).transpose()?;
-    let name = args.runbook.as_deref().or(pinned.as_ref().map(|p| p.plan.runbook.as_str())).unwrap_or_default();
-    let runbook = face.runbook(&project, name)?;
+    let planned =
+        pinned.as_ref().map(|p| p.file.as_deref().map_or_else(|| p.plan.runbook.clone(), |f| in_project(&project, f)));
+    let name = args.runbook.clone().or(planned).unwrap_or_default();
+    let runbook = face.runbook(&project, &name)?;
     let opened = face.open(&project.inventory.project)?;
     let order = match &pinned {
-        Some(Saved { plan, within }) => {
+        Some(Saved { plan, within, .. }) => {
             let order = face.order_with(&project.inventory, runbook, plan.params.clone(), &opened)?;
             Order { limit: order.limit.clone().or_else(|| within.clone()), ..order }
         }
         None => face.order(&project.inventory, runbook, &args.params, &opened)?,
     };
     carry_out(face, &project, opened, &order, &Terms { pinned: pinned.map(|p| p.plan), exact: args.require_exact })
+}
+
+/// A file of the project, from wherever svcops was called.
+fn in_project(project: &Project, file: &str) -> String {
+    project.root.join(file).to_string_lossy().into_owned()
 }
 
 /// What a plan must be to be carried out.

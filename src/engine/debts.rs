@@ -129,6 +129,7 @@ impl Engine<'_> {
                 within: debt.within.or(station.step.timeout).unwrap_or(TIMEOUT),
                 in_rollback,
                 leaves_nothing: true,
+                place: station.place(),
                 opaque: Entry::find(self.stage.catalog, &debt.action).is_some_and(|e| e.traits.opaque),
                 always: false,
             };

@@ -99,6 +99,11 @@ impl Later {
 }
 
 impl Station {
+    /// Where the step stands, for people; empty for what no file holds.
+    pub fn place(&self) -> String {
+        let spot = &self.step.spot;
+        if spot.file.is_empty() { String::new() } else { format!("{}:{}", spot.file, spot.line) }
+    }
     /// What tasks of this step are called: its id, else its number path.
     pub fn label(&self) -> &str {
         self.step.id.as_deref().unwrap_or(&self.number)

@@ -220,6 +220,7 @@ impl Engine<'_> {
             within: station.step.timeout.unwrap_or(TIMEOUT),
             in_rollback: false,
             leaves_nothing: station.traits.leaves_nothing,
+            place: station.place(),
             opaque: station.traits.opaque,
             always: station.step.always || self.script.last_stations().iter().any(|s| s.number == station.number),
         }

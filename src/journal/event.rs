@@ -282,6 +282,9 @@ pub struct Began {
     pub task: TaskId,
     /// The step's number path.
     pub step: String,
+    /// Where the step stands: `runbooks/x.yaml:20`; empty for a verb's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
     /// The step's id, for `steps.ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

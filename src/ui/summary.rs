@@ -79,8 +79,8 @@ fn title(state: &RunState, summary: &Summary) -> String {
 /// The step that failed first, and all hosts that something failed on.
 fn failed(message: Message, state: &RunState) -> Message {
     let Some(first) = state.troubled().next() else { return message };
-    let file = state.header.as_ref().and_then(|h| h.file.as_ref()).map_or_else(String::new, |f| format!(", {f}"));
     let began = &first.began;
+    let file = if began.place.is_empty() { String::new() } else { format!(", {}", began.place) };
     let message =
         message.row("step", format!("{} ({}), {} on {}{file}", began.name, began.step, began.action, began.host));
     let hosts: BTreeSet<&HostName> = state.troubled().map(|t| &t.began.host).collect();
@@ -192,6 +192,7 @@ mod tests {
             pays: None,
             in_rollback: false,
             leaves_nothing: false,
+            place: "runbooks/billing-restart.yaml:20".into(),
             opaque: false,
             always: false,
         }))
@@ -254,7 +255,7 @@ mod tests {
         insta::assert_snapshot!(shown(events, &summary), @r"
         error: `billing.service` on `dc1-app2` did not become healthy within 30s
           caused by: HTTP 503, 31 tries
-          step    Перезапуск (2.2), app.restart on dc1-app2
+          step    Перезапуск (2.2), app.restart on dc1-app2, runbooks/billing-restart.yaml:20
           undone  dc1-app1: New configuration
                   dc1-app2: Перезапуск
           stands  nothing
@@ -290,7 +291,7 @@ mod tests {
         ];
         insta::assert_snapshot!(shown(events, &summary), @r"
         error: `web-1` refused the restart
-          step    New configuration (1), app.restart on web-1
+          step    New configuration (1), app.restart on web-1, runbooks/billing-restart.yaml:20
           stands  New configuration on web-1
           owed    Restart on web-1
           run     01M7Q5CQG0
@@ -316,7 +317,7 @@ mod tests {
         ];
         insta::assert_snapshot!(shown(events, &summary), @r"
         error: nobody knows what became of `Restart` on `web-1`
-          step    Restart (1), app.restart on web-1
+          step    Restart (1), app.restart on web-1, runbooks/billing-restart.yaml:20
           stands  web-1: Restart
           run     01M7Q5CQG0
         hint: `svcops resume 01M7Q5CQG0` asks the host again, once it can be reached

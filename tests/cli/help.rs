@@ -54,7 +54,7 @@ fn the_short_help_lists_the_verbs() {
       resume     Go on with an interrupted, stopped or unknown run
       rollback   Bring back what a run changed, last first
       cancel     Ask a run to stop, from another terminal; end what a dead one left running
-      resolve    Record what a person saw of an unknown outcome
+      resolve    Record what a person saw of an unknown outcome, or put right by hand
       owed       Show what failed runs left to be done
       history    Look at past runs, and check that nobody rewrote them
       app        Stop, start, restart or reload an app on its hosts, in batches; or look at it

@@ -113,7 +113,7 @@ fn a_run_that_fails_goes_back_and_says_what_was_undone() {
     [TIME] web-1: Break: failed: exit code 3: kaputt
     [TIME] rolling back the run: `Break` on `web-1`: exit code 3: kaputt
     error: `Break` on `web-1`: exit code 3: kaputt
-      step    Break (2), command on web-1, runbooks/failing.yaml
+      step    Break (2), command on web-1, runbooks/failing.yaml:8
       undone  web-1: Записать, Break
       stands  nothing
       run     [RUN]
