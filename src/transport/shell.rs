@@ -37,6 +37,13 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 
 /// What the login shell is told to run: a shell that reads from its standard input what to do.
 pub(crate) const COMMAND: &str = "exec sh";
+/// Stores standard input in a file below the receipts. A constant but for hexadecimal digits, so that it, too, means the
+/// same to every login's shell.
+pub(crate) fn store(name: &str) -> String {
+    format!(
+        "exec sh -c 'umask 077; F=/tmp/svcops-$(id -u)/{name}; mkdir -p \"${{F%/*}}\" && cat >\"$F\" && echo stored'"
+    )
+}
 
 /// What every session is taught first.
 const SESSION: &str = include_str!("remote/session.sh");
@@ -320,12 +327,38 @@ pub(crate) fn nonce() -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::process::{Command, Stdio};
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
 
     fn through(shell: &str, text: &str) -> Option<String> {
         let script = format!("printf '%s' {}", quote(text));
         let out = Command::new(shell).args(["-c", &script]).output().ok()?;
         Some(String::from_utf8(out.stdout).unwrap())
+    }
+
+    #[test]
+    fn every_login_shell_takes_the_two_commands_as_they_are() {
+        for login in ["sh", "dash", "bash", "fish", "tcsh", "csh", "zsh", "ksh", "mksh"] {
+            let ask = |command: &str, input: &str| {
+                let mut shell = Command::new(login)
+                    .args(["-c", command])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .ok()?;
+                shell.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+                Some(String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap())
+            };
+            let name = format!("{}/part", nonce());
+            let Some(said) = ask(COMMAND, "echo \"it's $((6 * 7))!\"\n") else { continue };
+            assert_eq!(said, "it's 42!\n", "{login}");
+            assert_eq!(ask(&store(&name), "привет").unwrap(), "stored\n", "{login}");
+            let file = format!("/tmp/svcops-{}/{name}", rustix::process::getuid().as_raw());
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "привет", "{login}");
+            std::fs::remove_dir_all(std::path::Path::new(&file).parent().unwrap()).unwrap();
+        }
     }
 
     proptest! {

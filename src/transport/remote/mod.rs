@@ -12,7 +12,7 @@ pub(crate) mod probe;
 
 use super::{
     Look, Lost, LostKind, Settled, Terms, http,
-    shell::{Frames, Link, Shells, nonce, quote},
+    shell::{self, Frames, Link, Shells, nonce, quote},
     vault::{Bytes, Vault},
 };
 use crate::base::{
@@ -327,10 +327,7 @@ impl Remote {
     /// Streams bytes into a file below the receipts, 0600 from the first byte, by a session of its own.
     async fn upload(&self, name: &str, mut bytes: Bytes) -> Result<(), Lost> {
         let _permit = self.shells.permit().await?;
-        // a constant but for hexadecimal digits, so that it means the same to every login's shell
-        let command = format!(
-            "exec sh -c 'umask 077; F=/tmp/svcops-$(id -u)/{name}; mkdir -p \"${{F%/*}}\" && cat >\"$F\" && echo stored'"
-        );
+        let command = shell::store(name);
         let mut pipe = self.shells.start(&command).await?;
         let send = async {
             loop {
