@@ -25,7 +25,11 @@ pub fn sudoers(plan: &Plan, inventory: &Inventory, login: &str) -> String {
     }
     for (line, what) in lines {
         let what: Vec<&str> = what.iter().map(String::as_str).collect();
-        text += &format!("# {}\n{line}\n", what.join("; ").replace('\n', " "));
+        text += &format!("# {}\n", what.join("; ").replace('\n', " "));
+        if line.ends_with(SHELL) {
+            text += "# WIDE: permits every command as that user, because files, sockets and environments are a script's work\n";
+        }
+        text += &format!("{line}\n");
     }
     text
 }
