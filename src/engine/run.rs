@@ -406,6 +406,7 @@ pub(super) fn engine<'a>(
         gone: Mutex::default(),
         halting: AtomicBool::new(false),
         closing: AtomicBool::new(false),
+        told: AtomicBool::new(false),
         came_to: Mutex::new("running"),
     })
 }

@@ -42,6 +42,8 @@ pub(super) struct Engine<'a> {
     pub(super) halting: AtomicBool,
     /// `always` steps run: only the second call to stop holds them.
     pub(super) closing: AtomicBool,
+    /// The operator was told that the run goes on in spite of a call to stop.
+    pub(super) told: AtomicBool,
     /// How it came out, for `always` steps.
     pub(super) came_to: Mutex<&'static str>,
 }
@@ -352,10 +354,32 @@ impl Engine<'_> {
     pub(super) fn must_stop(&self) -> bool {
         let asked = match self.stop_level() {
             0 => false,
-            1 => !self.closing.load(Ordering::Relaxed) && self.with(|s| s.no_return().is_none()),
+            1 if self.closing.load(Ordering::Relaxed) => false,
+            1 => match self.with(|s| s.no_return().cloned()) {
+                None => true,
+                Some(crossed) => {
+                    self.goes_on(&crossed);
+                    false
+                }
+            },
             _ => true,
         };
         asked || self.halting.load(Ordering::Relaxed)
+    }
+    /// Says, once, why a run that was asked to stop goes on, and what is left of it.
+    fn goes_on(&self, crossed: &TaskId) {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let hosts = |station: &Station| station.hosts.iter().filter(|h| !self.is_gone(h)).cloned().collect::<Vec<_>>();
+        let left = |station: &&std::sync::Arc<Station>| {
+            let hosts = hosts(station);
+            !hosts.is_empty() && !self.all_ended(station, &hosts.iter().collect::<Vec<_>>())
+        };
+        let left: Vec<String> = self.script.stations().into_iter().filter(left).map(|s| s.step.name.clone()).collect();
+        let left = if left.is_empty() { "nothing".to_owned() } else { crate::base::words::list(&left, 10) };
+        let why = format!("the run is past its point of no return (`{crossed}`) and goes on; left to do: {left}");
+        self.stage.watcher.notice(&crate::journal::event::Notice::Warning(why));
     }
     pub(super) fn outcome(&self) -> &'static str {
         *self.came_to.lock().unwrap_or_else(PoisonError::into_inner)

@@ -202,6 +202,43 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
+async fn past_the_point_of_no_return_a_call_to_stop_is_told_what_is_left() {
+    #[derive(Default)]
+    struct Listens(std::sync::Mutex<Vec<String>>);
+    impl Watcher for Listens {
+        fn record(&self, _: &Record) {}
+        fn notice(&self, notice: &Notice) {
+            if let Notice::Warning(why) = notice {
+                self.0.lock().unwrap().push(why.clone());
+            }
+        }
+    }
+    let rig = Rig::new();
+    let text = "
+targets: dc1-app1
+steps:
+  - {name: Cross, no_return: true, file.copy: {content: y, dest: /etc/y.conf}}
+  - {name: Wait, pause: {for: 5s}}
+  - {name: Stop, app.stop: {app: billing}}
+";
+    let listens = Arc::new(Listens::default());
+    let (ask, stop) = watch::channel(0);
+    let stage = Stage { watcher: listens.clone(), ..rig.stage() };
+    let order = rig.order(text);
+    let planned = plan(&stage, &order).await.unwrap();
+    let asked = async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        ask.send_replace(1);
+    };
+    let (end, ()) = tokio::join!(run(&stage, &order, &planned, None, stop), asked);
+    assert_eq!(end.unwrap().summary.outcome, End::Done);
+    assert_eq!(
+        *listens.0.lock().unwrap(),
+        ["the run is past its point of no return (`1@dc1-app1`) and goes on; left to do: `Stop`"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_failure_continue_leaves_one_host_and_goes_on_with_the_others() {
     let rig = Rig::new();
     rig.world.fault(0, crate::transport::Fault::FailedBefore);
