@@ -2,7 +2,7 @@
 
 use super::{EngineError, Order, Stage, plan::Plan, project::Planned};
 use crate::{
-    base::{RunId, words::count},
+    base::{Change, HostName, RunId, words::count},
     inventory::Share,
     journal::{
         doubt::in_doubt,
@@ -10,6 +10,7 @@ use crate::{
     },
     runbook::{FailureAct, FailureScope},
 };
+use std::path::Path;
 
 /// Why a run may not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,20 @@ pub fn limits(stage: &Stage, order: &Order, plan: &Plan) -> Result<(), Refused> 
         let why =
             format!("the plan would touch {} ({sites}), `limits.sites` allows {most}", count("site", plan.sites.len()));
         return Err(Refused::not_allowed(why));
+    }
+    Ok(())
+}
+
+/// A run that changes the store of its own journal would saw off the branch it sits on.
+pub fn own_store(stage: &Stage, plan: &Plan) -> Result<(), Refused> {
+    let Some(dir) = stage.locks.as_ref().map(|l| l.dir()) else { return Ok(()) };
+    let local = |host: &HostName| stage.inventory.host(host.as_str()).is_some_and(|h| h.local);
+    for change in plan.tasks.iter().flat_map(|t| &t.changes) {
+        let (Change::WriteFile { path, .. } | Change::RemoveFile(path)) = &change.change.what else { continue };
+        if change.change.at.host.as_ref().is_some_and(local) && Path::new(path).starts_with(dir) {
+            let why = format!("the plan would change `{path}`, which belongs to the journal of this very run");
+            return Err(Refused::not_allowed(why));
+        }
     }
     Ok(())
 }

@@ -166,6 +166,7 @@ pub async fn run(
     let state = RunState::fold([&first]);
     let engine = engine(stage, &planned.script, &run, state, (order.parallel, stop))?;
     let guarded = guard::limits(stage, order, &planned.plan)
+        .and_then(|()| guard::own_store(stage, &planned.plan))
         .and_then(|()| pinned.map_or(Ok(()), |pinned| guard::drift(pinned, &planned.plan)))
         .and_then(|()| engine.required());
     if let Err(why) = guarded {

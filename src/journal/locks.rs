@@ -86,6 +86,11 @@ impl Locks {
         Ok(locks)
     }
 
+    /// The state directory.
+    pub fn dir(&self) -> &Path {
+        self.file.parent().unwrap_or(&self.file)
+    }
+
     /// Takes all of these locks, or none. What stands in both lists is taken exclusively.
     ///
     /// # Errors

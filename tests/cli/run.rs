@@ -329,3 +329,23 @@ fn a_hint_names_no_verb_that_is_not_there() {
     let said = site.svcops(&format!("plan x -C {}", empty.display())).exits(2).to_string();
     assert!(said.contains("-C DIR") && !said.contains("init"), "{said}");
 }
+
+#[test]
+fn a_run_that_would_change_its_own_journal_is_refused() {
+    let site = Site::new().host("web-1");
+    let text = site.fill(
+        "
+        svcops: 1
+        name: saw
+        targets: role=web
+        steps:
+          - file.absent: {dest: \"SITE/state/journal.db\"}
+        ",
+    );
+    let site = site.runbook(&text);
+    // the journal is there before the plan looks at it
+    site.svcops("history list");
+    let refused = site.svcops("run saw --yes");
+    assert_eq!(refused.code, Some(77), "{refused}");
+    assert!(refused.stderr.contains("belongs to the journal of this very run"), "{refused}");
+}
