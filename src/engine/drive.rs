@@ -88,7 +88,8 @@ impl Engine<'_> {
                 self.say(again).await?;
                 continue;
             }
-            let changed = changed(&state, task, seen.as_ref(), way);
+            let bad = matches!(how, How::Failed(_)) && way == Way::Forward;
+            let changed = changed(&state, task, seen.as_ref(), way) || (bad && wants_back(&state, task, seen.as_ref()));
             self.end(id, way, how, seen, changed).await?;
         }
     }
@@ -392,4 +393,19 @@ fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -
         (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
         _ => state.leg(way).is_some_and(|l| l.announced > 0),
     }
+}
+
+/// Whether an undo would have something to do: what lasts may be as before, and the app not healthy as it was.
+fn wants_back(state: &TaskState, task: &dyn Task, seen: Option<&Value>) -> bool {
+    let (Some(before), Some(seen), false) = (&state.began.before, seen, state.began.opaque) else { return false };
+    let turn = Turn {
+        before,
+        seen,
+        after: Some(seen),
+        did: Vec::new(),
+        elapsed: Duration::ZERO,
+        rested: Duration::ZERO,
+        late: false,
+    };
+    !matches!(task.next(Way::Undo, turn), Ok(Next::Done { .. }))
 }

@@ -250,6 +250,15 @@ async fn on_failure_continue_leaves_one_host_and_goes_on_with_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_that_is_left_sick_stands_and_is_named() {
+    let rig = Rig::new();
+    rig.world.fault(0, crate::transport::Fault::Sick);
+    let end = rig.run("targets: dc1-app1\non_failure: stop\nsteps:\n  - {app.restart: {app: billing}}\n").await;
+    assert_eq!((end.outcome, end.exit_code), (End::Failed, 3), "{end:#?}");
+    assert!(end.stands[0].contains("did not become healthy"), "{:?}", end.stands);
+}
+
+#[tokio::test(start_paused = true)]
 async fn scope_host_takes_one_host_back_and_leaves_the_others_done() {
     let rig = Rig::new();
     rig.world.fault(4, crate::transport::Fault::FailedBefore);
