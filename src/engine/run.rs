@@ -10,7 +10,7 @@ use super::{
     walk::{Engine, Halt, Off},
 };
 use crate::{
-    base::{RunId, TaskId, Way, id::NotARunId},
+    base::{HostName, RunId, TaskId, Way, id::NotARunId},
     inventory::Inventory,
     journal::{
         Journal, JournalError,
@@ -21,7 +21,7 @@ use crate::{
     runbook::{FailureAct, FailureScope, Runbook, template},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -431,7 +431,7 @@ pub fn owed(journal: &dyn Journal) -> Result<Vec<(RunId, crate::journal::event::
     let mut debts = Vec::new();
     for run in journal.troubled()? {
         let state = RunState::fold(&journal.records(&run)?);
-        let mut seen: std::collections::BTreeSet<String> = journal.paid_of(&run)?.into_iter().collect();
+        let mut seen: BTreeSet<String> = journal.paid_of(&run)?.into_iter().collect();
         for owed in state.debts {
             if owed.from.is_none() && seen.insert(owed.debt.key.clone()) {
                 debts.push((run.clone(), owed.debt));
@@ -451,6 +451,15 @@ impl Engine<'_> {
         let stopped = match back {
             Some((scope, why)) => {
                 self.back(&scope, &why).await?;
+                // the way there is over: a host outside the batch that was in doubt goes back by itself
+                let within = self.hosts_of(&scope);
+                let open: BTreeSet<HostName> = self.with(|s| {
+                    let hosts = s.doubts().map(|(t, _, _)| t.began.host.clone());
+                    hosts.filter(|h| !within.contains(h)).collect()
+                });
+                for host in open {
+                    self.back(&Scope::Host(host), &why).await?;
+                }
                 false
             }
             None => match self.forward().await? {
