@@ -138,7 +138,7 @@ impl Face {
         let state = State::of(&project.inventory.project, &self.wish());
         let mut findings = doctor::here(&state, &hosts);
         findings.extend(self.runtime()?.block_on(async {
-            let fleet = self.fleet(&project.root, &project.inventory);
+            let fleet = self.fleet(&project.root, &project.inventory, None);
             let found = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock).await;
             fleet.transport.close().await;
             found

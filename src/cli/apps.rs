@@ -52,7 +52,7 @@ fn status(face: &Face, args: &AppLooks) -> Result<ExitCode, Failure> {
     let project: Project = face.project()?;
     let found = find(&project.inventory, &args.app).map_err(|e| Failure::wrong(Message::of(&e)))?;
     let seen = face.runtime()?.block_on(async {
-        let ways = face.fleet(&project.root, &project.inventory);
+        let ways = face.fleet(&project.root, &project.inventory, None);
         let site = args.site.as_deref();
         let parallel = face.global.parallel;
         let seen = survey::app::look(&project.inventory, found, site, &*ways.transport, parallel).await;

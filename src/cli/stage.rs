@@ -3,7 +3,7 @@
 use super::{Face, args::Output, exit::ExitCode, opened::Opened, signals, words::Failure};
 use crate::{
     actions::{CATALOG, Refusal},
-    base::{Content, Redactor, Source, Text, WallClock},
+    base::{Content, Hash, Redactor, Source, Text, WallClock},
     engine::{Stage, Stop, Store},
     inventory::Inventory,
     transport::{
@@ -36,7 +36,7 @@ pub struct Set {
 
 impl Face {
     /// The way to the hosts of an inventory; connects to none yet.
-    pub fn fleet(&self, root: &Path, inventory: &Inventory) -> Ways {
+    pub fn fleet(&self, root: &Path, inventory: &Inventory, store: Option<&Path>) -> Ways {
         let mode = match (self.global.output, self.global.quiet) {
             (Output::Jsonl, _) => Mode::Stream,
             (_, true) => Mode::Quiet,
@@ -49,7 +49,11 @@ impl Face {
         let asks = Arc::new(Asks { progress: Arc::clone(&progress) });
         // Reads and acts over HTTPS need one; it is set here, so that `--help` does not pay for it.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let fleet = Fleet::new(inventory, vault, redactor.clone(), Options::default(), asks);
+        // the same store has the same word for a resume, whatever way led to it
+        let store = store.map(|dir| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()));
+        let store = store.map(|dir| format!("-{}", Hash::of(dir.as_os_str().as_encoded_bytes()).short()));
+        let options = Options { store: store.unwrap_or_default(), ..Options::default() };
+        let fleet = Fleet::new(inventory, vault, redactor.clone(), options, asks);
         Ways { transport: Arc::new(fleet), shelf: Arc::new(shelf), progress, redactor }
     }
 
@@ -58,7 +62,7 @@ impl Face {
     /// # Errors
     /// Signals cannot be caught.
     pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
-        let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory);
+        let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory, Some(&opened.state));
         let stage = Stage {
             root,
             inventory: Arc::new(inventory),

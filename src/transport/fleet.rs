@@ -35,11 +35,13 @@ pub struct Options {
     pub connects: usize,
     /// How long a connection may take to be made.
     pub patience: Duration,
+    /// Names the store that runs are recorded in, in letters and digits: it becomes part of the name of their receipts.
+    pub store: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { control: None, connects: 8, patience: Duration::from_secs(10) }
+        Self { control: None, connects: 8, patience: Duration::from_secs(10), store: String::new() }
     }
 }
 
@@ -59,6 +61,7 @@ impl Fleet {
         options: Options,
         prompter: Arc<dyn Prompter>,
     ) -> Self {
+        let store = options.store.clone();
         let gate = Arc::new(Gate::new(options));
         let remote = |host: &Host| {
             let link: Arc<dyn Link> = if host.local {
@@ -66,7 +69,7 @@ impl Fleet {
             } else {
                 Arc::new(Ssh::new(host, Arc::clone(&gate)))
             };
-            Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone())
+            Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone()).of_store(&store)
         };
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
         Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter), gate }

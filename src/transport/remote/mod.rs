@@ -35,6 +35,8 @@ pub(crate) struct Remote {
     vault: Arc<Vault>,
     redactor: Redactor,
     opened: Mutex<BTreeSet<RunId>>,
+    /// Tells runs of different stores apart that began in the same millisecond, and so have one id.
+    store: String,
 }
 
 /// The folder and the terms of an act on its host.
@@ -80,7 +82,21 @@ impl Remote {
     const PROBE: Duration = Duration::from_secs(40);
 
     pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>, vault: Arc<Vault>, redactor: Redactor) -> Self {
-        Self { shells: Shells::new(host, link), vault, redactor, opened: Mutex::default() }
+        Self { shells: Shells::new(host, link), vault, redactor, opened: Mutex::default(), store: String::new() }
+    }
+
+    /// With a word for the store that the runs are recorded in.
+    pub(crate) fn of_store(self, store: &str) -> Self {
+        Self { store: store.to_owned(), ..self }
+    }
+    /// The folder of a run, below the receipts.
+    fn run_folder(&self, run: &RunId) -> String {
+        format!("{run}{}", self.store)
+    }
+    fn errand<'a>(&self, act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
+        let errand = errand(act, at, terms);
+        let (_, within) = errand.folder.split_once('/').unwrap_or_default();
+        Errand { folder: format!("{}/{within}", self.run_folder(&act.run)), ..errand }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
@@ -103,7 +119,7 @@ impl Remote {
 
     /// Makes the run's folder of receipts, and names the boot together with it.
     pub(crate) async fn open(&self, id: &RunId) -> Result<String, Lost> {
-        let run = quote(id.as_str());
+        let run = quote(&self.run_folder(id));
         let script = format!(
             "[ -d \"$S_base/\"{run} ] || mkdir -p \"$S_base/\"{run}\n\
              [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
@@ -124,13 +140,13 @@ impl Remote {
         if !self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run) {
             return;
         }
-        let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(run.as_str()));
+        let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(&self.run_folder(run)));
         // one that is silent keeps its receipts: they are tidied away by their age
         let _gone = self.shells.ask(&script, Self::SILENCE).await.is_ok();
     }
 
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
-        let errand = errand(act, &change.at, terms);
+        let errand = self.errand(act, &change.at, terms);
         let reading = reading(&change.what);
         // what was carried once needs no bytes any more: they may be gone by now
         let ready = Ready::new(act, &change.what, &self.vault);
@@ -163,7 +179,7 @@ impl Remote {
     }
 
     pub(crate) async fn settle(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Settled, Lost> {
-        let errand = errand(act, &change.at, terms);
+        let errand = self.errand(act, &change.at, terms);
         // under another boot a missing claim says nothing: it may have been lost with the boot
         let script = format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state unknown; else\n\
@@ -182,7 +198,7 @@ impl Remote {
 
     pub(crate) async fn cancel(&self, act: &Act, at: &Place) -> Result<bool, Lost> {
         let terms = Terms { within: Duration::ZERO, interruptible: true };
-        let errand = errand(act, at, terms);
+        let errand = self.errand(act, at, terms);
         let script = format!(
             "{}if [ ! -e \"$S_dir/claim\" ] && s_other {}; then s_say gone yes\n\
              elif s_tomb || [ -e \"$S_dir/end\" ]; then s_say gone yes\nelse\n\
