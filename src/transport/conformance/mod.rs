@@ -547,3 +547,30 @@ async fn a_user_who_is_not_let_in_is_told_so() {
         stage.fleet.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_two_stores_with_one_id_keep_their_receipts_apart() {
+    let stage = Stage::new(None);
+    let host = Host {
+        name: stage.host.clone(),
+        site: None,
+        address: None,
+        labels: BTreeMap::new(),
+        local: true,
+        ssh: Ssh::default(),
+    };
+    let inventory = Inventory { hosts: vec![host], ..crate::inventory::sample::sample() };
+    let of = |store: &str| {
+        let options = Options { store: store.into(), ..Options::default() };
+        Fleet::new(&inventory, Arc::clone(&stage.vault), Redactor::default(), options, Arc::new(Nobody))
+    };
+    let (one, other) = (of("-one"), of("-other"));
+    let place = stage.place();
+    let words = (one.open(&stage.run, &place).await.unwrap(), other.open(&stage.run, &place).await.unwrap());
+    assert_ne!(words.0, words.1);
+    one.forget(&stage.run).await;
+    let act = Act { run: stage.run.clone(), task: "1@x".into(), way: Way::Forward, number: 0, boot: words.1 };
+    let receipt = other.carry(&act, &place.at(sh("echo said")), TERMS).await.unwrap();
+    assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "said\n"));
+    other.forget(&stage.run).await;
+}
