@@ -7,6 +7,7 @@ pub mod event;
 pub mod locks;
 pub mod memory;
 pub mod operator;
+pub mod outbox;
 pub mod place;
 mod schema;
 pub mod sqlite;
