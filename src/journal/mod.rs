@@ -20,6 +20,7 @@ mod conformance;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub(crate) use schema::{create, mode_in};
 pub use sqlite::SqliteJournal;
 
 use crate::base::{Hash, Lock, RunId};
