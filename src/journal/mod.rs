@@ -9,6 +9,7 @@ pub mod memory;
 pub mod operator;
 pub mod place;
 mod schema;
+pub mod shown;
 pub mod sqlite;
 pub mod state;
 mod writer;
