@@ -19,6 +19,7 @@ pub(super) fn header(runbook: &str) -> Header {
         params: BTreeMap::new(),
         limit: None,
         parallel: 32,
+        shown: None,
         plan: None,
         operator: Operator { name: "мария".into(), uid: 1000, login: true, machine: "ops-1".into(), pid: 1 },
         reason: None,

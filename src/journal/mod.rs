@@ -10,6 +10,7 @@ pub mod operator;
 pub mod outbox;
 pub mod place;
 mod schema;
+pub mod shown;
 pub mod sqlite;
 pub mod state;
 mod writer;

@@ -3,7 +3,7 @@
 
 use super::{
     Journal, JournalError, OpenRun, RunRow,
-    chain::{self, Anchor, Verdict},
+    chain::{self, Anchor, Head, Verdict},
     event::{End, Event, Header, Record},
     outbox::{Outbox, TicketOf, Undelivered, Waiting},
     schema,
@@ -105,6 +105,15 @@ impl SqliteJournal {
             self.row(run)?;
         }
         chain::verify(&read, run, against).map_err(schema::failed(&self.path))
+    }
+
+    /// Where a run's chain ends.
+    ///
+    /// # Errors
+    /// No such run, or the store cannot be read.
+    pub fn head(&self, run: &RunId) -> Result<Head, JournalError> {
+        let head = chain::head(&self.connection(), run).map_err(schema::failed(&self.path))?;
+        head.ok_or_else(|| JournalError::NoRun(run.clone()))
     }
 
     /// Whether its pages are sound and it can be written: a write that is taken back.
