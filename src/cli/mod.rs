@@ -23,6 +23,7 @@ pub mod schema;
 pub mod signals;
 pub mod stage;
 pub mod sudoers;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 
