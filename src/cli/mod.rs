@@ -17,6 +17,7 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod signals;
@@ -54,7 +55,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return unparsed(tree, &args, &error),
     };
     let face = Face { screen: Screen::ask(colour(global.color), columns()), global };
-    let done = foreign_option(&words, last).map_or_else(|| face.go(verb), Err);
+    let foreign = foreign_option(&words, last).or_else(|| foreign_form(&words, face.global.output));
+    let done = foreign.map_or_else(|| face.go(verb), Err);
     done.unwrap_or_else(|failure| {
         face.screen.tell(&failure.message);
         if failure.code == ExitCode::Wrong { wrong } else { failure.code }
@@ -79,6 +81,7 @@ impl Face {
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
+            Verb::Report(args) => self.report(&args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
@@ -177,6 +180,22 @@ fn wrong_usage(words: &[String]) -> ExitCode {
         ["app", "status", ..] | ["doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
+}
+
+/// A form of a report is refused where there is none.
+fn foreign_form(words: &[String], output: Output) -> Option<Failure> {
+    let form = match output {
+        Output::Table | Output::Json | Output::Jsonl => return None,
+        Output::Html => "html",
+        Output::Markdown => "markdown",
+        Output::Junit => "junit",
+    };
+    (words.first().map(String::as_str) != Some("report")).then(|| {
+        Failure::wrong(
+            Message::error(format!("`-o {form}` belongs to `svcops report`"))
+                .hint("`-o table`, `-o json` and, where there are events, `-o jsonl` are for the others"),
+        )
+    })
 }
 
 /// An option of every verb that means nothing to this one is refused, never ignored. A variable may mean nothing.
