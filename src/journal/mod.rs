@@ -7,6 +7,7 @@ pub mod event;
 pub mod locks;
 pub mod memory;
 pub mod operator;
+pub mod outbox;
 pub mod place;
 mod schema;
 pub mod shown;
@@ -20,6 +21,7 @@ mod conformance;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub(crate) use schema::{create, mode_in};
 pub use sqlite::SqliteJournal;
 
 use crate::base::{Hash, Lock, RunId};

@@ -443,6 +443,31 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_undo_steps_bring_back_owes_the_consequence_again() {
+    let rig = Rig::new();
+    let text = "
+targets: dc1-app1
+steps:
+  - command: /bin/new
+    touches: [\"file:/opt/billing\"]
+    undo: [{command: /bin/old, touches: [\"file:/opt/billing\"]}]
+    then: [{app.restart: {app: billing}}]
+  - {require: [\"false\"], command: /bin/x, undo: [{command: /bin/y}]}
+";
+    let end = rig.run(text).await;
+    assert_eq!((end.outcome, end.owed), (End::RolledBack, 0), "{end:#?}");
+    assert_eq!(
+        rig.done(),
+        [
+            "dc1-app1: run `/bin/new`",
+            "dc1-app1: restart `billing.service`",
+            "dc1-app1: run `/bin/old`",
+            "dc1-app1: restart `billing.service`",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_inherited_debt_is_paid_under_this_runs_own_number() {
     let rig = Rig::new();
     let one = "targets: dc1-app1\non_failure: stop\nsteps:\n  - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}\n";
