@@ -22,6 +22,7 @@ pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
+pub mod status;
 pub mod sudoers;
 pub mod words;
 
@@ -81,6 +82,7 @@ impl Face {
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
+            Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
@@ -176,7 +178,7 @@ fn path(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
 fn wrong_usage(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
+        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
 }

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod faults;
 pub mod history;
 pub mod lines;
+pub mod looking;
 pub mod message;
 pub mod paint;
 pub mod progress;
