@@ -108,7 +108,7 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    fn past<'a>(&'a self, opened: &'a Opened, project: Option<&Project>) -> Past<'a> {
+    pub(super) fn past<'a>(&'a self, opened: &'a Opened, project: Option<&Project>) -> Past<'a> {
         Past {
             journal: &opened.journal,
             locks: &opened.locks,

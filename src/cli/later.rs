@@ -14,7 +14,6 @@ const LATER: &[(&str, &str)] = &[
     ("failover", "switches a service between sites"),
     ("scale", "scales an app on Kubernetes"),
     ("access", "grants, revokes and reviews access"),
-    ("status", "shows one look at all of it"),
     ("approve", "approves a run"),
     ("reject", "rejects a run"),
     ("approvals", "lists what waits for approval"),

@@ -23,6 +23,7 @@ pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
+pub mod status;
 pub mod sudoers;
 pub mod usage;
 pub mod words;
@@ -110,6 +111,7 @@ impl Face {
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
             Verb::Report(args) => self.report(&args),
+            Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),

@@ -113,7 +113,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
+        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
 }
