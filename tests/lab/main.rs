@@ -13,6 +13,7 @@ mod hosts;
 mod cut;
 mod failing;
 mod killed;
+mod mail;
 mod planned;
 mod rolling;
 mod secret;
