@@ -112,6 +112,18 @@ async fn an_app_follows_its_unit_and_takes_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_was_seen_once_is_known_to_whoever_asks_for_it() {
+    let world = world();
+    world.meddle(&restart()).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let At { what: Read::Http(ask), at } = health("10.77.0.11") else { panic!() };
+    let Answer::Http(seen) = world.answer(&at.at(Read::Http(HttpAsk { within: Span::secs(10), ..ask }))) else {
+        panic!()
+    };
+    assert_eq!((seen.status, seen.body.as_str()), (Some(200), "ok"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_act_is_carried_out_once_and_another_boot_is_unknown() {
     let world = world();
     let first = world.carry(&act(0), &restart(), TERMS).await.unwrap();
