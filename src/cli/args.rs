@@ -13,8 +13,7 @@ use std::path::PathBuf;
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
-    after_help = "`svcops --help` has examples and the exit codes; `svcops VERB --help` says more about a verb.",
+    after_help = "`svcops --help` has examples and the exit codes; `svcops VERB --help` has them of a verb.",
     after_long_help = format!("{EXAMPLES}\n\n{}", ExitCode::table()),
 )]
 pub struct Cli {
@@ -28,55 +27,68 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  svcops lint                                   every fault of every file at once
-  svcops plan billing-restart -p site=dc1       what a run would change
-  svcops run billing-restart -p site=dc1        show that, ask, carry it out
-  svcops app restart billing --site dc1         the same without a runbook of one's own
-  svcops history show 01J9ZK3V7Q                what happened
-  svcops resume 01J9ZK3V7Q                      go on after an interruption";
+  svcops lint                              every fault of every file at once
+  svcops plan billing-restart -p site=dc1  what a run would change
+  svcops run billing-restart -p site=dc1   show that, ask, carry it out
+  svcops app restart billing --site dc1    the same, without a runbook
+  svcops history show last                 what happened
+  svcops resume last                       go on after an interruption";
+
+const HOSTS: &str = "Which hosts";
+const CHANGE: &str = "For a change";
 
 /// Options of every verb.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = "Options of every verb")]
 pub struct Global {
-    /// The project's folder, where svcops.yaml is
-    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR", env = env::DIR, hide_env_values = true, default_value = ".", hide_default_value = true)]
+    /// The project's folder, where svcops.yaml is; else this one
+    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR", env = env::DIR, default_value = ".", hide_default_value = true)]
     pub dir: PathBuf,
-    /// Where the journal and the locks are, instead of the project's own place
-    #[arg(long, global = true, value_name = "DIR", env = env::STATE, hide_env_values = true)]
+    /// Where the journal and the locks are
+    ///
+    /// Without it they are in /var/lib/svcops, where `svcops doctor --prepare` has made that; else below ~/.local/state,
+    /// and then nobody else sees them.
+    #[arg(long, global = true, value_name = "DIR", env = env::STATE)]
     pub state: Option<PathBuf>,
-    /// The form of the answer: for people, as one JSON value, or as a stream of events (verbs that run something)
-    #[arg(short, long, global = true, value_enum, default_value_t, env = env::OUTPUT, hide_env_values = true)]
+    /// The form of the answer
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM", env = env::OUTPUT)]
     pub output: Output,
     /// Only the end, and what is wrong
-    #[arg(short, long, global = true, env = env::QUIET, hide_env_values = true, value_parser = FalseyValueParser::new(), conflicts_with = "verbose")]
+    #[arg(short, long, global = true, env = env::QUIET, value_parser = FalseyValueParser::new(), conflicts_with = "verbose")]
     pub quiet: bool,
-    /// More: what was skipped, what every act answered
-    #[arg(short, long, global = true, env = env::VERBOSE, hide_env_values = true, value_parser = FalseyValueParser::new())]
+    /// More: every event, also of a large fleet
+    #[arg(short, long, global = true, env = env::VERBOSE, value_parser = FalseyValueParser::new())]
     pub verbose: bool,
-    /// When to colour; NO_COLOR is obeyed too
-    #[arg(long, global = true, value_enum, value_name = "WHEN", env = env::COLOR, hide_env_values = true)]
+    /// When to colour
+    ///
+    /// NO_COLOR and TERM=dumb are obeyed, unless this says always. Colour says nothing that the words lack.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = env::COLOR)]
     pub color: Option<When>,
-    /// Answer yes to the question before a change; said each time, so it has no variable
-    #[arg(long, global = true)]
-    pub yes: bool,
-    /// At most so many hosts side by side
-    #[arg(long, global = true, value_name = "N", env = env::PARALLEL, hide_env_values = true, default_value = "32", value_parser = at_least_one)]
-    pub parallel: usize,
-    /// Only those of the runbook's hosts: a name, web[1-9], k=v, k!=v, k in (a,b), has:k; a comma means and
-    #[arg(short = 'l', long = "selector", global = true, value_name = "SELECTOR", env = env::SELECTOR, hide_env_values = true)]
+    /// Only these of the hosts: NAME, web[1-9], k=v, has:k
+    ///
+    /// A name, a range as in web[1-9], a label: k=v, k!=v, k in (a,b), has:k. A comma means and. It narrows what a runbook's
+    /// `targets:` say, and never adds a host.
+    #[arg(short = 'l', long = "selector", global = true, help_heading = HOSTS, value_name = "SELECTOR", env = env::SELECTOR)]
     pub selector: Option<String>,
     /// Only the first N of those hosts
-    #[arg(long, global = true, value_name = "N", env = env::LIMIT, hide_env_values = true, value_parser = at_least_one)]
+    #[arg(long, global = true, help_heading = HOSTS, value_name = "N", env = env::LIMIT, value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Only the hosts that failed in that run
-    #[arg(long, global = true, value_name = "RUN", env = env::FAILED_FROM, hide_env_values = true, value_parser = run_name)]
+    #[arg(long, global = true, help_heading = HOSTS, value_name = "RUN", env = env::FAILED_FROM, value_parser = run_name)]
     pub failed_from: Option<RunName>,
+    /// At most so many hosts side by side
+    #[arg(long, global = true, help_heading = HOSTS, value_name = "N", env = env::PARALLEL, default_value = "32", value_parser = at_least_one)]
+    pub parallel: usize,
+    /// Answer yes to the question before a change
+    ///
+    /// For cron and CI. It is said each time, so it has no variable; it does not answer a `pause` of a runbook.
+    #[arg(long, global = true, help_heading = CHANGE)]
+    pub yes: bool,
     /// The ticket that this belongs to; recorded with the run
-    #[arg(long, global = true, value_name = "ID", env = env::TICKET, hide_env_values = true)]
+    #[arg(long, global = true, help_heading = CHANGE, value_name = "ID", env = env::TICKET)]
     pub ticket: Option<String>,
     /// Why; recorded with the run
-    #[arg(long, global = true, value_name = "TEXT")]
+    #[arg(long, global = true, help_heading = CHANGE, value_name = "TEXT")]
     pub reason: Option<String>,
 }
 
@@ -106,51 +118,61 @@ pub enum When {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Find every fault of svcops.yaml and of the runbooks, without a connection
+    /// Find every fault of the project's files, without a connection
     #[command(after_help = "Examples:
-  svcops lint                           svcops.yaml and runbooks/**/*.yaml
-  svcops lint runbooks/failover.yaml    one file
-  svcops lint --strict                  in CI: a warning counts too
+  svcops lint                         svcops.yaml and runbooks/**/*.yaml
+  svcops lint runbooks/failover.yaml  one file
+  svcops lint --strict                in CI: a warning counts too
 
 Exit code: 0, or 2 for any fault (with --strict for a warning too).")]
     Lint(Lint),
     /// Show what a run would change; changes nothing
     #[command(after_help = "Examples:
   svcops plan billing-restart -p site=dc1
-  svcops plan billing-restart --save plan.json    pin it, for `svcops run --plan plan.json`
-  svcops plan billing-restart --detailed-exitcode exit 10 where something would change
+  svcops plan billing-restart --save plan.json     for `svcops run --plan`
+  svcops plan billing-restart --detailed-exitcode  exit 10 for changes
+  svcops plan billing-restart -l dc1-app1          for one of its hosts
 
 Exit code: 0; 1 where something could not be observed; 10 with --detailed-exitcode for changes.")]
     Plan(PlanArgs),
     /// Plan a runbook, ask, carry it out
     #[command(after_help = "Examples:
   svcops run billing-restart -p site=dc1
-  svcops run billing-restart -p site=dc1 --yes       from cron: nobody is asked
-  svcops run --plan plan.json                        only if the plan still holds
-  svcops run billing-restart --failed-from 01J9ZK3V7Q
+  svcops run billing-restart -p site=dc1 --yes   from cron: nobody is asked
+  svcops run --plan plan.json                    only if the plan still holds
+  svcops run billing-restart --failed-from last  where it failed, once more
+  svcops run billing-restart -o jsonl --yes      its events, as they happen
 
-Ctrl-C once: finish what is under way, run `always` steps, stop. Twice: end it on the hosts too.")]
+Ctrl-C once: finish what is under way, run `always` steps, stop. Twice: end it on the hosts too.
+
+Exit code: 0 done; 1 failed, all is as before; 2 wrong usage or file; 3 failed, something stands or is owed; 4 unknown; 75 not now; 77 not allowed; 130 interrupted.")]
     Run(RunArgs),
     /// Go on with an interrupted, stopped or unknown run
     #[command(after_help = "Examples:
+  svcops resume last
   svcops resume 01J9ZK3V7Q
-  svcops resume 01J9ZK3V7Q --skip 2.1@web-3 --reason 'host is gone for good'
+  svcops resume 01J9ZK3V7Q --skip 2.1@web-3 --reason 'host is gone'
 
 The runbook as it was recorded is used; nothing that was done is done again.")]
     Resume(Resume),
     /// Bring back what a run changed, last first
     #[command(after_help = "Examples:
-  svcops rollback 01J9ZK3V7Q")]
+  svcops rollback last
+  svcops rollback 01J9ZK3V7Q --reason 'the new version is slow'
+
+What is as it was before is left alone.")]
     Rollback(OneRun),
-    /// Ask a run to stop, from another terminal; end what a dead one left running
+    /// Ask a run to stop, or end what a dead one left running
     #[command(after_help = "Examples:
-  svcops cancel 01J9ZK3V7Q    as Ctrl-C there: finish what is under way, run `always` steps, stop
-                              a second time: end it on the hosts too")]
+  svcops cancel 01J9ZK3V7Q
+  svcops cancel last
+
+As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end it on the hosts too.")]
     Cancel(OneRun),
-    /// Record what a person saw of an unknown outcome, or put right by hand
+    /// Record what a person saw or did about an unknown outcome
     #[command(after_help = "Examples:
-  svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'config is there, service is up'
-  svcops resolve 01J9ZK3V7Q 2.2@web-3 not-done --reason 'host was reinstalled'")]
+  svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'service is up'
+  svcops resolve 01J9ZK3V7Q 2.2@web-3 not-done --reason 'reinstalled'")]
     Resolve(Resolve),
     /// Show what failed runs left to be done
     #[command(after_help = "Examples:
@@ -163,11 +185,11 @@ The runbook as it was recorded is used; nothing that was done is done again.")]
         disable_help_subcommand = true,
         after_help = "Examples:
   svcops history list
-  svcops history show 01J9ZK3V7Q --follow
+  svcops history show last
   svcops history verify"
     )]
     History(History),
-    /// Stop, start, restart or reload an app on its hosts, in batches; or look at it
+    /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
         disable_help_subcommand = true,
@@ -190,16 +212,17 @@ The runbook as it was recorded is used; nothing that was done is done again.")]
     /// Say what is missing here and on the hosts
     #[command(after_help = "Examples:
   svcops doctor
-  svcops doctor -l dc1-app1             one host, the way there step by step
-  svcops doctor --prepare               make the shared state directory
-  svcops doctor --sudoers billing-restart
+  svcops doctor -l dc1-app1                one host, the way there step by step
+  svcops doctor --prepare                  make the shared state directory
+  svcops doctor --sudoers billing-restart  the lines for its sudoers
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
     Doctor(Doctor),
     /// Print the JSON Schema of a file, for editors and scripts
     #[command(after_help = "Examples:
   svcops schema project > project.schema.json
-  svcops schema runbook > runbook.schema.json")]
+  svcops schema runbook > runbook.schema.json
+  svcops schema events")]
     Schema(Schema),
 }
 
@@ -317,9 +340,9 @@ pub enum History {
     },
     /// One run: its tasks, what they changed, what they said
     #[command(after_help = "Examples:
-  svcops history show 01J9ZK3V7Q
-  svcops history show 01J9ZK3V7Q --follow
-  svcops history show 01J9ZK3V7Q -o jsonl    its events as they were recorded")]
+  svcops history show last
+  svcops history show 01J9ZK3V7Q --follow  until it ends
+  svcops history show last -o jsonl        its events as they were recorded")]
     Show {
         /// The run, or `last`
         #[arg(value_parser = run_name)]
@@ -331,7 +354,7 @@ pub enum History {
     /// Recompute the chain of hashes: was an event changed, added or taken away?
     #[command(after_help = "Examples:
   svcops history verify
-  svcops history verify --against anchor.json
+  svcops history verify --against anchor.json  sees a cut tail, too
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
     Verify {
@@ -350,16 +373,19 @@ pub enum App {
     Stop(AppActs),
     /// Start it, the apps that it requires first
     #[command(after_help = "Examples:
-  svcops app start billing")]
+  svcops app start billing
+  svcops app start billing --site dc2")]
     Start(AppActs),
     /// Restart it, batch by batch, drained on its balancer meanwhile
     #[command(after_help = "Examples:
   svcops app restart billing --site dc1
-  svcops app restart billing --show")]
+  svcops app restart billing --show        print the runbook, run nothing
+  svcops app restart billing -l dc1-app1   on one of its hosts")]
     Restart(AppActs),
     /// Make it read its configuration again, batch by batch
     #[command(after_help = "Examples:
-  svcops app reload billing")]
+  svcops app reload billing
+  svcops app reload billing --yes --ticket OPS-4412")]
     Reload(AppActs),
     /// Show whether it runs, and how healthy it is
     #[command(after_help = "Examples:
@@ -402,7 +428,8 @@ pub enum Inventory {
     Hosts,
     /// The apps
     #[command(after_help = "Examples:
-  svcops inventory apps")]
+  svcops inventory apps
+  svcops inventory apps -l site=dc1")]
     Apps,
 }
 

@@ -12,6 +12,7 @@ pub mod history;
 pub mod inventory;
 pub mod later;
 pub mod lint;
+pub mod map;
 pub mod opened;
 pub mod order;
 pub mod owed;
@@ -37,7 +38,8 @@ use words::Failure;
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let tree = later::add(Cli::command().color(clap_colour(&args)));
+    let wide = Screen::ask(Colour::Never, columns()).width;
+    let tree = map::tree(Cli::command().color(clap_colour(&args)), wide);
     let matches = match tree.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => return unparsed(tree, &args, &error),
@@ -182,19 +184,9 @@ fn wrong_usage(words: &[String]) -> ExitCode {
 /// An option of every verb that means nothing to this one is refused, never ignored. A variable may mean nothing.
 fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let selects: &[&str] = &["selector", "limit", "failed_from"];
-    let plans: &[&str] = &["selector", "limit", "failed_from", "parallel"];
-    let runs: &[&str] = &["selector", "limit", "failed_from", "parallel", "yes", "ticket", "reason"];
-    let known: &[&str] = match words.as_slice() {
-        ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => runs,
-        ["plan" | "doctor"] | ["app", "status"] => plans,
-        ["resume" | "rollback"] => &["parallel", "yes", "reason"],
-        ["resolve" | "cancel"] => &["reason"],
-        ["inventory", ..] => selects,
-        _ => &[],
-    };
+    let known = map::known(&words);
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let foreign = runs.iter().find(|id| given(id) && !known.contains(id))?;
+    let foreign = map::PARTIAL.iter().find(|id| given(id) && !known.contains(id))?;
     let option = foreign.replace('_', "-");
     Some(Failure::wrong(
         Message::error(format!("`svcops {}` has no use for `--{option}`", words.join(" ")))

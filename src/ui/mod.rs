@@ -1,6 +1,7 @@
 //! What people see: progress, messages, tables, questions. It draws journal events and texts, and decides nothing.
 
 pub mod changes;
+pub mod facts;
 pub mod faults;
 pub mod history;
 pub mod lines;

@@ -1,29 +1,79 @@
 use crate::Site;
+use clap::CommandFactory as _;
 use std::process::Command;
 
-/// Every verb of the tree, as the binary's own help lists them.
-fn verbs(site: &Site, words: &str) -> Vec<String> {
-    let help = site.svcops(&format!("{words} --help")).exits(0).stdout;
-    let Some((_, rest)) = help.split_once("Commands:\n") else { return vec![words.to_owned()] };
-    let names = rest.lines().take_while(|l| l.starts_with("  "));
-    let names = names.filter(|l| !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next());
-    let deeper = names.flat_map(|name| verbs(site, &format!("{words} {name}"))).collect::<Vec<_>>();
-    [vec![words.to_owned()], deeper].concat()
+/// The tree of verbs as its users meet it.
+fn tree() -> clap::Command {
+    svcops::cli::map::tree(svcops::cli::args::Cli::command(), 100)
+}
+
+/// Every verb that is not kept for a later version, with its words.
+fn verbs(at: &clap::Command, above: &[String]) -> Vec<(Vec<String>, clap::Command)> {
+    let deeper = at.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(|verb| {
+        let words = [above, &[verb.get_name().to_owned()]].concat();
+        verbs(verb, &words)
+    });
+    [(above.to_vec(), at.clone())].into_iter().chain(deeper).collect()
+}
+
+/// The lines below `Examples:`, without what they say of themselves and without what only a shell reads.
+fn examples(verb: &clap::Command) -> Vec<String> {
+    let long = verb.get_after_long_help().or_else(|| verb.get_after_help());
+    let text = long.map(ToString::to_string).unwrap_or_default();
+    let Some((_, rest)) = text.split_once("Examples:\n") else { return Vec::new() };
+    let lines = rest.lines().take_while(|line| line.starts_with("  ")).map(str::trim);
+    lines.map(|line| line.split("  ").next().unwrap().split(" > ").next().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn every_verb_has_help_with_an_example() {
-    let site = Site::new();
-    let verbs = verbs(&site, "");
-    assert!(verbs.len() > 20, "{verbs:?}");
-    for verb in verbs {
-        let help = site.svcops(&format!("{verb} --help")).exits(0).stdout;
-        assert!(help.contains("Examples:\n"), "`svcops {verb} --help` shows no example: {help}");
-        assert!(
-            help.lines().all(|l| l.chars().count() <= 100),
-            "`svcops {verb} --help` is wider than the terminal: {help}"
-        );
+fn every_verb_has_an_example_of_its_own_that_parses() {
+    let tree = tree();
+    let verbs = verbs(&tree, &[]);
+    assert!(verbs.len() > 20, "{}", verbs.len());
+    for (words, verb) in verbs {
+        let name = format!("svcops {}", words.join(" "));
+        let examples = examples(&verb);
+        assert!(!examples.is_empty(), "`{name} --help` shows no example");
+        for example in examples {
+            assert!(example.starts_with(name.trim()), "an example of `{name}` is one of another verb: {example}");
+            if let Err(error) = tree.clone().try_get_matches_from(crate::split(&example)) {
+                panic!("an example of `{name}` does not parse: {example}\n{error}");
+            }
+        }
     }
+}
+
+#[test]
+fn the_help_of_every_verb_fits_its_terminal() {
+    let site = Site::new();
+    for (words, _) in verbs(&tree(), &[]) {
+        for (form, columns) in [("-h", 80), ("--help", 80), ("--help", 200)] {
+            let verb = words.join(" ");
+            let mut command = site.command(&format!("{verb} {form}"));
+            let output = command.env("COLUMNS", columns.to_string()).output().unwrap();
+            let help = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{help}");
+            let wide = help.lines().find(|line| line.chars().count() > columns.min(100));
+            assert_eq!(wide, None, "`svcops {verb} {form}` is wider than {columns} columns");
+            // a comment that is folded under its command is no longer beside it
+            for line in examples_of(&help) {
+                assert!(line.trim_start().starts_with("svcops "), "`svcops {verb} {form}` folds an example: {line}");
+            }
+        }
+    }
+}
+
+fn examples_of(help: &str) -> Vec<&str> {
+    let Some((_, rest)) = help.split_once("Examples:\n") else { return Vec::new() };
+    rest.lines().take_while(|line| line.starts_with("  ")).collect()
+}
+
+#[test]
+fn help_is_asked_for_in_either_way() {
+    let site = Site::new();
+    let long = site.svcops("app restart --help").exits(0).stdout;
+    assert_eq!(site.svcops("help app restart").exits(0).stdout, long);
+    assert!(site.svcops("help").exits(0).stdout.contains("Run things:"));
 }
 
 #[test]
@@ -47,48 +97,38 @@ fn the_short_help_lists_the_verbs() {
 
     Usage: svcops [OPTIONS] <COMMAND>
 
-    Commands:
-      lint       Find every fault of svcops.yaml and of the runbooks, without a connection
-      plan       Show what a run would change; changes nothing
+    Run things:
       run        Plan a runbook, ask, carry it out
+      app        Stop, start, restart or reload an app, in batches; look at it
       resume     Go on with an interrupted, stopped or unknown run
       rollback   Bring back what a run changed, last first
-      cancel     Ask a run to stop, from another terminal; end what a dead one left running
-      resolve    Record what a person saw of an unknown outcome, or put right by hand
-      owed       Show what failed runs left to be done
-      history    Look at past runs, and check that nobody rewrote them
-      app        Stop, start, restart or reload an app on its hosts, in batches; or look at it
+      cancel     Ask a run to stop, or end what a dead one left running
+      resolve    Record what a person saw or did about an unknown outcome
+
+    Look:
+      plan       Show what a run would change; changes nothing
       inventory  Show what svcops.yaml declares
+      owed       Show what failed runs left to be done
+
+    Prove:
+      history    Look at past runs, and check that nobody rewrote them
+
+    Set up:
+      lint       Find every fault of the project's files, without a connection
       doctor     Say what is missing here and on the hosts
       schema     Print the JSON Schema of a file, for editors and scripts
 
-    Options:
-      -h, --help     Print help (see more with '--help')
-      -V, --version  Print version
+    Options of every verb:
+      -C, --dir <DIR>      The project's folder, where svcops.yaml is; else this one
+          --state <DIR>    Where the journal and the locks are
+      -o, --output <FORM>  The form of the answer [default: table] [possible values: table, json, jsonl]
+      -q, --quiet          Only the end, and what is wrong
+      -v, --verbose        More: every event, also of a large fleet
+          --color <WHEN>   When to colour [possible values: auto, always, never]
+      -h, --help           Print help (see more with '--help')
+      -V, --version        Print version
 
-    Global options:
-      -C, --dir <DIR>            The project's folder, where svcops.yaml is [env: SVCOPS_DIR]
-          --state <DIR>          Where the journal and the locks are, instead of the project's own place
-                                 [env: SVCOPS_STATE]
-      -o, --output <OUTPUT>      The form of the answer: for people, as one JSON value, or as a stream
-                                 of events (verbs that run something) [env: SVCOPS_OUTPUT] [default:
-                                 table] [possible values: table, json, jsonl]
-      -q, --quiet                Only the end, and what is wrong [env: SVCOPS_QUIET]
-      -v, --verbose              More: what was skipped, what every act answered [env: SVCOPS_VERBOSE]
-          --color <WHEN>         When to colour; NO_COLOR is obeyed too [env: SVCOPS_COLOR] [possible
-                                 values: auto, always, never]
-          --yes                  Answer yes to the question before a change; said each time, so it has
-                                 no variable
-          --parallel <N>         At most so many hosts side by side [env: SVCOPS_PARALLEL] [default: 32]
-      -l, --selector <SELECTOR>  Only those of the runbook's hosts: a name, web[1-9], k=v, k!=v, k in
-                                 (a,b), has:k; a comma means and [env: SVCOPS_SELECTOR]
-          --limit <N>            Only the first N of those hosts [env: SVCOPS_LIMIT]
-          --failed-from <RUN>    Only the hosts that failed in that run [env: SVCOPS_FAILED_FROM]
-          --ticket <ID>          The ticket that this belongs to; recorded with the run [env:
-                                 SVCOPS_TICKET]
-          --reason <TEXT>        Why; recorded with the run
-
-    `svcops --help` has examples and the exit codes; `svcops VERB --help` says more about a verb.
+    `svcops --help` has examples and the exit codes; `svcops VERB --help` has them of a verb.
     ");
 }
 
