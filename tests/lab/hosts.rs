@@ -115,6 +115,16 @@ impl Lab {
         .collect()
     }
 
+    /// Makes sure that the mail sink is up, and answers with the mails in it that have a text in them.
+    pub fn mails_with(&self, text: &str) -> Vec<String> {
+        if std::net::TcpStream::connect("127.0.0.1:1025").is_err() {
+            self.lab(&["service", "start", "smtp"]);
+        }
+        let Ok(folder) = fs::read_dir(self.state.join("svc/smtp/maildir/new")) else { return vec![] };
+        let mails = folder.map(|file| String::from_utf8_lossy(&fs::read(file.unwrap().path()).unwrap()).into_owned());
+        mails.filter(|mail| mail.contains(text)).collect()
+    }
+
     /// Network failure: the host falls silent.
     pub fn cut(&self, host: &str) {
         self.lab(&["cut", host]);

@@ -14,6 +14,7 @@ mod cut;
 mod examples;
 mod failing;
 mod killed;
+mod mail;
 mod planned;
 mod rolling;
 mod secret;

@@ -10,4 +10,5 @@ mod support;
 mod contention;
 mod kills;
 mod later;
+mod mail;
 mod secrets;
