@@ -167,7 +167,7 @@ impl Face {
                 }
                 self.screen.json(&value);
             }
-            Output::Jsonl => {}
+            _ => {}
         }
     }
 }

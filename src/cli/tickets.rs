@@ -1,12 +1,12 @@
 //! Tickets of runs: who delivers, where to, and what is said about it at the end of a command.
 
-use super::{Face, exit::ExitCode, stage::Set, words::Failure};
+use super::{Face, exit::ExitCode, history, report, stage::Set, words::Failure};
 use crate::{
     base::{RunId, words::count},
     engine::Order,
     journal::{SqliteJournal, locks::Locks, outbox::Outbox as _},
     ticket::{
-        Desk, TicketError, TicketSystem as _,
+        Attachment, Desk, TicketError, TicketSystem as _,
         beside::Beside,
         courier::{Delivery, Post, ReportOf},
         settings::Settings,
@@ -25,8 +25,14 @@ pub fn post(journal: &Arc<SqliteJournal>, locks: &Arc<Locks>, state: &Path, repo
 }
 
 /// The report that goes with the end of a run, as its journal has it then.
-pub fn report_of(_journal: &Arc<SqliteJournal>, _timezone: Option<&str>) -> ReportOf {
-    Arc::new(|_| None)
+pub fn report_of(journal: &Arc<SqliteJournal>, timezone: Option<&str>) -> ReportOf {
+    let (journal, zone) = (journal.clone(), history::zone(timezone));
+    Arc::new(move |run| {
+        let page = report::page(&journal, run, &zone);
+        let page = page.map_err(|why| tracing::warn!("could not make the report of run {run}: {why}")).ok()?;
+        let media = "text/html; charset=utf-8".to_owned();
+        Some(Attachment { name: format!("report-{run}.html"), media, bytes: page.into_bytes() })
+    })
 }
 
 impl From<TicketError> for Failure {
