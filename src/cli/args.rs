@@ -189,6 +189,16 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops history verify"
     )]
     History(History),
+    /// Look at tickets, open one, say something in one
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops ticket list
+  svcops ticket show last  the ticket of the newest run
+  svcops ticket new 'Kernel update'"
+    )]
+    Ticket(super::ticket::Ticket),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -484,6 +494,6 @@ fn task(text: &str) -> Result<TaskId, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
 }

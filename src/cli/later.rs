@@ -8,7 +8,6 @@ const LATER: &[(&str, &str)] = &[
     ("init", "makes a project with commented files"),
     ("rehearse", "fails every step of a runbook on a simulated copy"),
     ("report", "writes the report of a run"),
-    ("ticket", "works with tickets"),
     ("completions", "prints completions for a shell"),
     ("man", "prints manual pages"),
     ("cert", "checks, issues and renews certificates"),

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod signals;
 pub mod stage;
 pub mod sudoers;
+pub mod ticket;
 pub mod words;
 
 use crate::ui::{
@@ -89,6 +90,7 @@ impl Face {
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
+            Verb::Ticket(of) => ticket::ticket(self, &of),
         }
     }
     /// `-o jsonl` belongs to verbs that stream events.

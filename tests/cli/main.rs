@@ -5,6 +5,7 @@ mod help;
 mod looks;
 mod plan;
 mod run;
+mod ticket;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;
