@@ -11,6 +11,7 @@ mod client;
 mod hosts;
 
 mod cut;
+mod examples;
 mod failing;
 mod killed;
 mod mail;
