@@ -133,6 +133,7 @@ impl Told {
             operator: who("мария"),
             reason: Some("плановые работы".into()),
             ticket,
+            shown: None,
             root: "/nowhere".into(),
             version: "0.1.0".into(),
         };

@@ -223,3 +223,43 @@ fn a_ticket_cannot_move_the_cursor() {
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
     }
 }
+
+#[test]
+fn what_could_not_be_told_is_told_by_a_sync_once() {
+    let site = filtered().runbook(
+        "
+        svcops: 1
+        name: same
+        targets: web-1
+        steps:
+          - {name: Same, command: 'true', undo: [{command: 'true'}]}
+        ",
+    );
+    // where the desk's file should be there is a folder: it cannot be opened
+    let desk = site.path("state/desk.db");
+    std::fs::create_dir(&desk).unwrap();
+    site.svcops("run same --yes").exits(0);
+    let list = site.svcops("ticket list").exits(75);
+    assert!(
+        list.stderr.contains("the desk [SITE]".replace("[SITE]", site.path("").to_str().unwrap()).trim()),
+        "{list}"
+    );
+    let sync = site.svcops("ticket sync").exits(75);
+    assert!(sync.stdout.is_empty() && sync.stderr.contains("for tickets not delivered\n  caused by: "), "{sync}");
+    let json = site.svcops("ticket sync -o json").exits(75).json();
+    assert_eq!((&json["outcome"], &json["exit_code"], &json["delivered"]), (&"not_now".into(), &75.into(), &0.into()));
+    assert!(json["left"].as_u64().unwrap() > 0 && json["why"][0].as_str().unwrap().contains("desk.db"), "{json}");
+
+    std::fs::remove_dir(&desk).unwrap();
+    let sync = site.svcops("ticket sync").exits(0);
+    assert!(sync.stdout.starts_with("delivered ") && sync.stderr.is_empty(), "{sync}");
+    assert_eq!(site.svcops("ticket sync").exits(0).stdout, "nothing is left to be delivered\n");
+    let ticket = site.svcops("ticket show last -o json").exits(0).json()["ticket"].clone();
+    assert_eq!((&ticket["id"], &ticket["state"]), (&"SV-000001".into(), &"done".into()));
+    let run = ticket["run"].as_str().unwrap().to_owned();
+    let report = format!("report-{run}.html");
+    assert_eq!(ticket["attachments"][0]["name"], report.as_str());
+    assert_eq!(site.svcops(&format!("ticket attachment {run}")).exits(0).stdout, format!("{report}\n"));
+    assert!(std::fs::read_to_string(site.root().join(report)).unwrap().starts_with("<!doctype html>"));
+    assert_eq!(site.svcops("ticket list --all -o json").json()["tickets"].as_array().unwrap().len(), 1);
+}

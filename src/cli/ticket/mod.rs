@@ -1,6 +1,7 @@
 //! `svcops ticket`: what runs and people have said in the ticket system, for whoever did not watch.
 
 mod draw;
+mod sync;
 
 use super::{
     Face,
@@ -64,6 +65,15 @@ For a run of its own: `svcops run RUNBOOK --ticket $(svcops ticket new 'Kernel u
   svcops ticket attachment last --to report.html
   svcops ticket attachment SV-000012 notes.txt --to -  to stdout")]
     Attachment(Saved),
+    /// Tell the ticket system what it has not been told yet
+    #[command(after_help = "Examples:
+  svcops ticket sync
+  svcops ticket sync -o json
+
+A run tells its ticket itself, and goes on where that cannot be told now. What was told is never told twice.
+
+Exit code: 0 all of it is delivered; 75 something is left, and why stands there.")]
+    Sync,
 }
 
 /// `ticket list`.
@@ -179,6 +189,9 @@ pub(super) fn ticket(face: &Face, of: &Ticket) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let (opened, project) = face.open_past()?;
     let zone = zone(project.and_then(|p| p.inventory.timezone).as_deref());
+    if matches!(of, Ticket::Sync) {
+        return sync::sync(face, opened, zone);
+    }
     let system = Box::new(Desk::of(&opened.state));
     let room = Room { face, opened, system, runtime: face.runtime()?, zone };
     match of {
@@ -187,6 +200,7 @@ pub(super) fn ticket(face: &Face, of: &Ticket) -> Result<ExitCode, Failure> {
         Ticket::New(args) => room.open(args),
         Ticket::Comment(args) => room.comment(args),
         Ticket::Attachment(args) => room.save(args),
+        Ticket::Sync => Ok(()),
     }?;
     Ok(ExitCode::Done)
 }
