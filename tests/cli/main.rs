@@ -7,6 +7,7 @@ mod looks;
 mod plan;
 mod run;
 mod status;
+mod ticket;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;
