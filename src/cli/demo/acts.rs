@@ -140,8 +140,12 @@ pub(super) fn ending(play: &Play) {
     }
     tries.push((format!("svcops init {}", quote("my project")), "a project of your own"));
     play.screen.data("\nTry next:\n");
+    let width = tries.iter().filter(|(_, why)| !why.is_empty()).map(|(line, _)| line.chars().count()).max();
     for (line, why) in tries {
-        let why = if why.is_empty() { String::new() } else { format!("  # {why}") };
-        play.screen.data(&format!("  {line:<37}{}\n", paint.dim(&why)));
+        let line = match (why, width) {
+            ("", _) | (_, None) => line,
+            (why, Some(width)) => format!("{line:<width$}  {}", paint.dim(&format!("# {why}"))),
+        };
+        play.screen.data(&format!("  {line}\n"));
     }
 }
