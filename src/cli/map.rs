@@ -22,6 +22,7 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
         ["plan" | "doctor"] | ["app", "status"] => &["selector", "limit", "failed_from", "parallel"],
+        ["status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
         ["inventory", ..] => &["selector", "limit", "failed_from"],

@@ -20,10 +20,12 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
+pub mod status;
 pub mod sudoers;
 pub mod usage;
 pub mod words;
@@ -56,7 +58,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return unread(&tree, &args, &error),
     };
     let face = Face { screen: Screen::ask(colour(global.color), columns()), global };
-    let foreign = usage::foreign_option(&words, last).map(Failure::wrong);
+    let foreign = usage::foreign_option(&words, last).or_else(|| usage::foreign_form(&words, face.global.output));
+    let foreign = foreign.map(Failure::wrong);
     let done = foreign.map_or_else(|| face.go(verb), Err);
     done.unwrap_or_else(|failure| {
         let code = if failure.code == ExitCode::Wrong { usage::wrong(&words) } else { failure.code };
@@ -84,7 +87,7 @@ fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
 fn told(screen: &Screen, output: Output, message: &Message, code: ExitCode) -> ExitCode {
     screen.tell(message);
     match output {
-        Output::Table => {}
+        Output::Table | Output::Html | Output::Markdown | Output::Junit => {}
         Output::Json => screen.json(&message.json(code.number())),
         Output::Jsonl => screen.data(&format!("{}\n", message.json(code.number()))),
     }
@@ -109,6 +112,8 @@ impl Face {
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
+            Verb::Report(args) => self.report(&args),
+            Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),

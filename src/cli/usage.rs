@@ -1,6 +1,7 @@
 //! What is wrong with a command line, in the words and the form of every other error.
 
 use super::{
+    args::Output,
     exit::ExitCode,
     map::{self, path},
 };
@@ -112,7 +113,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
+        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
 }
@@ -129,4 +130,18 @@ pub fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Message>
         Message::error(format!("`svcops {name}` has no use for `--{option}`"))
             .hint(format!("`svcops {name} --help` lists its options")),
     )
+}
+
+/// A form of a report is refused where there is none.
+pub fn foreign_form(words: &[String], output: Output) -> Option<Message> {
+    let form = match output {
+        Output::Table | Output::Json | Output::Jsonl => return None,
+        Output::Html => "html",
+        Output::Markdown => "markdown",
+        Output::Junit => "junit",
+    };
+    (words.first().map(String::as_str) != Some("report")).then(|| {
+        Message::error(format!("`-o {form}` belongs to `svcops report`"))
+            .hint("`-o table`, `-o json` and, where there are events, `-o jsonl` are for the others")
+    })
 }

@@ -11,4 +11,5 @@ mod contention;
 mod demo;
 mod kills;
 mod later;
+mod mail;
 mod secrets;

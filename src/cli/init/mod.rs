@@ -91,8 +91,8 @@ pub fn init(face: &Face, args: &Init) -> Result<ExitCode, Failure> {
             let value = serde_json::json!({ "schema_version": 1, "project": answers.name, "made": names });
             face.screen.json(&value);
         }
-        Output::Table if face.global.quiet => {}
-        Output::Table => face.screen.data(&next(&answers, &names, &folder)),
+        _ if face.global.quiet => {}
+        _ => face.screen.data(&next(&answers, &names, &folder)),
     }
     Ok(ExitCode::Done)
 }

@@ -63,7 +63,7 @@ impl World {
                 server.holds = false;
             }
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
-            Change::Tell(_) | Change::Mail { .. } | Change::Ask { .. } => return Ok(None),
+            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }
         Ok(Some(0))
     }
