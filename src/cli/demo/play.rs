@@ -48,7 +48,7 @@ pub(super) struct Play {
 }
 
 /// On a terminal somebody reads: the time between an act's words and its command.
-const READING: Duration = Duration::from_millis(1500);
+const READING: Duration = Duration::from_millis(1300);
 /// No command of the demo takes longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
