@@ -5,10 +5,12 @@ pub mod answers;
 pub mod app;
 pub mod apps;
 pub mod args;
+pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod exit;
 pub mod history;
+pub mod init;
 pub mod inventory;
 pub mod later;
 pub mod lint;
@@ -120,6 +122,9 @@ impl Face {
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
+            Verb::Demo(args) => demo::demo(self, &args),
+            Verb::Init(args) => init::init(self, &args),
+            Verb::DemoApp(args) => demo::node::act(&args),
         }
     }
     /// `-o jsonl` belongs to verbs that stream events.

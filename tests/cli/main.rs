@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so at once")]
 
 mod help;
+mod init;
 mod looks;
 mod plan;
 mod run;

@@ -8,6 +8,7 @@
 mod support;
 
 mod contention;
+mod demo;
 mod kills;
 mod later;
 mod mail;
