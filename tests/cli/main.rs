@@ -4,6 +4,7 @@
 mod help;
 mod looks;
 mod plan;
+mod report;
 mod run;
 mod usage;
 

@@ -23,12 +23,11 @@ pub(super) fn suite(report: &Report) -> String {
     let mut cases: Vec<Case<'_>> = Vec::new();
     let mut places: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (host, leg) in report.courses.iter().flat_map(|course| course.legs.iter().map(|leg| (&course.host, leg))) {
-        match places.get(&leg.task).and_then(|at| cases.get_mut(*at)) {
-            Some(case) => case.back = Some(leg),
-            None => {
-                places.insert(&leg.task, cases.len());
-                cases.push(Case { host, there: leg, back: None });
-            }
+        if let Some(case) = places.get(&leg.task).and_then(|at| cases.get_mut(*at)) {
+            case.back = Some(leg);
+        } else {
+            places.insert(&leg.task, cases.len());
+            cases.push(Case { host, there: leg, back: None });
         }
     }
     let class = report.header.as_ref().map_or("svcops", |h| h.runbook.as_str());
@@ -124,9 +123,12 @@ fn output(written: &[Written], case: &Case<'_>) -> String {
     ["stdout", "stderr"]
         .into_iter()
         .zip(["system-out", "system-err"])
-        .map(|(stream, element)| {
-            let texts = own.iter().flat_map(|w| &w.streams).filter(|s| s.name == stream);
-            let joined: String = texts.map(|s| s.text.as_str()).collect();
+        .map(|(name, element)| {
+            let streams = own.iter().flat_map(|w| w.streams.iter().map(move |s| (w, s)));
+            let joined: String = streams
+                .filter(|(_, stream)| stream.name == name)
+                .map(|(w, stream)| w.text(stream, case.host.as_str()).into_owned())
+                .collect();
             if joined.is_empty() {
                 return String::new();
             }
