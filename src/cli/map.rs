@@ -3,7 +3,7 @@
 
 use super::later;
 use crate::ui::wrap;
-use clap::{Arg, Command};
+use clap::{Arg, ArgMatches, Command};
 
 /// The verbs by what one wants to do. A new verb is one word here; a test holds that none is left out. Those that
 /// [`later`] still refuses have their place already, and are shown once they are there.
@@ -22,11 +22,31 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
         ["plan" | "doctor"] | ["app", "status"] => &["selector", "limit", "failed_from", "parallel"],
+        ["status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
         ["inventory", ..] => &["selector", "limit", "failed_from"],
+        ["init"] => &["yes"],
         _ => &[],
     }
+}
+
+/// Options of every verb that a verb with a world of its own has no use for.
+pub fn elsewhere(words: &[&str]) -> &'static [&'static str] {
+    match words {
+        ["demo"] => &["dir", "state", "output", "quiet", "verbose"],
+        _ => &[],
+    }
+}
+
+/// The words of the verb, and the matches of the last of them.
+pub fn path(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
+    let (mut words, mut last) = (Vec::new(), matches);
+    while let Some((word, next)) = last.subcommand() {
+        words.push(word.to_owned());
+        last = next;
+    }
+    (words, last)
 }
 
 /// The tree, with texts for a terminal of that many columns.
@@ -54,11 +74,12 @@ const WIDEST: usize = 100;
 fn with_globals(verb: Command, globals: &[Arg], above: &[String]) -> Command {
     let words: Vec<String> = above.iter().cloned().chain([verb.get_name().to_owned()]).collect();
     let useful = useful(&verb, above);
+    let elsewhere = elsewhere(&words.iter().map(String::as_str).collect::<Vec<_>>());
     let verb = verb.mut_subcommands(|deeper| with_globals(deeper, globals, &words)).mut_args(in_short);
     globals.iter().fold(verb, |verb, arg| {
         let id = arg.get_id().as_str();
         let taken = verb.get_arguments().any(|own| own.get_id() == arg.get_id());
-        let foreign = PARTIAL.contains(&id) && !useful.contains(&id);
+        let foreign = (PARTIAL.contains(&id) && !useful.contains(&id)) || elsewhere.contains(&id);
         if taken { verb } else { verb.arg(arg.clone().hide(foreign)) }
     })
 }
@@ -111,7 +132,7 @@ fn drawn(cli: &Command, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::Cli;
+    use crate::{cli::args::Cli, ui::paint::uncoloured};
     use clap::CommandFactory as _;
 
     #[test]
@@ -119,6 +140,8 @@ mod tests {
         let tree = tree(Cli::command(), 100);
         let mut placed: Vec<&str> = MAP.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
         let mut verbs: Vec<&str> = tree.get_subcommands().map(Command::get_name).collect();
+        // the demo's own servers: nobody types it
+        verbs.retain(|verb| *verb != "demo-app");
         placed.sort_unstable();
         verbs.sort_unstable();
         assert_eq!(placed, verbs);
@@ -140,6 +163,8 @@ mod tests {
             (&["app", "restart"], "--ticket", true),
             (&["app", "status"], "--ticket", false),
             (&["history", "show"], "--selector", false),
+            (&["demo"], "--state", false),
+            (&["demo"], "--color", true),
         ] {
             assert_eq!(help(words).contains(option), there, "{words:?} {option}");
         }
@@ -150,16 +175,9 @@ mod tests {
         for width in [40, 80, 200] {
             let cli = later::add(Cli::command());
             for line in drawn(&cli, width).lines() {
-                let line = console_free(line);
+                let line = uncoloured(line);
                 assert!(line.chars().count() <= width.min(100), "{width}: {line}");
             }
         }
-    }
-
-    /// Without the codes of colours.
-    fn console_free(line: &str) -> String {
-        let mut parts = line.split('\u{1b}');
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
     }
 }

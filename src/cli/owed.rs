@@ -31,7 +31,7 @@ pub fn owed(past: &Past<'_>) -> Result<String, Failure> {
 
 /// The debts of runs that are over or interrupted. A run that is under way may still pay its own; what a run took over
 /// from another stands with that other.
-fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
+pub(super) fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
     let mut unpaid = Vec::new();
     for run in past.journal.troubled()? {
         let listed = past.listed(past.journal.row(&run)?);

@@ -9,6 +9,7 @@ use crate::{
     transport::{
         Transport,
         fleet::{Fleet, Options, Prompter},
+        mail::Pen,
         vault::Vault,
     },
     ui::{
@@ -99,6 +100,13 @@ pub struct Ways {
     shelf: Arc<Shelf>,
     progress: Arc<Progress>,
     redactor: Redactor,
+}
+
+impl Ways {
+    /// What it takes to speak to a mail server.
+    pub(crate) fn pen(&self) -> Pen {
+        Pen { vault: Arc::clone(&self.shelf.vault), redactor: self.redactor.clone() }
+    }
 }
 
 impl Set {

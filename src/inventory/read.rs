@@ -1,9 +1,10 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Balancer, Host, Inventory, Mail, SecretSource, Site, Ssh,
+    Balancer, Host, Inventory, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
+    read_mail::{self, DraftMail},
 };
 use crate::{
     base::{HaproxyApi, HostName, Spot, words},
@@ -49,7 +50,7 @@ pub(super) struct Draft {
     project: Option<String>,
     timezone: Option<String>,
     tickets: Option<serde_json::Value>,
-    mail: Option<Mail>,
+    mail: Option<DraftMail>,
     secrets: BTreeMap<String, SecretSource>,
     ssh: SshWords,
     sites: BTreeMap<String, Site>,
@@ -95,7 +96,7 @@ impl Draft {
                 notes.hinted(node.mark, message, "write `store: sqlite`, or drop the key");
             }
             self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes));
-            self.mail = top.take("mail", notes).and_then(|n| mail(n, notes));
+            self.mail = top.take("mail", notes).and_then(|n| read_mail::mail(n, notes));
             if let Some(node) = top.take("ssh", notes) {
                 self.ssh = ssh(node, notes);
             }
@@ -292,7 +293,7 @@ impl Draft {
             project: project.unwrap_or_default(),
             timezone: self.timezone.take(),
             tickets: self.tickets.take(),
-            mail: self.mail.take(),
+            mail: self.mail.take().map(|draft| draft.held(&self.secrets, &mut self.faults)),
             secrets: std::mem::take(&mut self.secrets),
             sites: std::mem::take(&mut self.sites),
             hosts,
@@ -360,20 +361,6 @@ fn tickets(node: &Node, notes: &mut Notes) -> Option<serde_json::Value> {
     }
     fields.end(notes);
     Some(node.json())
-}
-
-fn mail(node: &Node, notes: &mut Notes) -> Option<Mail> {
-    let mut fields = Fields::of(node, "`mail:`", notes)?;
-    let smtp = fields.need("smtp", notes).and_then(|n| read_apps::host_port(n, notes));
-    let from = fields.need("from", notes).and_then(|n| {
-        let from = n.text(notes)?;
-        if !from.contains('@') {
-            notes.error(n.mark, format!("`{from}` is no mail address"));
-        }
-        Some(from)
-    });
-    fields.end(notes);
-    Some(Mail { smtp: smtp?, from: from? })
 }
 
 fn secret(node: &Node, notes: &mut Notes) -> Option<SecretSource> {

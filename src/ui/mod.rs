@@ -5,6 +5,7 @@ pub mod facts;
 pub mod faults;
 pub mod history;
 pub mod lines;
+pub mod looking;
 pub mod message;
 pub mod paint;
 pub mod progress;
