@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actions::CATALOG,
-    base::{HostName, WallClock},
+    base::{HostName, WallClock, words::count},
     inventory::{Host, select::NotASelector},
     journal::place::State,
     runbook::Project,
@@ -139,7 +139,9 @@ impl Face {
         let mut findings = doctor::here(&state, &hosts);
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
+            fleet.progress.doing(&format!("looking at {}", count("host", hosts.len())));
             let found = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock).await;
+            fleet.progress.rest();
             fleet.transport.close().await;
             found
         }));

@@ -1,7 +1,9 @@
 //! What people see: progress, messages, tables, questions. It draws journal events and texts, and decides nothing.
 
+pub mod board;
 pub mod changes;
 pub mod faults;
+pub mod frame;
 pub mod history;
 pub mod lines;
 pub mod message;
@@ -9,6 +11,8 @@ pub mod paint;
 pub mod progress;
 pub mod prompt;
 pub mod screen;
+pub mod signs;
 pub mod summary;
 pub mod table;
+pub mod tell;
 pub mod wrap;
