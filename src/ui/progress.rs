@@ -3,6 +3,7 @@
 
 use super::{
     board::Board,
+    canvas::Canvas,
     frame::{Easel, frame},
     lines::{self, Weight},
     message::Message,
@@ -17,15 +18,12 @@ use crate::{
         state::RunState,
     },
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
-    io::Write as _,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
-use unicode_width::UnicodeWidthStr as _;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +55,8 @@ struct Inner {
     state: RunState,
     board: Board,
     told: Told,
-    /// The drawn frame, where there is one.
-    drawn: Option<Drawn>,
+    /// The frame on the terminal.
+    canvas: Canvas,
     /// Something runs that is worth a frame.
     up: bool,
     /// A question stands on the terminal: lines wait until it is answered.
@@ -84,7 +82,7 @@ impl Progress {
             state: RunState::default(),
             board: Board::default(),
             told: Told::default(),
-            drawn: None,
+            canvas: Canvas::default(),
             up: false,
             asking: false,
             held: String::new(),
@@ -268,10 +266,7 @@ impl Inner {
             self.held += text;
             return;
         }
-        match &self.drawn {
-            Some(drawn) => drawn.bar.suspend(|| self.screen.note(text)),
-            None => self.screen.note(text),
-        }
+        self.canvas.above(&self.screen, self.screen.size().0, text);
     }
 
     /// Draws the frame for the size that the terminal has now.
@@ -287,20 +282,15 @@ impl Inner {
         if !self.screen.unicode {
             lines = lines.iter().map(|line| signs::ascii(line)).collect();
         }
-        if self.drawn.as_ref().is_some_and(|drawn| drawn.width != width || lines.is_empty()) {
-            self.wipe();
-        }
         if lines.is_empty() {
-            return;
+            self.canvas.clear(&self.screen, width);
+        } else {
+            self.canvas.show(&self.screen, width, lines);
         }
-        let drawn = self.drawn.get_or_insert_with(|| Drawn::new(width));
-        drawn.show(&lines);
     }
 
     fn wipe(&mut self) {
-        if let Some(drawn) = self.drawn.take() {
-            drawn.wipe(self.screen.size().0);
-        }
+        self.canvas.clear(&self.screen, self.screen.size().0);
     }
 }
 
@@ -321,41 +311,5 @@ fn keep_drawing(shared: &Weak<Shared>) {
         let mut inner = shared.lock();
         inner.draw(WallClock.now());
         drop(shared.wake.wait_timeout(inner, BEAT));
-    }
-}
-
-/// A frame on the terminal.
-struct Drawn {
-    bar: ProgressBar,
-    /// The terminal's width when it was drawn.
-    width: usize,
-    /// The columns that each of its lines takes.
-    lines: Vec<usize>,
-}
-
-impl Drawn {
-    fn new(width: usize) -> Self {
-        // one bar whose text is the whole frame: it is replaced at once, never half of it
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
-        bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { bar, width, lines: Vec::new() }
-    }
-
-    fn show(&mut self, lines: &[String]) {
-        self.lines = lines.iter().map(|line| super::paint::uncoloured(line).width()).collect();
-        self.bar.set_message(lines.join("\n"));
-    }
-
-    /// Takes it away. A terminal that became narrower has folded its lines: what came to be more is taken away too.
-    fn wipe(self, width: usize) {
-        self.bar.finish_and_clear();
-        let rows: usize = self.lines.iter().map(|line| line.div_ceil(width.max(1)).max(1)).sum();
-        let more = rows.saturating_sub(self.lines.len());
-        if width < self.width && more > 0 {
-            let mut to = std::io::stderr().lock();
-            if write!(to, "\r\u{1b}[{more}A\u{1b}[J").is_ok() {
-                drop(to.flush());
-            }
-        }
     }
 }

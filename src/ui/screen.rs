@@ -91,6 +91,10 @@ impl Screen {
     pub fn tell(&self, message: &Message) {
         self.note(&message.text(self.paint, self.width));
     }
+    /// What moves the cursor of the terminal behind stderr, or draws there.
+    pub fn raw(&self, text: &str) {
+        send(&mut std::io::stderr().lock(), text);
+    }
     /// Other text for stderr.
     pub fn note(&self, text: &str) {
         let text = if !self.unicode && std::io::stderr().is_terminal() { &signs::ascii(text) } else { text };
