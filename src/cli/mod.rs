@@ -28,6 +28,7 @@ pub mod stage;
 pub mod status;
 pub mod sudoers;
 pub mod ticket;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 

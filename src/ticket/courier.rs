@@ -104,6 +104,12 @@ impl Courier {
         Self { post, stories: BTreeMap::new() }
     }
 
+    /// So many events of the run wait.
+    pub fn waiting_of(&self, run: &RunId) -> usize {
+        let waiting = self.post.outbox.waiting(Some(run), usize::MAX).unwrap_or_default();
+        waiting.iter().take_while(|w| w.run == *run).count()
+    }
+
     /// Delivers what waits, within bounds. A run of which an event cannot be delivered is left alone for this round; a
     /// system that cannot be used ends it.
     ///
@@ -119,8 +125,11 @@ impl Courier {
         }
         self.deliver(bounds, &mut came_to).await?;
         drop(turn);
-        // a story that is over, or of another run, is read anew where it goes on
-        self.stories.retain(|run, told| Some(run) == bounds.first.as_ref() && told.story.state.end.is_none());
+        // a story that is over is read anew where it goes on, and so are those that nobody has room for
+        self.stories.retain(|_, told| told.story.state.end.is_none());
+        while self.stories.len() > STORIES {
+            self.stories.pop_first();
+        }
         came_to.left = self.post.outbox.undelivered()?.rows;
         Ok(came_to)
     }
@@ -396,6 +405,8 @@ struct Inventory {
 
 /// So many events are marked as delivered together.
 const PORTION: usize = 64;
+/// So many runs that are under way are remembered from round to round.
+const STORIES: usize = 4;
 /// A run that is set aside has about so many events before those of others.
 const ASIDE: usize = 512;
 /// So many earlier tickets of a failure are linked.
@@ -408,7 +419,7 @@ fn once(list: &mut Vec<String>, text: String) {
 }
 
 /// An error and its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

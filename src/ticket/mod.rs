@@ -1,6 +1,7 @@
 //! Tickets: what people who did not watch a run read about it. Ticket systems behind one trait, the embedded desk among
 //! them, and the courier that brings them what the journal's outbox keeps.
 
+pub mod beside;
 pub mod courier;
 pub mod desk;
 pub mod facts;

@@ -15,7 +15,7 @@ use crate::{
     base::{Clock as _, WallClock},
     engine::{self, EngineError},
     journal::{event::Operator, outbox::Outbox as _},
-    ticket::{Desk, Draft, Filter, Stamp, State, TicketError, TicketId, TicketSystem},
+    ticket::{Desk, Draft, Filter, Stamp, State, TicketId, TicketSystem},
     ui::message::Message,
 };
 use clap::{Args, Subcommand, ValueEnum};
@@ -188,10 +188,11 @@ struct Room<'a> {
 pub(super) fn ticket(face: &Face, of: &Ticket) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let (opened, project) = face.open_past()?;
-    let zone = zone(project.and_then(|p| p.inventory.timezone).as_deref());
+    let timezone = project.and_then(|p| p.inventory.timezone);
     if matches!(of, Ticket::Sync) {
-        return sync::sync(face, opened, zone);
+        return sync::sync(face, opened, timezone.as_deref());
     }
+    let zone = zone(timezone.as_deref());
     let system = Box::new(Desk::of(&opened.state));
     let room = Room { face, opened, system, runtime: face.runtime()?, zone };
     match of {
@@ -409,23 +410,5 @@ fn place(to: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
         None => Err(Failure::wrong(
             Message::error(format!("`{name}` is no name for a file here")).hint("`--to FILE` gives it another"),
         )),
-    }
-}
-
-impl From<TicketError> for Failure {
-    fn from(error: TicketError) -> Self {
-        let message = Message::of(&error);
-        match error {
-            TicketError::Gone(_) | TicketError::NotAnId { .. } => {
-                Self::wrong(message.hint("`svcops ticket list --all` lists the tickets"))
-            }
-            TicketError::NoAttachment { ticket, .. } => {
-                Self::wrong(message.hint(format!("`svcops ticket show {ticket}` lists its files")))
-            }
-            TicketError::Refused { .. } => Self::wrong(message),
-            TicketError::Unavailable { .. } => {
-                Self::new(ExitCode::NotNow, message.hint("`svcops doctor` looks at the state directory"))
-            }
-        }
     }
 }

@@ -2,28 +2,17 @@
 
 use crate::{
     base::words::count,
-    cli::{Face, args::Output, exit::ExitCode, opened::Opened, report, words::Failure},
-    ticket::{
-        Attachment, Desk,
-        courier::{self, Delivery, Post, ReportOf},
-    },
+    cli::{Face, args::Output, exit::ExitCode, opened::Opened, tickets, words::Failure},
+    ticket::courier::{self, Delivery},
     ui::message::Message,
 };
-use jiff::tz::TimeZone;
 use serde_json::json;
 use std::sync::Arc;
 
 /// Delivers all that waits, and says what is left and why.
-pub(super) fn sync(face: &Face, opened: Opened, zone: TimeZone) -> Result<ExitCode, Failure> {
-    let system = Arc::new(Desk::of(&opened.state));
+pub(super) fn sync(face: &Face, opened: Opened, timezone: Option<&str>) -> Result<ExitCode, Failure> {
     let (journal, locks) = (Arc::new(opened.journal), Arc::new(opened.locks));
-    let runs = Arc::clone(&journal);
-    let report: ReportOf = Arc::new(move |run| {
-        let page = report::page(&runs, run, &zone).ok()?;
-        let (name, media) = (format!("report-{run}.html"), "text/html; charset=utf-8".to_owned());
-        Some(Attachment { name, media, bytes: page.into_bytes() })
-    });
-    let post = Post { outbox: journal, system, locks: Some(locks), report };
+    let post = tickets::post(&journal, &locks, &opened.state, tickets::report_of(&journal, timezone));
     let delivery = face.runtime()?.block_on(courier::sync(&post))?;
     let code = if delivery.left == 0 { ExitCode::Done } else { ExitCode::NotNow };
     if face.global.output != Output::Table {
