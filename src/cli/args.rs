@@ -140,9 +140,9 @@ Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
     Demo(demo::Demo),
     /// Make a project: a commented svcops.yaml and example runbooks
     #[command(after_help = "Examples:
-  svcops init                                    here; asks for names on a terminal
-  svcops init crm --host web1 --app billing      by `ssh web1`; the unit is billing.service
-  svcops init crm --host local --app billing --control /opt/billing/ctl
+  svcops init                                  here; asks on a terminal
+  svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
+  svcops init crm --app billing --control /opt/billing/ctl
 
 Nothing that is there is written over. Nothing is asked with an option or --yes, or where there
 is no terminal.")]

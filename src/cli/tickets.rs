@@ -1,6 +1,6 @@
 //! Tickets of runs: who delivers, where to, and what is said about it at the end of a command.
 
-use super::{Face, exit::ExitCode, history::zone, report, stage::Set, words::Failure};
+use super::{Face, exit::ExitCode, history, report, stage::Set, words::Failure};
 use crate::{
     base::{RunId, words::count},
     engine::Order,
@@ -13,6 +13,7 @@ use crate::{
     },
     ui::message::Message,
 };
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::{
     path::Path,
@@ -25,12 +26,13 @@ pub fn post(journal: &Arc<SqliteJournal>, locks: &Arc<Locks>, state: &Path, repo
 }
 
 /// The report that goes with the end of a run, as its journal has it then.
-pub fn report_of(journal: &Arc<SqliteJournal>, timezone: Option<&str>) -> ReportOf {
-    let (journal, zone) = (Arc::clone(journal), zone(timezone));
+pub fn report_of(journal: &Arc<SqliteJournal>, zone: TimeZone) -> ReportOf {
+    let journal = journal.clone();
     Arc::new(move |run| {
-        let page = report::page(&journal, run, &zone).ok()?;
-        let (name, media) = (format!("report-{run}.html"), "text/html; charset=utf-8".to_owned());
-        Some(Attachment { name, media, bytes: page.into_bytes() })
+        let page = report::page(&journal, run, &zone);
+        let page = page.map_err(|why| tracing::warn!("could not make the report of run {run}: {why}")).ok()?;
+        let media = "text/html; charset=utf-8".to_owned();
+        Some(Attachment { name: format!("report-{run}.html"), media, bytes: page.into_bytes() })
     })
 }
 
@@ -44,7 +46,7 @@ impl From<TicketError> for Failure {
             TicketError::NoAttachment { ticket, .. } => {
                 Self::wrong(message.hint(format!("`svcops ticket show {ticket}` lists its files")))
             }
-            TicketError::Refused { .. } => Self::new(ExitCode::NotNow, message),
+            TicketError::Refused { .. } => Self::wrong(message),
             TicketError::Unavailable { .. } => {
                 Self::new(ExitCode::NotNow, message.hint("`svcops doctor` looks at the state directory"))
             }
@@ -55,7 +57,7 @@ impl From<TicketError> for Failure {
 impl Set {
     /// Begins to deliver, beside whatever happens on the stage.
     pub fn deliver(&self) {
-        let report = report_of(&self.journal, self.stage.inventory.timezone.as_deref());
+        let report = report_of(&self.journal, history::zone(self.stage.inventory.timezone.as_deref()));
         let Some(locks) = &self.stage.locks else { return };
         let courier = Beside::start(post(&self.journal, locks, &self.state, report));
         *self.courier.lock().unwrap_or_else(PoisonError::into_inner) = courier;

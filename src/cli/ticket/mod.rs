@@ -188,11 +188,10 @@ struct Room<'a> {
 pub(super) fn ticket(face: &Face, of: &Ticket) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let (opened, project) = face.open_past()?;
-    let timezone = project.and_then(|p| p.inventory.timezone);
+    let zone = zone(project.and_then(|p| p.inventory.timezone).as_deref());
     if matches!(of, Ticket::Sync) {
-        return sync::sync(face, opened, timezone.as_deref());
+        return sync::sync(face, opened, zone);
     }
-    let zone = zone(timezone.as_deref());
     let system = Box::new(Desk::of(&opened.state));
     let room = Room { face, opened, system, runtime: face.runtime()?, zone };
     match of {

@@ -6,13 +6,15 @@ use crate::{
     ticket::courier::{self, Delivery},
     ui::message::Message,
 };
+use jiff::tz::TimeZone;
 use serde_json::json;
 use std::sync::Arc;
 
 /// Delivers all that waits, and says what is left and why.
-pub(super) fn sync(face: &Face, opened: Opened, timezone: Option<&str>) -> Result<ExitCode, Failure> {
+pub(super) fn sync(face: &Face, opened: Opened, zone: TimeZone) -> Result<ExitCode, Failure> {
     let (journal, locks) = (Arc::new(opened.journal), Arc::new(opened.locks));
-    let post = tickets::post(&journal, &locks, &opened.state, tickets::report_of(&journal, timezone));
+    let report = tickets::report_of(&journal, zone);
+    let post = tickets::post(&journal, &locks, &opened.state, report);
     let delivery = face.runtime()?.block_on(courier::sync(&post))?;
     let code = if delivery.left == 0 { ExitCode::Done } else { ExitCode::NotNow };
     if face.global.output != Output::Table {
