@@ -27,6 +27,7 @@ pub mod signals;
 pub mod stage;
 pub mod status;
 pub mod sudoers;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 

@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_takes_the_others_back() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("runbooks"), "a file where a folder should be").unwrap();
+        fs::write(folder.path().join("runbooks"), "a file where a folder should be").unwrap();
         let files = ["files/note.txt", "runbooks/first.yaml"].map(|name| (name.to_owned(), String::new()));
         assert!(write(folder.path(), &files.into()).is_err());
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["runbooks"]);
     }
 }
