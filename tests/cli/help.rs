@@ -113,8 +113,11 @@ fn the_short_help_lists_the_verbs() {
 
     Prove:
       history    Look at past runs, and check that nobody rewrote them
+      report     Write the report of a run: a page for people, a note for a ticket, JUnit for CI
 
     Set up:
+      demo       Show the whole product in half a minute, on this machine
+      init       Make a project: a commented svcops.yaml and example runbooks
       lint       Find every fault of the project's files, without a connection
       doctor     Say what is missing here and on the hosts
       schema     Print the JSON Schema of a file, for editors and scripts
