@@ -230,6 +230,16 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
 
 Exit code: 0 whatever the run came to, or 2 where there is no such run.")]
     Report(ReportArgs),
+    /// Look at tickets, open one, say something in one
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops ticket list
+  svcops ticket show last  the ticket of the newest run
+  svcops ticket new 'Kernel update'"
+    )]
+    Ticket(super::ticket::Ticket),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -542,6 +552,6 @@ fn task(text: &str) -> Result<TaskId, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
 }
