@@ -132,9 +132,7 @@ pub enum Verb {
   svcops demo
   svcops demo --clean    remove what demos have left
 
-It makes a project in the folder for temporary files (TMPDIR) and starts three servers on
-127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are
-stopped; the folder stays, to be looked at.
+It makes a project in the folder for temporary files (TMPDIR) and starts three servers on 127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are stopped; the folder stays, to be looked at.
 
 Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
     Demo(demo::Demo),
@@ -144,8 +142,7 @@ Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
   svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
   svcops init crm --app billing --control /opt/billing/ctl
 
-Nothing that is there is written over. Nothing is asked with an option or --yes, or where there
-is no terminal.")]
+Nothing that is there is written over. Nothing is asked with an option or --yes, or where there is no terminal.")]
     Init(init::Init),
     /// A node of the demo's shop
     #[command(hide = true)]
