@@ -140,9 +140,9 @@ Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
     Demo(demo::Demo),
     /// Make a project: a commented svcops.yaml and example runbooks
     #[command(after_help = "Examples:
-  svcops init                                    here; asks for names on a terminal
-  svcops init crm --host web1 --app billing      by `ssh web1`; the unit is billing.service
-  svcops init crm --host local --app billing --control /opt/billing/ctl
+  svcops init                                  here; asks on a terminal
+  svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
+  svcops init crm --app billing --control /opt/billing/ctl
 
 Nothing that is there is written over. Nothing is asked with an option or --yes, or where there
 is no terminal.")]
@@ -233,6 +233,16 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
 
 Exit code: 0 whatever the run came to, or 2 where there is no such run.")]
     Report(ReportArgs),
+    /// Look at tickets, open one, say something in one
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops ticket list
+  svcops ticket show last  the ticket of the newest run
+  svcops ticket new 'Kernel update'"
+    )]
+    Ticket(super::ticket::Ticket),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -545,6 +555,6 @@ fn task(text: &str) -> Result<TaskId, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
 }

@@ -27,6 +27,8 @@ pub mod signals;
 pub mod stage;
 pub mod status;
 pub mod sudoers;
+pub mod ticket;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 
@@ -122,6 +124,7 @@ impl Face {
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
+            Verb::Ticket(of) => ticket::ticket(self, &of),
             Verb::Demo(args) => demo::demo(self, &args),
             Verb::Init(args) => init::init(self, &args),
             Verb::DemoApp(args) => demo::node::act(&args),

@@ -95,7 +95,7 @@ impl Draft {
                     if later { yaml::fields::later("store: postgres") } else { format!("unknown store `{store}`") };
                 notes.hinted(node.mark, message, "write `store: sqlite`, or drop the key");
             }
-            self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes));
+            self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes, sources));
             self.mail = top.take("mail", notes).and_then(|n| read_mail::mail(n, notes));
             if let Some(node) = top.take("ssh", notes) {
                 self.ssh = ssh(node, notes);
@@ -345,7 +345,7 @@ fn timezone(node: &Node, notes: &mut Notes) -> Option<String> {
     Some(zone)
 }
 
-fn tickets(node: &Node, notes: &mut Notes) -> Option<serde_json::Value> {
+fn tickets(node: &Node, notes: &mut Notes, sources: Option<&dyn Sources>) -> Option<serde_json::Value> {
     let mut fields = Fields::of(node, "`tickets:`", notes)?;
     if let Some(node) = fields.take("system", notes)
         && let Some(system) = node.text(notes)
@@ -359,6 +359,17 @@ fn tickets(node: &Node, notes: &mut Notes) -> Option<serde_json::Value> {
         };
         notes.hinted(node.mark, message, "`desk` is the one there is");
     }
+    if let Some(node) = fields.take("language", notes) {
+        node.word(&["en", "ru"], notes);
+    }
+    if let Some(node) = fields.take("templates", notes)
+        && let Some(folder) = node.text(notes)
+        && sources.is_some_and(|s| s.matching(&format!("{}/*.txt", folder.trim_end_matches('/'))).is_empty())
+    {
+        let message = format!("there is no ticket text in the folder `{folder}`: no file `{folder}/*.txt`");
+        notes.hinted(node.mark, message, "its files are called subject.txt, opened.txt, phase.txt, ended.txt, …");
+    }
+    fields.flag("required", notes);
     fields.end(notes);
     Some(node.json())
 }

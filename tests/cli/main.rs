@@ -5,8 +5,10 @@ mod help;
 mod init;
 mod looks;
 mod plan;
+mod report;
 mod run;
 mod status;
+mod ticket;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;

@@ -105,7 +105,12 @@ pub(super) fn project() -> Value {
                 "project": text("The project's name"),
                 "timezone": text("For windows, schedules and reports: Europe/Moscow"),
                 "store": {"const": "sqlite"},
-                "tickets": object(&[], json!({"system": {"const": "desk"}})),
+                "tickets": object(&[], json!({
+                    "system": {"const": "desk"},
+                    "language": {"enum": ["en", "ru"], "description": "The language of the texts; default: en"},
+                    "templates": text("A folder with the project's own texts: subject.txt, opened.txt, phase.txt, ended.txt …"),
+                    "required": {"type": "boolean", "description": "A run begins only where its ticket can be opened"},
+                })),
                 "mail": object(&["smtp", "from"], json!({
                     "smtp": text("HOST:PORT"),
                     "from": text("The sender: an address, or Name <ADDRESS>"),
