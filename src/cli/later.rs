@@ -9,7 +9,6 @@ const LATER: &[(&str, &str)] = &[
     ("rehearse", "fails every step of a runbook on a simulated copy"),
     ("report", "writes the report of a run"),
     ("ticket", "works with tickets"),
-    ("completions", "prints completions for a shell"),
     ("man", "prints manual pages"),
     ("cert", "checks, issues and renews certificates"),
     ("failover", "switches a service between sites"),

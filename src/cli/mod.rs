@@ -5,6 +5,8 @@ pub mod answers;
 pub mod app;
 pub mod apps;
 pub mod args;
+pub mod complete;
+pub mod completions;
 pub mod doctor;
 pub mod env;
 pub mod exit;
@@ -39,6 +41,10 @@ use words::Failure;
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(answer) = complete::asked(&args) {
+        Screen::ask(Colour::Never, None).data(&answer);
+        return ExitCode::Done;
+    }
     let wide = Screen::ask(Colour::Never, columns()).width;
     let tree = map::tree(Cli::command().color(clap_colour(&args)), wide);
     let matches = match tree.clone().try_get_matches_from(&args) {
@@ -78,6 +84,7 @@ impl Face {
         log();
         match verb {
             Verb::Lint(args) => self.lint(&args),
+            Verb::Completions(args) => self.completions(args),
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
