@@ -140,7 +140,7 @@ impl Face {
     fn said(&self, run: &RunId, text: &str) {
         match self.global.output {
             Output::Table => self.screen.data(&format!("{text}\n")),
-            Output::Json | Output::Jsonl => {
+            _ => {
                 self.screen.json(&serde_json::json!({"schema_version": 1, "run": run, "said": text, "exit_code": 0}));
             }
         }

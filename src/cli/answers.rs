@@ -25,8 +25,8 @@ impl Face {
     pub(super) fn lint(&self, args: &args::Lint) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let format = match self.global.output {
-            Output::Json | Output::Jsonl => lint::Format::Json,
             Output::Table => lint::Format::Pretty { color: self.screen.data_paint.on() },
+            _ => lint::Format::Json,
         };
         let (text, code) = lint::lint(&self.global.dir, &args.paths, args.strict, format, CATALOG);
         self.screen.data(&text);

@@ -102,6 +102,15 @@ pub enum Output {
     Json,
     /// One JSON value a line: the events of a run
     Jsonl,
+    /// A page; only of `report`
+    #[value(hide = true)]
+    Html,
+    /// A note for a ticket; only of `report`
+    #[value(hide = true)]
+    Markdown,
+    /// JUnit's XML; only of `report`
+    #[value(hide = true)]
+    Junit,
 }
 
 /// When to colour.
@@ -192,6 +201,15 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops history verify"
     )]
     History(History),
+    /// Write the report of a run: a page for people, a note for a ticket, JUnit for CI
+    #[command(after_help = "Examples:
+  svcops report last --html run.html             one page that needs nothing else; print it, attach it
+  svcops report 01J9ZK3V7Q                       Markdown, to paste into a ticket
+  svcops report 01J9ZK3V7Q --junit report.xml    for CI: a test case a task
+  svcops report 01J9ZK3V7Q -o html > run.html    `-o` takes html, markdown, junit and json here
+
+Exit code: 0 whatever the run came to, or 2 where there is no such run.")]
+    Report(ReportArgs),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -368,6 +386,23 @@ Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
         #[arg(long, value_name = "ANCHOR")]
         against: Option<String>,
     },
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run, or `last`
+    #[arg(value_parser = run_name)]
+    pub run: RunName,
+    /// A page for people, into FILE (stdout without one, or with `-`)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub html: Option<PathBuf>,
+    /// A note for a ticket; what is written where no form is asked for
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub markdown: Option<PathBuf>,
+    /// JUnit's XML for CI
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `app`.

@@ -7,7 +7,6 @@ const LATER: &[(&str, &str)] = &[
     ("demo", "shows the whole product on this machine"),
     ("init", "makes a project with commented files"),
     ("rehearse", "fails every step of a runbook on a simulated copy"),
-    ("report", "writes the report of a run"),
     ("ticket", "works with tickets"),
     ("man", "prints manual pages"),
     ("cert", "checks, issues and renews certificates"),

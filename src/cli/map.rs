@@ -3,7 +3,7 @@
 
 use super::later;
 use crate::ui::wrap;
-use clap::{Arg, Command};
+use clap::{Arg, ArgMatches, Command};
 
 /// The verbs by what one wants to do. A new verb is one word here; a test holds that none is left out. Those that
 /// [`later`] still refuses have their place already, and are shown once they are there.
@@ -28,6 +28,16 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
         ["inventory", ..] => &["selector", "limit", "failed_from"],
         _ => &[],
     }
+}
+
+/// The words of the verb, and the matches of the last of them.
+pub fn path(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
+    let (mut words, mut last) = (Vec::new(), matches);
+    while let Some((word, next)) = last.subcommand() {
+        words.push(word.to_owned());
+        last = next;
+    }
+    (words, last)
 }
 
 /// The tree, with texts for a terminal of that many columns.
@@ -112,7 +122,7 @@ fn drawn(cli: &Command, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::Cli;
+    use crate::{cli::args::Cli, ui::paint::uncoloured};
     use clap::CommandFactory as _;
 
     #[test]
@@ -151,16 +161,9 @@ mod tests {
         for width in [40, 80, 200] {
             let cli = later::add(Cli::command());
             for line in drawn(&cli, width).lines() {
-                let line = console_free(line);
+                let line = uncoloured(line);
                 assert!(line.chars().count() <= width.min(100), "{width}: {line}");
             }
         }
-    }
-
-    /// Without the codes of colours.
-    fn console_free(line: &str) -> String {
-        let mut parts = line.split('\u{1b}');
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
     }
 }

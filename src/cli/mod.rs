@@ -20,12 +20,14 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
 pub mod status;
 pub mod sudoers;
+pub mod usage;
 pub mod words;
 
 use crate::ui::{
@@ -33,7 +35,7 @@ use crate::ui::{
     screen::{Colour, Screen},
 };
 use args::{Cli, Global, Output, Verb, When};
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, error::ErrorKind, parser::ValueSource};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, ValueEnum as _, error::ErrorKind};
 use exit::ExitCode;
 use std::ffi::OsString;
 use words::Failure;
@@ -49,25 +51,51 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let tree = map::tree(Cli::command().color(clap_colour(&args)), wide);
     let matches = match tree.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
-        Err(error) => return unparsed(tree, &args, &error),
+        Err(error) => return unread(&tree, &args, &error),
     };
-    let (words, last) = path(&matches);
-    let screen = Screen::ask(colour(None), columns());
+    let (words, last) = map::path(&matches);
     if let Some(refusal) = words.first().and_then(|verb| later::refusal(verb)) {
-        screen.tell(&refusal);
-        return ExitCode::Wrong;
+        return told(&Screen::ask(colour(None), columns()), Output::Table, &refusal, ExitCode::Wrong);
     }
-    let wrong = wrong_usage(&words);
     let Cli { global, verb } = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return unparsed(tree, &args, &error),
+        Err(error) => return unread(&tree, &args, &error),
     };
     let face = Face { screen: Screen::ask(colour(global.color), columns()), global };
-    let done = foreign_option(&words, last).map_or_else(|| face.go(verb), Err);
+    let foreign = usage::foreign_option(&words, last).or_else(|| usage::foreign_form(&words, face.global.output));
+    let foreign = foreign.map(Failure::wrong);
+    let done = foreign.map_or_else(|| face.go(verb), Err);
     done.unwrap_or_else(|failure| {
-        face.screen.tell(&failure.message);
-        if failure.code == ExitCode::Wrong { wrong } else { failure.code }
+        let code = if failure.code == ExitCode::Wrong { usage::wrong(&words) } else { failure.code };
+        told(&face.screen, face.global.output, &failure.message, code)
     })
+}
+
+/// Help and the version are data; anything else is wrong usage.
+fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand as NoVerb, DisplayVersion};
+    let words = usage::words(tree, args);
+    if let DisplayHelp | DisplayVersion | NoVerb = error.kind() {
+        // Who asked for help has gone if this fails: nobody is left to tell.
+        drop(error.print());
+        return if error.kind() == NoVerb { usage::wrong(&words) } else { ExitCode::Done };
+    }
+    let output = usage::written(args, "--output", Some("-o")).or_else(|| env::value(env::OUTPUT));
+    let output = output.and_then(|form| Output::from_str(&form, false).ok()).unwrap_or_default();
+    let when = usage::written(args, "--color", None).and_then(|when| When::from_str(&when, false).ok());
+    let screen = Screen::ask(colour(when), columns());
+    told(&screen, output, &usage::message(tree, &words, error), usage::wrong(&words))
+}
+
+/// Tells why a command ended: people on stderr, and a machine that asked for JSON on stdout as well.
+fn told(screen: &Screen, output: Output, message: &Message, code: ExitCode) -> ExitCode {
+    screen.tell(message);
+    match output {
+        Output::Table | Output::Html | Output::Markdown | Output::Junit => {}
+        Output::Json => screen.json(&message.json(code.number())),
+        Output::Jsonl => screen.data(&format!("{}\n", message.json(code.number()))),
+    }
+    code
 }
 
 /// What every verb is called with.
@@ -90,6 +118,7 @@ impl Face {
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
             Verb::Status(args) => self.status(args),
+            Verb::Report(args) => self.report(&args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
@@ -144,61 +173,11 @@ fn columns() -> Option<usize> {
     env::value(env::COLUMNS).and_then(|c| c.parse().ok())
 }
 
-/// Clap words its errors before the line is parsed, so `--color` is looked for by hand.
+/// Clap draws its help before the line is parsed, so `--color` is looked for by hand.
 fn clap_colour(args: &[OsString]) -> clap::ColorChoice {
-    let mut words = args.iter().filter_map(|a| a.to_str());
-    while let Some(word) = words.next() {
-        let value = if word == "--color" { words.next() } else { word.strip_prefix("--color=") };
-        match value {
-            Some("always") => return clap::ColorChoice::Always,
-            Some("never") => return clap::ColorChoice::Never,
-            _ => {}
-        }
+    match usage::written(args, "--color", None).as_deref() {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
     }
-    clap::ColorChoice::Auto
-}
-
-/// Help and the version are data; anything else is wrong usage.
-fn unparsed(tree: Command, args: &[OsString], error: &clap::Error) -> ExitCode {
-    // Who asked for help has gone if this fails: nobody is left to tell.
-    drop(error.print());
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Done,
-        _ => {
-            let words = tree.ignore_errors(true).try_get_matches_from(args).map(|m| path(&m).0);
-            words.map_or(ExitCode::Wrong, |words| wrong_usage(&words))
-        }
-    }
-}
-
-/// The words of the verb, and the matches of the last of them.
-fn path(matches: &ArgMatches) -> (Vec<String>, &ArgMatches) {
-    let (mut words, mut last) = (Vec::new(), matches);
-    while let Some((word, next)) = last.subcommand() {
-        words.push(word.to_owned());
-        last = next;
-    }
-    (words, last)
-}
-
-/// For a verb that checks, 2 is CRITICAL: its wrong usage is 3, UNKNOWN.
-fn wrong_usage(words: &[String]) -> ExitCode {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
-        _ => ExitCode::Wrong,
-    }
-}
-
-/// An option of every verb that means nothing to this one is refused, never ignored. A variable may mean nothing.
-fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Failure> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let known = map::known(&words);
-    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let foreign = map::PARTIAL.iter().find(|id| given(id) && !known.contains(id))?;
-    let option = foreign.replace('_', "-");
-    Some(Failure::wrong(
-        Message::error(format!("`svcops {}` has no use for `--{option}`", words.join(" ")))
-            .hint(format!("`svcops {} --help` lists its options", words.join(" "))),
-    ))
 }

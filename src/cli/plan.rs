@@ -35,7 +35,7 @@ pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
         Output::Table => {
             face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
         }
-        Output::Json | Output::Jsonl => face.screen.json(&plan),
+        _ => face.screen.json(&plan),
     }
     if args.require_exact {
         require_exact(&plan)?;

@@ -149,7 +149,7 @@ impl Face {
         match self.global.output {
             Output::Table => self.screen.tell(&summary::message(run, state, end)),
             Output::Json => self.screen.json(&summary::json(run, state, end)),
-            Output::Jsonl => {}
+            _ => {}
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The layout of errors, warnings and endings: what, why, where, what to do next. Worded elsewhere, laid out only here.
 
 use super::{
-    paint::{Paint, plain},
+    paint::{Paint, plain, uncoloured},
     wrap,
 };
+use serde_json::{Map, Value, json};
 
 /// Something that is told to a person on stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,22 @@ impl Message {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The message as JSON, for a command that ended without an answer: an interface.
+    pub fn json(&self, exit_code: u8) -> Value {
+        let facts: Map<String, Value> =
+            self.rows.iter().filter(|(label, _)| !label.is_empty()).map(|(l, t)| ((*l).to_owned(), json!(t))).collect();
+        let mut error = json!({"message": self.title, "causes": self.causes, "hints": self.hints});
+        if let Some(error) = error.as_object_mut() {
+            if !facts.is_empty() {
+                error.insert("facts".to_owned(), Value::Object(facts));
+            }
+            if let Some(block) = &self.block {
+                error.insert("excerpt".to_owned(), json!(plain(&uncoloured(block))));
+            }
+        }
+        json!({"schema_version": 1, "error": error, "exit_code": exit_code})
     }
 
     /// The text, with a newline at its end, in lines of at most `width` columns.

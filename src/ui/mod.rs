@@ -10,6 +10,7 @@ pub mod message;
 pub mod paint;
 pub mod progress;
 pub mod prompt;
+pub mod report;
 pub mod screen;
 pub mod summary;
 pub mod table;

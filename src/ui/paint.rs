@@ -44,6 +44,13 @@ impl Paint {
     }
 }
 
+/// A text without the codes of colours that [`Paint`] put there.
+pub fn uncoloured(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
 /// A text from outside (a host's output, a file) made harmless for a terminal: a control character is shown, never sent.
 pub fn plain(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -74,5 +81,6 @@ mod tests {
     fn without_colour_a_text_stays_itself() {
         assert_eq!(Paint::new(false).red("x"), "x");
         assert_eq!(Paint::new(true).red("x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(uncoloured(&format!("a {} b", Paint::new(true).red("mm"))), "a mm b");
     }
 }

@@ -30,7 +30,7 @@ fn shell(site: &Site, name: &str) -> Option<Command> {
     let found =
         ["/bin", "/usr/bin", "/usr/local/bin"].iter().map(|dir| Path::new(dir).join(name)).find(|p| p.is_file());
     let Some(path) = found else {
-        eprintln!("skipped: {name} is not installed");
+        say(&format!("skipped: {name} is not installed"));
         return None;
     };
     let svcops = PathBuf::from(env!("CARGO_BIN_EXE_svcops"));
@@ -42,6 +42,11 @@ fn shell(site: &Site, name: &str) -> Option<Command> {
     }
     command.env("PATH", format!("{}:/usr/bin:/bin", svcops.parent().unwrap().display())).env("TERM", "dumb");
     Some(command)
+}
+
+#[expect(clippy::print_stderr, reason = "who reads the test's output should know that it proved nothing")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 fn lines(command: &mut Command) -> Vec<String> {
@@ -116,10 +121,10 @@ fn bash_completes_what_the_project_has() {
     ] {
         let Some(found) = bash(&site, line) else { return };
         // of `site=dc1,web` readline replaces what follows the `=`
-        let cut = |offer: &&str| {
-            line.contains("-l site=").then(|| offer.split_once('=').unwrap().1).unwrap_or(*offer).to_owned()
+        let after = |offer: &str| {
+            offer.split_once('=').filter(|_| line.contains("-l site=")).map(|(_, after)| after.to_owned())
         };
-        let offers: Vec<String> = offers.iter().map(|o| cut(&o)).collect();
+        let offers: Vec<String> = offers.iter().map(|o| after(o).unwrap_or_else(|| (*o).to_owned())).collect();
         if line.ends_with("runb") {
             assert!(found.is_empty(), "a name that begins so is no file: {found:?}");
             continue;

@@ -16,7 +16,7 @@ fn a_verb_of_a_later_version_is_refused_with_a_sentence() {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");
     }
-    for verb in ["report 01J9ZK3V7Q --html x", "rehearse x", "approve x", "store migrate"] {
+    for verb in ["rehearse x", "approve x", "store migrate"] {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");
     }
@@ -28,32 +28,27 @@ fn wrong_usage_exits_2_and_names_the_word() {
     insta::assert_snapshot!(site.svcops("rnu x"), @r"
     exit: 2
     --- stderr
-    error: unrecognized subcommand 'rnu'
-
-    Usage: svcops [OPTIONS] <COMMAND>
-
-    For more information, try '--help'.
+    error: `svcops` has no verb `rnu`
+    hint: did you mean `svcops run`?
     ");
     insta::assert_snapshot!(site.svcops("run x -p site"), @r"
     exit: 2
     --- stderr
-    error: invalid value 'site' for '--param <K=V>': a parameter is written NAME=VALUE
-
-    For more information, try '--help'.
+    error: `--param <K=V>` cannot be `site`: a parameter is written NAME=VALUE
+    hint: `svcops run --help` has its options and examples
     ");
     insta::assert_snapshot!(site.svcops("resume nonsense"), @r"
     exit: 2
     --- stderr
-    error: invalid value 'nonsense' for '<RUN>': `nonsense` is not a run id: ten digits or letters such as [RUN] expected
-
-    For more information, try '--help'.
+    error: `<RUN>` cannot be `nonsense`: `nonsense` is not a run id: ten digits or letters such as
+           [RUN] expected
+    hint: `svcops resume --help` has its options and examples
     ");
     insta::assert_snapshot!(site.svcops("resolve 01J9ZK3V7Q 2.1 done"), @r"
     exit: 2
     --- stderr
-    error: invalid value '2.1' for '<TASK>': a task is written STEP@HOST, as `svcops history show RUN` prints it
-
-    For more information, try '--help'.
+    error: `<TASK>` cannot be `2.1`: a task is written STEP@HOST, as `svcops history show RUN` prints it
+    hint: `svcops resolve --help` has its options and examples
     ");
     site.svcops("").exits(2);
     site.svcops("run").exits(2);
@@ -92,4 +87,42 @@ fn colour_comes_only_when_it_is_asked_for() {
     assert!(site.svcops("demo --color always").stderr.contains("it comes later"));
     assert!(site.svcops("history list --yes --color always").stderr.contains('\u{1b}'));
     assert!(!site.svcops("history list --yes --color never").stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_slip_of_the_hand_is_answered_with_the_word_that_was_meant() {
+    let site = Site::new();
+    for (typed, meant) in [
+        ("rnu x", "`svcops run`"),
+        ("app resatrt billing", "`svcops app restart`"),
+        ("run x --paralel 3", "`--parallel`"),
+        ("run x -o jsn", "`json`"),
+        ("histroy list", "`svcops history`"),
+    ] {
+        let output = site.svcops(typed).exits(2);
+        assert!(output.stderr.contains(&format!("hint: did you mean {meant}?")), "{output}");
+    }
+    // an option that would be refused is no answer
+    assert!(!site.svcops("lint --resaon x").exits(2).stderr.contains("did you mean"));
+}
+
+#[test]
+fn a_machine_that_asked_for_json_gets_the_error_as_json_too() {
+    let site = Site::new().host("web-1");
+    for (words, code, message) in [
+        ("lint --nonsense -o json", 2, "`svcops lint` has no option `--nonsense`"),
+        ("run nothing --yes -o json", 2, "there is no runbook `nothing`: no file `runbooks/nothing.yaml`"),
+        ("history list --yes -o json", 2, "`svcops history list` has no use for `--yes`"),
+        ("app status billing -o json", 3, "svcops.yaml has no app `billing`"),
+        ("history show 01J9ZK3V7Q -o jsonl", 2, "no run `01J9ZK3V7Q` in this state directory"),
+    ] {
+        let output = site.svcops(words).exits(code);
+        let json = output.json();
+        assert_eq!(json["schema_version"], 1, "{output}");
+        assert_eq!(json["error"]["message"], message, "{output}");
+        assert_eq!(json["exit_code"], code, "{output}");
+        assert!(output.stderr.contains("error: "), "{output}");
+        assert_eq!(output.stdout.lines().count() == 1, words.ends_with("jsonl"), "{output}");
+    }
+    assert_eq!(site.svcops("run nothing --yes").exits(2).stdout, "");
 }

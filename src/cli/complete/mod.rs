@@ -7,7 +7,7 @@
 mod known;
 pub mod line;
 
-use super::{args::Cli, env, later, map};
+use super::{args::Cli, env, map};
 use clap::{Arg, ArgAction, Command, CommandFactory as _, ValueHint};
 use known::Known;
 use line::{At, Line};
@@ -67,7 +67,7 @@ pub fn offers(words: &[String], word: &str) -> (Vec<Offer>, Also) {
         return (Vec::new(), Also::Words);
     };
     let (all, also) = match &line.at {
-        At::Verb => (verbs(verb, &line), Also::Words),
+        At::Verb => (verbs(verb), Also::Words),
         At::Option | At::End => (options(verb, &line), Also::Words),
         At::Value(id) => match verb.get_arguments().find(|arg| arg.get_id() == id.as_str()) {
             Some(arg) => values(arg, &line),
@@ -85,11 +85,10 @@ impl Offer {
     }
 }
 
-fn verbs(at: &Command, line: &Line) -> Vec<Offer> {
-    let shown =
-        |verb: &&Command| !verb.is_hide_set() && !(line.verb.is_empty() && later::refusal(verb.get_name()).is_some());
+fn verbs(at: &Command) -> Vec<Offer> {
     let about = |verb: &Command| verb.get_about().map(ToString::to_string).unwrap_or_default();
-    at.get_subcommands().filter(shown).map(|verb| Offer::new(verb.get_name(), about(verb))).collect()
+    let shown = at.get_subcommands().filter(|verb| !verb.is_hide_set());
+    shown.map(|verb| Offer::new(verb.get_name(), about(verb))).collect()
 }
 
 /// Options that mean something here and were not given yet.
