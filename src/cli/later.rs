@@ -8,7 +8,6 @@ const LATER: &[(&str, &str)] = &[
     ("init", "makes a project with commented files"),
     ("rehearse", "fails every step of a runbook on a simulated copy"),
     ("ticket", "works with tickets"),
-    ("man", "prints manual pages"),
     ("cert", "checks, issues and renews certificates"),
     ("failover", "switches a service between sites"),
     ("scale", "scales an app on Kubernetes"),

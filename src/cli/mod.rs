@@ -14,6 +14,7 @@ pub mod history;
 pub mod inventory;
 pub mod later;
 pub mod lint;
+pub mod man;
 pub mod map;
 pub mod opened;
 pub mod order;
@@ -112,6 +113,7 @@ impl Face {
         log();
         match verb {
             Verb::Lint(args) => self.lint(&args),
+            Verb::Man(args) => self.man(&args),
             Verb::Completions(args) => self.completions(args),
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),

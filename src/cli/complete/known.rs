@@ -13,6 +13,7 @@ use crate::{
         state::RunState,
     },
     runbook::{Param, ParamKind, Project},
+    ticket::{self, Desk, Filter, TicketSystem as _},
     ui::history::Listed,
 };
 use serde_json::Value;
@@ -140,8 +141,15 @@ impl Known {
         open.map(|t| Offer::new(t.began.task.as_str(), format!("{}: {}", t.began.action, t.began.name))).collect()
     }
 
+    /// The newest tickets of the desk that are not done.
     pub(super) fn tickets(&self) -> Vec<Offer> {
-        Vec::new()
+        let desk = self.state_dir(self.project().as_ref()).map(|dir| Desk::of(&dir));
+        let Some(desk) = desk.filter(|desk| desk.path().is_file()) else { return Vec::new() };
+        let open =
+            Filter { states: ticket::State::ALL.into_iter().filter(|s| *s != ticket::State::Done).collect(), most: 30 };
+        let rows = tokio::runtime::Builder::new_current_thread().build().ok().map(|r| r.block_on(desk.list(&open)));
+        let rows = rows.and_then(Result::ok).unwrap_or_default();
+        rows.into_iter().map(|row| Offer::new(row.id.0, row.subject)).collect()
     }
 
     fn project(&self) -> Option<Project> {
@@ -156,6 +164,14 @@ impl Known {
         let wish = Wish { given: self.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
         let dir = State::there(project.as_ref().map_or("", |p| &p.inventory.project), &wish)?;
         Some((project, SqliteJournal::read(&dir).ok()?, Locks::there(&dir)))
+    }
+}
+
+impl Known {
+    fn state_dir(&self, project: Option<&Project>) -> Option<PathBuf> {
+        let path = |name| env::value(name).map(PathBuf::from);
+        let wish = Wish { given: self.state.clone(), xdg_state_home: path(env::XDG_STATE_HOME), home: path(env::HOME) };
+        State::there(project.map_or("", |p| &p.inventory.project), &wish)
     }
 }
 
