@@ -115,7 +115,10 @@ fn with(
         if let (Some(project), Some(file)) = (&project, &recorded.header.file) {
             differs(face, project, file, &recorded);
         }
+        set.deliver();
         let done = work(&set, &run, &recorded).await;
+        set.progress.rest();
+        face.tell_tickets(face.delivered(&set, Some(&run)));
         set.end().await;
         done
     })

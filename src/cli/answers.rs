@@ -139,9 +139,11 @@ impl Face {
         let mut findings = doctor::here(&state, &hosts);
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
-            let found = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock).await;
+            let hosts = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock);
+            let pen = fleet.pen();
+            let (mail, hosts) = tokio::join!(doctor::mail(project.inventory.mail.as_ref(), &pen), hosts);
             fleet.transport.close().await;
-            found
+            mail.into_iter().chain(hosts).collect::<Vec<_>>()
         }));
         let (text, code) = doctor::report(&findings, &self.screen, self.global.output);
         self.screen.data(&text);

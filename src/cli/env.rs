@@ -29,6 +29,10 @@ pub const NO_COLOR: &str = "NO_COLOR";
 pub const TERM: &str = "TERM";
 /// How wide lines may be where there is no terminal to ask.
 pub const COLUMNS: &str = "COLUMNS";
+/// Where programs are found.
+pub const PATH: &str = "PATH";
+/// Where temporary files go; `/tmp` unless set.
+pub const TMPDIR: &str = "TMPDIR";
 /// The home folder.
 pub const HOME: &str = "HOME";
 /// Where state goes that is one user's own.

@@ -4,10 +4,7 @@ use crate::ui::message::Message;
 
 /// A verb of a later version, and what it will do.
 const LATER: &[(&str, &str)] = &[
-    ("demo", "shows the whole product on this machine"),
-    ("init", "makes a project with commented files"),
     ("rehearse", "fails every step of a runbook on a simulated copy"),
-    ("ticket", "works with tickets"),
     ("cert", "checks, issues and renews certificates"),
     ("failover", "switches a service between sites"),
     ("scale", "scales an app on Kubernetes"),

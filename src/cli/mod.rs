@@ -7,10 +7,12 @@ pub mod apps;
 pub mod args;
 pub mod complete;
 pub mod completions;
+pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod exit;
 pub mod history;
+pub mod init;
 pub mod inventory;
 pub mod later;
 pub mod lint;
@@ -28,6 +30,8 @@ pub mod signals;
 pub mod stage;
 pub mod status;
 pub mod sudoers;
+pub mod ticket;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 
@@ -119,8 +123,8 @@ impl Face {
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
-            Verb::Status(args) => self.status(args),
             Verb::Report(args) => self.report(&args),
+            Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
@@ -129,6 +133,10 @@ impl Face {
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
+            Verb::Ticket(of) => ticket::ticket(self, &of),
+            Verb::Demo(args) => demo::demo(self, &args),
+            Verb::Init(args) => init::init(self, &args),
+            Verb::DemoApp(args) => demo::node::act(&args),
         }
     }
     /// `-o jsonl` belongs to verbs that stream events.

@@ -108,12 +108,11 @@ impl Plan {
         for task in &self.tasks {
             let outlook = task.outlook();
             let same = serde_json::to_string(&Outlook { tasks: Vec::new(), ..outlook.clone() }).unwrap_or_default();
-            match places.get(&same).and_then(|at| shown.steps.get_mut(*at)) {
-                Some(known) => known.tasks.extend(outlook.tasks),
-                None => {
-                    places.insert(same, shown.steps.len());
-                    shown.steps.push(outlook);
-                }
+            if let Some(known) = places.get(&same).and_then(|at| shown.steps.get_mut(*at)) {
+                known.tasks.extend(outlook.tasks)
+            } else {
+                places.insert(same, shown.steps.len());
+                shown.steps.push(outlook);
             }
             for diff in task.changes.iter().filter_map(PlannedChange::shown) {
                 let fits = room >= diff.diff.len();

@@ -164,6 +164,17 @@ impl Locks {
         }
     }
 
+    /// Makes this process the one that delivers to ticket systems, until it ends or drops what is answered; none while
+    /// another one is.
+    ///
+    /// # Errors
+    /// The lock file cannot be used.
+    pub fn courier(&self) -> Result<Option<Owned>, JournalError> {
+        let file = self.handle()?;
+        let had = set(&file, offset("courier", ""), true).map_err(|why| self.failed(why))?;
+        Ok(had.then_some(Owned { _lock: file }))
+    }
+
     /// Whether some process owns the run. Where that cannot be asked, nobody is said to.
     pub fn alive(&self, run: &RunId) -> bool {
         let ask = || -> Result<bool, JournalError> {

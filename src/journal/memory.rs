@@ -192,6 +192,11 @@ impl Outbox for MemoryJournal {
         rows.truncate(most);
         Ok(rows)
     }
+    fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
+        let mut records = self.kept().runs.get(run).cloned().unwrap_or_default();
+        records.retain(|r| r.seq > after);
+        Ok(records)
+    }
     fn delivered(&self, rows: &[i64], at: Timestamp) -> Result<(), JournalError> {
         let mut kept = self.kept();
         kept.alive()?;

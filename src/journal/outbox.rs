@@ -3,7 +3,7 @@
 
 use super::{
     Journal, JournalError,
-    event::{Event, Scope},
+    event::{Event, Record, Scope},
 };
 use crate::base::RunId;
 use jiff::Timestamp;
@@ -47,6 +47,11 @@ pub trait Outbox: Journal {
     /// # Errors
     /// The store cannot be read.
     fn waiting(&self, first: Option<&RunId>, most: usize) -> Result<Vec<Waiting>, JournalError>;
+    /// The events of a run after the `after`-th.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a row does not parse.
+    fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError>;
     /// A ticket system has these rows.
     ///
     /// # Errors

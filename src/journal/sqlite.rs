@@ -253,6 +253,9 @@ impl Outbox for SqliteJournal {
         })
         .map_err(schema::failed(&self.path))
     }
+    fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
+        Self::records_after(self, run, after)
+    }
     fn delivered(&self, rows: &[i64], at: Timestamp) -> Result<(), JournalError> {
         self.ask_and_wait(Ask::Mark(Mark::Delivered { rows: rows.to_vec(), at })).map(drop)
     }

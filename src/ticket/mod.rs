@@ -1,10 +1,19 @@
 //! Tickets: what people who did not watch a run read about it. Ticket systems behind one trait, the embedded desk among
 //! them, and the courier that brings them what the journal's outbox keeps.
 
+pub mod beside;
+pub mod courier;
 pub mod desk;
+pub mod facts;
+pub mod fingerprint;
+pub mod settings;
+pub mod story;
+pub mod texts;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod tests;
 
 pub use desk::Desk;
 

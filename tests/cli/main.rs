@@ -3,10 +3,12 @@
 
 mod completions;
 mod help;
+mod init;
 mod looks;
 mod plan;
 mod run;
 mod status;
+mod ticket;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;

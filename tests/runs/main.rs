@@ -8,6 +8,8 @@
 mod support;
 
 mod contention;
+mod demo;
 mod kills;
 mod later;
+mod mail;
 mod secrets;

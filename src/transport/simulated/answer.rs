@@ -84,6 +84,12 @@ impl World {
     }
 
     pub(super) fn lacks(&self, read: &At<Read>) -> bool {
+        if let Read::Run(run) = &read.what
+            && let Some((key, Verb::Status)) = self.links.command(read.at.host.as_ref(), run)
+        {
+            // what a manager says of its app depends on the app, whatever else has changed on that host
+            return self.seen(read).is_none() && !self.processes.contains_key(key);
+        }
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),

@@ -99,16 +99,13 @@ pub(super) fn changed(state: &RunState, shown: Option<&Shown>, most: usize) -> (
     for task in state.tasks.iter().filter(|task| task.acted()) {
         let one = of(task, shown);
         let key = key(&one, task.began.host.as_str());
-        match places.get(&key).and_then(|at| groups.get_mut(*at)) {
-            Some((group, _)) => {
-                if !group.hosts.contains(&task.began.host) {
-                    group.hosts.push(task.began.host.clone());
-                }
+        if let Some((group, _)) = places.get(&key).and_then(|at| groups.get_mut(*at)) {
+            if !group.hosts.contains(&task.began.host) {
+                group.hosts.push(task.began.host.clone());
             }
-            None => {
-                places.insert(key, groups.len());
-                groups.push((one, task.began.host.clone()));
-            }
+        } else {
+            places.insert(key, groups.len());
+            groups.push((one, task.began.host.clone()));
         }
     }
     groups.sort_by_cached_key(|(group, _)| order(&group.step));

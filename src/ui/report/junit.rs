@@ -23,12 +23,11 @@ pub(super) fn suite(report: &Report) -> String {
     let mut cases: Vec<Case<'_>> = Vec::new();
     let mut places: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (host, leg) in report.courses.iter().flat_map(|course| course.legs.iter().map(|leg| (&course.host, leg))) {
-        match places.get(&leg.task).and_then(|at| cases.get_mut(*at)) {
-            Some(case) => case.back = Some(leg),
-            None => {
-                places.insert(&leg.task, cases.len());
-                cases.push(Case { host, there: leg, back: None });
-            }
+        if let Some(case) = places.get(&leg.task).and_then(|at| cases.get_mut(*at)) {
+            case.back = Some(leg)
+        } else {
+            places.insert(&leg.task, cases.len());
+            cases.push(Case { host, there: leg, back: None });
         }
     }
     let class = report.header.as_ref().map_or("svcops", |h| h.runbook.as_str());

@@ -137,7 +137,7 @@ fn safe(text: &str) -> String {
 fn sentence(text: &str) -> String {
     let line = one_line(text);
     let parts: Vec<&str> = line.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return safe(&line);
     }
     let part = |(index, part): (usize, &&str)| if index % 2 == 1 { code(part) } else { safe(part) };

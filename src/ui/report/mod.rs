@@ -408,12 +408,11 @@ fn folded(lines: &[String]) -> Vec<String> {
     for line in lines {
         let host = line.split_once(" on `").and_then(|(_, rest)| rest.split_once('`')).map_or("", |(host, _)| host);
         let key = if host.is_empty() { line.clone() } else { facts::masked(line, host) };
-        match places.get(&key).and_then(|at| groups.get_mut(*at)) {
-            Some((_, _, hosts)) => hosts.push(host),
-            None => {
-                places.insert(key.clone(), groups.len());
-                groups.push((key, line, vec![host]));
-            }
+        if let Some((_, _, hosts)) = places.get(&key).and_then(|at| groups.get_mut(*at)) {
+            hosts.push(host)
+        } else {
+            places.insert(key.clone(), groups.len());
+            groups.push((key, line, vec![host]));
         }
     }
     let one = |(key, line, hosts): (String, &String, Vec<&str>)| {
