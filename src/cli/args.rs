@@ -226,10 +226,10 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
     History(History),
     /// Write the report of a run: a page for people, a note for a ticket, JUnit for CI
     #[command(after_help = "Examples:
-  svcops report last --html run.html             one page that needs nothing else; print it, attach it
-  svcops report 01J9ZK3V7Q                       Markdown, to paste into a ticket
-  svcops report 01J9ZK3V7Q --junit report.xml    for CI: a test case a task
-  svcops report 01J9ZK3V7Q -o html > run.html    `-o` takes html, markdown, junit and json here
+  svcops report last --html run.html           one page that needs nothing else
+  svcops report 01J9ZK3V7Q                     Markdown, to paste into a ticket
+  svcops report 01J9ZK3V7Q --junit report.xml  for CI: a test case a task
+  svcops report 01J9ZK3V7Q -o html > run.html  html, markdown, junit, json
 
 Exit code: 0 whatever the run came to, or 2 where there is no such run.")]
     Report(ReportArgs),
