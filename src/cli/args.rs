@@ -127,25 +127,22 @@ pub enum When {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show the whole product in half a minute, on this machine, with nothing installed
+    /// Show the whole product in half a minute, on this machine
     #[command(after_help = "Examples:
   svcops demo
   svcops demo --clean    remove what demos have left
 
-It makes a project in the folder for temporary files (TMPDIR) and starts three servers on
-127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are
-stopped; the folder stays, to be looked at.
+It makes a project in the folder for temporary files (TMPDIR) and starts three servers on 127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are stopped; the folder stays, to be looked at.
 
 Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
     Demo(demo::Demo),
     /// Make a project: a commented svcops.yaml and example runbooks
     #[command(after_help = "Examples:
-  svcops init                                    here; asks for names on a terminal
-  svcops init crm --host web1 --app billing      by `ssh web1`; the unit is billing.service
-  svcops init crm --host local --app billing --control /opt/billing/ctl
+  svcops init                                  here; asks on a terminal
+  svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
+  svcops init crm --app billing --control /opt/billing/ctl
 
-Nothing that is there is written over. Nothing is asked with an option or --yes, or where there
-is no terminal.")]
+Nothing that is there is written over. Nothing is asked with an option or --yes, or where there is no terminal.")]
     Init(init::Init),
     /// A node of the demo's shop
     #[command(hide = true)]
@@ -224,9 +221,19 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops history verify"
     )]
     History(History),
-    /// Write the report of a run: a page, a note for a ticket, JUnit
+    /// Write a run's report: a page, a note for a ticket, JUnit for CI
     #[command(after_help = report::EXAMPLES)]
     Report(report::ReportArgs),
+    /// Look at tickets, open one, say something in one
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops ticket list
+  svcops ticket show last  the ticket of the newest run
+  svcops ticket new 'Kernel update'"
+    )]
+    Ticket(super::ticket::Ticket),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -522,6 +529,6 @@ fn task(text: &str) -> Result<TaskId, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
 }

@@ -13,6 +13,7 @@ use crate::{
     },
     ui::message::Message,
 };
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::{
     path::Path,
@@ -25,8 +26,8 @@ pub fn post(journal: &Arc<SqliteJournal>, locks: &Arc<Locks>, state: &Path, repo
 }
 
 /// The report that goes with the end of a run, as its journal has it then.
-pub fn report_of(journal: &Arc<SqliteJournal>, timezone: Option<&str>) -> ReportOf {
-    let (journal, zone) = (journal.clone(), history::zone(timezone));
+pub fn report_of(journal: &Arc<SqliteJournal>, zone: TimeZone) -> ReportOf {
+    let journal = journal.clone();
     Arc::new(move |run| {
         let page = report::page(&journal, run, &zone);
         let page = page.map_err(|why| tracing::warn!("could not make the report of run {run}: {why}")).ok()?;
@@ -39,10 +40,16 @@ impl From<TicketError> for Failure {
     fn from(error: TicketError) -> Self {
         let message = Message::of(&error);
         match error {
-            TicketError::Gone(_) | TicketError::NotAnId { .. } | TicketError::NoAttachment { .. } => {
-                Self::wrong(message.hint("`svcops ticket list` lists the tickets"))
+            TicketError::Gone(_) | TicketError::NotAnId { .. } => {
+                Self::wrong(message.hint("`svcops ticket list --all` lists the tickets"))
             }
-            TicketError::Unavailable { .. } | TicketError::Refused { .. } => Self::new(ExitCode::NotNow, message),
+            TicketError::NoAttachment { ticket, .. } => {
+                Self::wrong(message.hint(format!("`svcops ticket show {ticket}` lists its files")))
+            }
+            TicketError::Refused { .. } => Self::wrong(message),
+            TicketError::Unavailable { .. } => {
+                Self::new(ExitCode::NotNow, message.hint("`svcops doctor` looks at the state directory"))
+            }
         }
     }
 }
@@ -50,7 +57,7 @@ impl From<TicketError> for Failure {
 impl Set {
     /// Begins to deliver, beside whatever happens on the stage.
     pub fn deliver(&self) {
-        let report = report_of(&self.journal, self.stage.inventory.timezone.as_deref());
+        let report = report_of(&self.journal, history::zone(self.stage.inventory.timezone.as_deref()));
         let Some(locks) = &self.stage.locks else { return };
         let courier = Beside::start(post(&self.journal, locks, &self.state, report));
         *self.courier.lock().unwrap_or_else(PoisonError::into_inner) = courier;

@@ -22,7 +22,7 @@ fn examples(verb: &clap::Command) -> Vec<String> {
     let text = long.map(ToString::to_string).unwrap_or_default();
     let Some((_, rest)) = text.split_once("Examples:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| line.starts_with("  ")).map(str::trim);
-    lines.map(|line| line.split("  ").next().unwrap().split(" > ").next().unwrap().to_owned()).collect()
+    lines.map(|line| line.split("  ").next().unwrap().split(['<', '>']).next().unwrap().trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -113,10 +113,11 @@ fn the_short_help_lists_the_verbs() {
 
     Prove:
       history    Look at past runs, and check that nobody rewrote them
-      report     Write the report of a run: a page for people, a note for a ticket, JUnit for CI
+      report     Write a run's report: a page, a note for a ticket, JUnit for CI
+      ticket     Look at tickets, open one, say something in one
 
     Set up:
-      demo       Show the whole product in half a minute, on this machine, with nothing installed
+      demo       Show the whole product in half a minute, on this machine
       init       Make a project: a commented svcops.yaml and example runbooks
       lint       Find every fault of the project's files, without a connection
       doctor     Say what is missing here and on the hosts

@@ -135,7 +135,8 @@ impl Lab {
         self.lab(&["heal", host]);
     }
 
-    fn ssh_config(&self) -> PathBuf {
+    /// How ssh reaches its hosts.
+    pub fn ssh_config(&self) -> PathBuf {
         self.state.join("ssh_config")
     }
 

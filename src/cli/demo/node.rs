@@ -58,7 +58,7 @@ pub enum Act {
 /// A node ends by itself after this long.
 pub const LIFE: Duration = Duration::from_secs(600);
 /// A node takes so long to start, as if it had something to load.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(400);
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More workers than this a node has no memory for.

@@ -48,7 +48,7 @@ pub(super) struct Play {
 }
 
 /// On a terminal somebody reads: the time between an act's words and its command.
-const READING: Duration = Duration::from_millis(1500);
+const READING: Duration = Duration::from_millis(1300);
 /// No command of the demo takes longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -146,6 +146,9 @@ impl Play {
     /// A command that makes the folder of the demo the place where svcops works.
     pub(super) fn way_there(&self) -> String {
         let mut line = format!("cd {} && export SVCOPS_STATE=$PWD/state", quote(&self.world.folder.to_string_lossy()));
+        if !world::can_keep_undo() {
+            line += "\nexport XDG_STATE_HOME=$PWD/state";
+        }
         if !on_path(&self.svcops)
             && let Some(folder) = self.svcops.parent()
         {

@@ -9,7 +9,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _},
     io,
     net::TcpListener,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -54,11 +54,16 @@ impl World {
             let temp = temp.display();
             let message =
                 format!("the folder for temporary files, `{temp}`, has a character that the demo cannot write");
-            return Err(Failure::wrong(Message::error(message).hint("`TMPDIR=/tmp svcops demo` takes another one")));
+            return Err(Failure::wrong(
+                Message::error(message).hint("`TMPDIR=FOLDER svcops demo` makes its folder in another place"),
+            ));
         }
         let folder = temp.join(format!("{PREFIX}{}", word()));
         let made = Self::made(&folder, svcops);
-        made.map_err(|why| Failure::file("make the demo's folder", &folder, &why))
+        made.map_err(|why| {
+            let failure = Failure::file("make the demo's folder", &folder, &why);
+            failure.hint("`TMPDIR=FOLDER svcops demo` makes it in another place")
+        })
     }
 
     fn made(folder: &Path, svcops: &Path) -> io::Result<Self> {
@@ -76,13 +81,13 @@ impl World {
             world.write(file, &text.replace(PLACE, &path).replace(PORTS, &format!("[{ports}]")))?;
         }
         let control = format!(
-            "#!/bin/sh\n# The shop's control script: shop start|stop|status|reload NODE [PORT]\n\
+            "# The shop's control script: sh shop start|stop|status|reload NODE [PORT]\n\
              act=$1 node=$2\nshift 2\nexec {} demo-app \"$act\" {}/\"$node\" \"$@\"\n",
             quote(&svcops.to_string_lossy()),
             quote(&path),
         );
+        // called as `sh shop`: a folder for temporary files may be one where nothing is executed
         world.write("shop", &control)?;
-        fs::set_permissions(folder.join("shop"), fs::Permissions::from_mode(0o700))?;
         for node in NODES {
             world.write(
                 &format!("{node}/shop.conf"),
