@@ -114,7 +114,9 @@ impl Held {
         ask.query_map([ticket], |r| r.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
     fn reports(&self, ticket: i64) -> usize {
-        self.0.query_row("SELECT count(*) FROM attachments WHERE ticket = ?", [ticket], |r| r.get(0)).unwrap()
+        let sql = "SELECT count(*) FROM attachments WHERE ticket = ?";
+        let count: i64 = self.0.query_row(sql, [ticket], |r| r.get(0)).unwrap();
+        usize::try_from(count).unwrap()
     }
 }
 
