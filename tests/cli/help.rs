@@ -113,7 +113,7 @@ fn the_short_help_lists_the_verbs() {
 
     Prove:
       history    Look at past runs, and check that nobody rewrote them
-      report     Write the report of a run: a page for people, a note for a ticket, JUnit for CI
+      report     Write a run's report: a page, a note for a ticket, JUnit for CI
       ticket     Look at tickets, open one, say something in one
 
     Set up:
