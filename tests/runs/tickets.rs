@@ -114,7 +114,9 @@ impl Held {
         ask.query_map([ticket], |r| r.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
     fn reports(&self, ticket: i64) -> usize {
-        self.0.query_row("SELECT count(*) FROM attachments WHERE ticket = ?", [ticket], |r| r.get(0)).unwrap()
+        let ask = "SELECT count(*) FROM attachments WHERE ticket = ?";
+        let reports: u32 = self.0.query_row(ask, [ticket], |r| r.get(0)).unwrap();
+        reports as usize
     }
 }
 
