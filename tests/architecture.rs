@@ -81,18 +81,13 @@ fn the_languages_example_is_the_one_that_is_tested() {
 }
 
 #[test]
-fn every_action_has_cases_and_its_line_in_the_reference() {
-    let paper = fs::read_to_string(root().join("docs/language.md")).unwrap();
-    let rows: String = paper.lines().filter(|line| line.starts_with("| `")).collect();
-    let faults = svcops::actions::CATALOG.iter().flat_map(|action| {
-        let name = action.name;
-        let cases = files(&root().join("tests/cases").join(name), &["yaml"]);
-        let no_case = (cases.is_empty() && root().join("tests/cases").exists())
-            .then(|| format!("`{name}` has no case below tests/cases/{name}/"));
-        let no_line = (!rows.contains(&format!("`{name}`"))).then(|| format!("`{name}` is not in docs/language.md"));
-        [no_case, no_line]
-    });
-    none(faults.flatten().collect());
+fn every_action_has_cases() {
+    let name = |action: &svcops::actions::Entry| action.name;
+    let bare = svcops::actions::CATALOG
+        .iter()
+        .map(name)
+        .filter(|name| files(&root().join("tests/cases").join(name), &["yaml"]).is_empty());
+    none(bare.map(|name| format!("`{name}` has no case below tests/cases/{name}/")).collect());
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct Stop {
 impl Action for Stop {
     const NAME: &'static str = "app.stop";
     const ABOUT: &'static str = "Stops an app, unless it is stopped";
+    const EXAMPLE: &'static str = "- name: Stop billing
+  app.stop: {app: billing}";
     type Args = AppArgs;
     type On = App;
     fn bind(args: AppArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -55,6 +57,8 @@ pub(super) struct Start {
 impl Action for Start {
     const NAME: &'static str = "app.start";
     const ABOUT: &'static str = "Starts an app, unless it runs, and waits for its health";
+    const EXAMPLE: &'static str = "- name: Start billing
+  app.start: {app: billing}";
     type Args = AppArgs;
     type On = App;
     fn bind(args: AppArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -80,6 +84,10 @@ pub(super) struct Restart {
 impl Action for Restart {
     const NAME: &'static str = "app.restart";
     const ABOUT: &'static str = "Restarts an app (starts it if it is stopped), and waits for its health";
+    const EXAMPLE: &'static str = "- name: Restart billing, node by node
+  rolling: {batch: 1, pause: 5s}
+  steps:
+    - app.restart: {app: billing}";
     type Args = AppArgs;
     type On = App;
     fn bind(args: AppArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -115,6 +123,8 @@ pub(super) struct Reload {
 impl Action for Reload {
     const NAME: &'static str = "app.reload";
     const ABOUT: &'static str = "Makes a running app read its configuration again, and waits for its health";
+    const EXAMPLE: &'static str = "- name: Let billing read its configuration
+  app.reload: {app: billing}";
     type Args = AppArgs;
     type On = App;
     fn bind(args: AppArgs, target: &Target<'_>) -> Result<Self, Refusal> {

@@ -97,6 +97,7 @@ impl Words {
 #[serde(deny_unknown_fields)]
 pub(super) struct Expected {
     /// The exit code; 0 unless said.
+    #[schemars(extend("default" = 0))]
     pub(super) code: Option<i32>,
     /// A text that stands in its output.
     #[serde(default, deserialize_with = "said")]

@@ -17,8 +17,10 @@ pub(super) struct HttpArgs {
     /// The URL
     url: String,
     /// GET unless given
+    #[schemars(extend("default" = "GET"))]
     method: Option<String>,
     /// The status that is right; 200 unless given
+    #[schemars(extend("default" = 200))]
     status: Option<u16>,
     /// A text that stands in the answer
     body: Option<String>,
@@ -93,6 +95,8 @@ pub(super) struct CheckHttp(Http);
 impl Action for CheckHttp {
     const NAME: &'static str = "check.http";
     const ABOUT: &'static str = "Checks what an HTTP server answers";
+    const EXAMPLE: &'static str = r#"- name: Is it healthy?
+  check.http: {url: "http://{{ host.address }}:8080/health", status: 200, body: ok}"#;
     const TRAITS: Traits = Traits::LOOKS;
     type Args = HttpArgs;
     type On = Endpoint;
@@ -154,6 +158,8 @@ pub(super) struct CheckTcp(Port);
 impl Action for CheckTcp {
     const NAME: &'static str = "check.tcp";
     const ABOUT: &'static str = "Checks that a TCP port accepts";
+    const EXAMPLE: &'static str = "- name: Does the database listen?
+  check.tcp: {port: 5432, from: host}";
     const TRAITS: Traits = Traits::LOOKS;
     type Args = TcpArgs;
     type On = Port;
@@ -193,6 +199,8 @@ pub(super) struct CheckCommand {
 impl Action for CheckCommand {
     const NAME: &'static str = "check.command";
     const ABOUT: &'static str = "Checks what a command says that changes nothing";
+    const EXAMPLE: &'static str = r#"- name: Is there room?
+  check.command: {run: "[ $(df --output=avail / | tail -n 1) -gt 1048576 ]", expect: {code: 0}}"#;
     const TRAITS: Traits = Traits::LOOKS;
     type Args = SayingArgs;
     type On = Saying;
@@ -249,6 +257,8 @@ pub(super) struct Quorum {
 impl Action for Quorum {
     const NAME: &'static str = "check.app";
     const ABOUT: &'static str = "Checks that enough of an app's other hosts at the same site are healthy";
+    const EXAMPLE: &'static str = "- name: Are enough of them healthy?
+  check.app: {app: billing, min_healthy: 1}";
     const TRAITS: Traits = Traits::LOOKS;
     type Args = QuorumArgs;
     type On = Group;

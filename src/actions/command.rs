@@ -149,6 +149,10 @@ pub(super) struct Command(Work);
 impl Action for Command {
     const NAME: &'static str = "command";
     const ABOUT: &'static str = "Runs a command on the host";
+    const EXAMPLE: &'static str = "- name: Build the index, unless it is there
+  command: {run: [/usr/local/bin/index, --build], creates: /var/lib/billing/index}
+  touches: [file:/var/lib/billing/index]
+  undo: [{command: rm -f /var/lib/billing/index}]";
     const TRAITS: Traits = Traits::OPAQUE;
     type Args = CommandArgs;
     type On = Workplace;
@@ -197,6 +201,11 @@ pub(super) struct Script(Work);
 impl Action for Script {
     const NAME: &'static str = "script";
     const ABOUT: &'static str = "Sends a script to the host and runs it there";
+    const EXAMPLE: &'static str = r#"- name: Rotate the logs
+  id: rotate
+  script: {inline: "set -e\nlogrotate -f /etc/logrotate.d/billing\n", expect: {code: 0}}
+  timeout: 2m
+  on_failure: continue"#;
     const TRAITS: Traits = Traits::OPAQUE;
     type Args = ScriptArgs;
     type On = Workplace;

@@ -146,6 +146,9 @@ pub(super) struct Copy(Wanted);
 impl Action for Copy {
     const NAME: &'static str = "file.copy";
     const ABOUT: &'static str = "Puts a file on the host, unless it is there already";
+    const EXAMPLE: &'static str = r#"- name: New configuration
+  file.copy: {src: files/billing.conf, dest: /etc/billing/billing.conf, mode: "0644"}
+  then: [{app.restart: {app: billing}}]"#;
     type Args = CopyArgs;
     type On = File;
     fn bind(args: CopyArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -176,6 +179,8 @@ pub(super) struct Template(Wanted);
 impl Action for Template {
     const NAME: &'static str = "file.template";
     const ABOUT: &'static str = "Fills in a template and puts it on the host, unless it is there already";
+    const EXAMPLE: &'static str = r#"- name: Limits by the size of the host
+  file.template: {src: files/limits.conf.tmpl, dest: /etc/billing/limits.conf, validate: "grep -q workers %s"}"#;
     type Args = TemplateArgs;
     type On = File;
     fn bind(args: TemplateArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -204,6 +209,8 @@ pub(super) struct Absent {
 impl Action for Absent {
     const NAME: &'static str = "file.absent";
     const ABOUT: &'static str = "Takes a file away, if it is there";
+    const EXAMPLE: &'static str = "- name: Take the old switch away
+  file.absent: {dest: /etc/billing/legacy.flag}";
     type Args = AbsentArgs;
     type On = File;
     fn bind(args: AbsentArgs, target: &Target<'_>) -> Result<Self, Refusal> {

@@ -21,6 +21,7 @@ pub(super) struct DrainArgs {
     /// The server in it; the host's name unless given
     server: Option<String>,
     /// How long its sessions may take to end; 30s unless given
+    #[schemars(extend("default" = "30s"))]
     within: Option<Span>,
     /// What to do about sessions that are left then: fail (default), or kill them
     #[serde(default)]
@@ -38,6 +39,7 @@ pub(super) struct EnableArgs {
     /// The server in it; the host's name unless given
     server: Option<String>,
     /// How long HAProxy may take to hold it for up; 30s unless given
+    #[schemars(extend("default" = "30s"))]
     within: Option<Span>,
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Drain {
 impl Action for Drain {
     const NAME: &'static str = "haproxy.drain";
     const ABOUT: &'static str = "Takes a server out of an HAProxy backend and waits until its sessions have ended";
+    const EXAMPLE: &'static str = r#"- name: Out of service
+  haproxy.drain: {balancer: front, backend: billing, server: "{{ host.name }}", within: 30s, then: kill}"#;
     type Args = DrainArgs;
     type On = BackendServer;
     fn bind(args: DrainArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -125,6 +129,8 @@ pub(super) struct Enable {
 impl Action for Enable {
     const NAME: &'static str = "haproxy.enable";
     const ABOUT: &'static str = "Brings a server into an HAProxy backend again and waits until HAProxy holds it for up";
+    const EXAMPLE: &'static str = r#"- name: Back in service
+  haproxy.enable: {balancer: front, backend: billing, server: "{{ host.name }}"}"#;
     type Args = EnableArgs;
     type On = BackendServer;
     fn bind(args: EnableArgs, target: &Target<'_>) -> Result<Self, Refusal> {

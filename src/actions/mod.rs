@@ -52,6 +52,8 @@ pub trait Action: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// What it is good for, in one line.
     const ABOUT: &'static str;
+    /// A step that uses it, as one writes it in a runbook: for the reference. A test lints it.
+    const EXAMPLE: &'static str = "";
     /// What it can do without: see [`Traits`].
     const TRAITS: Traits = Traits::CHANGES;
     /// What the user writes. Unknown keys are refused by it.
@@ -245,6 +247,8 @@ pub struct Entry {
     pub name: &'static str,
     /// As [`Action::ABOUT`].
     pub about: &'static str,
+    /// As [`Action::EXAMPLE`].
+    pub example: &'static str,
     /// As [`Action::TRAITS`].
     pub traits: Traits,
     schema: fn(&mut SchemaGenerator) -> Schema,
@@ -258,6 +262,7 @@ impl Entry {
         Self {
             name: A::NAME,
             about: A::ABOUT,
+            example: A::EXAMPLE,
             traits: A::TRAITS,
             schema: |generator| generator.subschema_for::<A::Args>(),
             bind: |args, target| {

@@ -34,6 +34,9 @@ pub(super) struct Webhook {
 impl Action for Webhook {
     const NAME: &'static str = "notify.webhook";
     const ABOUT: &'static str = "Sends a message to a web address";
+    const EXAMPLE: &'static str = r#"- name: Tell the chat
+  notify.webhook: {url: "https://chat.example.org/hooks/ops", body: {text: "billing: {{ run.outcome }}"}}
+  always: true"#;
     const TRAITS: Traits = Traits::TELLS;
     type Args = WebhookArgs;
     type On = Nothing;
@@ -106,6 +109,9 @@ pub(super) struct Email {
 impl Action for Email {
     const NAME: &'static str = "notify.email";
     const ABOUT: &'static str = "Sends a mail";
+    const EXAMPLE: &'static str = r#"- name: Tell the duty officer
+  notify.email: {to: duty@lab.test, subject: "billing: {{ run.outcome }}", body: Плановые работы закончены}
+  always: true"#;
     const TRAITS: Traits = Traits::TELLS;
     type Args = EmailArgs;
     type On = Nothing;

@@ -23,8 +23,10 @@ pub(super) struct WaitArgs {
     /// Until it is there: an absolute path on the host
     file: Option<String>,
     /// How long to wait; 1m unless given
+    #[schemars(extend("default" = "1m"))]
     within: Option<Span>,
     /// How long between two looks; 1s unless given
+    #[schemars(extend("default" = "1s"))]
     every: Option<Span>,
 }
 
@@ -136,6 +138,8 @@ impl WaitFor {
 impl Action for WaitFor {
     const NAME: &'static str = "wait.for";
     const ABOUT: &'static str = "Waits until something answers, accepts, succeeds or is there";
+    const EXAMPLE: &'static str = r#"- name: Until the new version answers
+  wait.for: {http: "http://{{ host.address }}:8080/health", within: 2m, every: 5s}"#;
     const TRAITS: Traits = Traits::LOOKS;
     type Args = WaitArgs;
     type On = Watch;
@@ -206,6 +210,8 @@ pub(super) struct Pause {
 impl Action for Pause {
     const NAME: &'static str = "pause";
     const ABOUT: &'static str = "Waits a while, or asks the person at the terminal";
+    const EXAMPLE: &'static str = "- name: The cable is plugged in by hand
+  pause: {ask: Is the cable of the new switch plugged in?, evidence: true}";
     const TRAITS: Traits = Traits { changes: false, ..Traits::TELLS };
     type Args = PauseArgs;
     type On = Nothing;

@@ -263,6 +263,12 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
     Doctor(Doctor),
+    /// Print what makes a shell complete svcops
+    #[command(after_help = super::completions::EXAMPLES)]
+    Completions(super::completions::Args),
+    /// Print the manual, or write its pages into a folder
+    #[command(after_help = super::man::EXAMPLES)]
+    Man(super::man::Args),
     /// Print the JSON Schema of a file, for editors and scripts
     #[command(after_help = "Examples:
   svcops schema project > project.schema.json

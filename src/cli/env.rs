@@ -42,6 +42,16 @@ pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// What `tracing` writes to stderr, for whoever looks for a fault in svcops itself.
 pub const LOG: &str = "SVCOPS_LOG";
 
+/// Those that stand for no option, and what they do: for the manual.
+pub const OTHERS: &[(&str, &str)] = &[
+    (NO_COLOR, "If it is set and not empty, nothing is coloured, unless --color says so."),
+    (TERM, "A terminal that says `dumb` gets neither colour nor bars."),
+    (COLUMNS, "How wide lines may be where there is no terminal to ask."),
+    (HOME, "The home folder: where the state is if nothing else says so, and what `~` in svcops.yaml is."),
+    (XDG_STATE_HOME, "Where state goes that is one user's own."),
+    (LOG, "What svcops itself does, on stderr, for whoever looks for a fault in it: `svcops=debug`."),
+];
+
 /// The value of a variable, if it is set to something.
 pub fn value(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())

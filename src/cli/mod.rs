@@ -5,6 +5,8 @@ pub mod answers;
 pub mod app;
 pub mod apps;
 pub mod args;
+pub mod complete;
+pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod env;
@@ -14,6 +16,7 @@ pub mod init;
 pub mod inventory;
 pub mod later;
 pub mod lint;
+pub mod man;
 pub mod map;
 pub mod opened;
 pub mod order;
@@ -45,6 +48,10 @@ use words::Failure;
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(answer) = complete::asked(&args) {
+        Screen::ask(Colour::Never, None).data(&answer);
+        return ExitCode::Done;
+    }
     let wide = screen(None).width;
     let tree = map::tree(Cli::command().color(clap_colour(&args)), wide);
     let matches = match tree.clone().try_get_matches_from(&args) {
@@ -109,6 +116,8 @@ impl Face {
         log();
         match verb {
             Verb::Lint(args) => self.lint(&args),
+            Verb::Man(args) => self.man(&args),
+            Verb::Completions(args) => self.completions(args),
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),

@@ -105,6 +105,12 @@ impl Locks {
         Ok(locks)
     }
 
+    /// The locks of a state directory where somebody has made them, for who only asks.
+    pub fn there(state: &Path) -> Option<Self> {
+        let locks = Self { file: state.join("locks"), notes: state.join("held") };
+        locks.file.is_file().then_some(locks)
+    }
+
     /// The state directory.
     pub fn dir(&self) -> &Path {
         self.file.parent().unwrap_or(&self.file)

@@ -10,6 +10,10 @@ use std::{
 
 /// Where the machine's own state is, once `svcops doctor --prepare` has made it.
 pub const SHARED: &str = "/var/lib/svcops";
+/// Below the home folder, where XDG_STATE_HOME does not say otherwise.
+const OWN: &str = ".local/state";
+/// The projects' directories in a place of one's own.
+const OWN_PROJECTS: &str = "svcops/projects";
 /// The group that shares it.
 pub const GROUP: &str = "svcops";
 
@@ -42,6 +46,20 @@ impl State {
     /// It cannot be made.
     pub fn of(project: &str, wish: &Wish) -> Result<Self, JournalError> {
         Self::under(Path::new(SHARED), project, wish)
+    }
+
+    /// The directory of a project if it is there, for who only reads: nothing is made.
+    pub fn there(project: &str, wish: &Wish) -> Option<PathBuf> {
+        let own = || {
+            let base = wish.xdg_state_home.clone().filter(|xdg| xdg.is_absolute());
+            let base = base.or_else(|| wish.home.as_ref().map(|home| home.join(OWN)))?;
+            Some(base.join(OWN_PROJECTS).join(project))
+        };
+        let machine = Path::new(SHARED).join("projects").join(project);
+        let readable =
+            |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK);
+        let places = wish.given.clone().map_or_else(|| [Some(machine), own()], |given| [Some(given), None]);
+        places.into_iter().flatten().find(|dir| dir.is_dir() && readable(dir).is_ok())
     }
 
     /// As [`State::of`], with another place than [`SHARED`].
@@ -93,13 +111,13 @@ fn in_machine(machine: &Path, project: &str) -> Result<Option<PathBuf>, JournalE
 fn own(machine: &Path, project: &str, wish: &Wish, warnings: &mut Vec<String>) -> Result<PathBuf, JournalError> {
     let base = match (&wish.xdg_state_home, &wish.home) {
         (Some(xdg), _) if xdg.is_absolute() => xdg.clone(),
-        (_, Some(home)) => home.join(".local/state"),
+        (_, Some(home)) => home.join(OWN),
         _ => {
             let why = io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set");
             return Err(JournalError::File { act: "find a place for", path: "the state directory".into(), why });
         }
     };
-    let dir = base.join("svcops/projects").join(project);
+    let dir = base.join(OWN_PROJECTS).join(project);
     make_all(&dir, 0o700)?;
     let machine = &machine.join("projects");
     let why = if machine.is_dir() { "cannot be written by this user" } else { "is not there" };
@@ -201,7 +219,9 @@ mod tests {
     fn without_one_the_state_is_ones_own_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let wish = Wish { home: Some(folder.path().into()), ..Wish::default() };
+        assert_eq!(State::there("биллинг", &wish), None);
         let state = State::under(Path::new("/nonexistent/svcops"), "биллинг", &wish).unwrap();
+        assert_eq!(State::there("биллинг", &wish), Some(state.dir.clone()));
         assert_eq!(state.dir, folder.path().join(".local/state/svcops/projects/биллинг"));
         assert_eq!(mode(&state.dir), 0o700);
         assert!(!state.shared && state.warnings[0].contains("is not there"));

@@ -1,6 +1,7 @@
 //! svcops as its users meet it: words in; stdout, stderr and an exit code out. One file a subcommand.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so at once")]
 
+mod completions;
 mod help;
 mod init;
 mod looks;

@@ -14,7 +14,7 @@ fn a_verb_of_a_later_version_is_refused_with_a_sentence() {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");
     }
-    for verb in ["rehearse x", "approve x", "store migrate", "completions bash"] {
+    for verb in ["rehearse x", "approve x", "store migrate"] {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");
     }
