@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actions::CATALOG,
-    base::{HostName, WallClock},
+    base::{HostName, WallClock, words::count},
     inventory::{Host, select::NotASelector},
     journal::place::State,
     runbook::Project,
@@ -139,9 +139,11 @@ impl Face {
         let mut findings = doctor::here(&state, &hosts);
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
+            fleet.progress.doing(&format!("looking at {}", count("host", hosts.len())));
             let hosts = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock);
             let pen = fleet.pen();
             let (mail, hosts) = tokio::join!(doctor::mail(project.inventory.mail.as_ref(), &pen), hosts);
+            fleet.progress.rest();
             fleet.transport.close().await;
             mail.into_iter().chain(hosts).collect::<Vec<_>>()
         }));

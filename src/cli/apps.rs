@@ -53,9 +53,11 @@ fn status(face: &Face, args: &AppLooks) -> Result<ExitCode, Failure> {
     let found = find(&project.inventory, &args.app).map_err(|e| Failure::wrong(Message::of(&e)))?;
     let seen = face.runtime()?.block_on(async {
         let ways = face.fleet(&project.root, &project.inventory, None);
+        ways.progress.doing(&format!("looking at `{}`", args.app));
         let site = args.site.as_deref();
         let parallel = face.global.parallel;
         let seen = survey::app::look(&project.inventory, found, site, &*ways.transport, parallel).await;
+        ways.progress.rest();
         ways.transport.close().await;
         seen
     });

@@ -297,11 +297,9 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::paint::Paint;
 
     fn screen() -> Screen {
-        let paint = Paint::new(false);
-        Screen { width: 60, rows: 24, live: false, data_live: false, paint, data_paint: paint }
+        Screen::plain(60)
     }
 
     #[test]

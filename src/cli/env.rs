@@ -27,6 +27,8 @@ pub const TICKET: &str = "SVCOPS_TICKET";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// A terminal that says `dumb` gets neither colour nor bars.
 pub const TERM: &str = "TERM";
+/// The locale's variables, the first that is set counts: they say whether a terminal shows more than ASCII.
+pub const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 /// How wide lines may be where there is no terminal to ask.
 pub const COLUMNS: &str = "COLUMNS";
 /// Where programs are found.

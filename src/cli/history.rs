@@ -157,7 +157,7 @@ pub(crate) fn pretty(value: &serde_json::Value) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{base::WallClock, journal::sqlite::FILE, ui::paint::Paint};
+    use crate::{base::WallClock, journal::sqlite::FILE};
     use serde_json::Value;
 
     /// The stored journal of version 1, and what the verbs say of it.
@@ -174,9 +174,7 @@ pub(super) mod tests {
             let old = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
             old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
             let (journal, locks) = (SqliteJournal::open(folder.path()).unwrap(), Locks::open(folder.path()).unwrap());
-            let paint = Paint::new(false);
-            let screen = Screen { width: 100, rows: 24, live: false, data_live: false, paint, data_paint: paint };
-            Self { folder, journal, locks, screen }
+            Self { folder, journal, locks, screen: Screen::plain(100) }
         }
         pub(in crate::cli) fn past(&self, output: Output) -> Past<'_> {
             let zone = zone(Some("Europe/Moscow"));

@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Screen::ask(Colour::Never, None).data(&answer);
         return ExitCode::Done;
     }
-    let wide = Screen::ask(Colour::Never, columns()).width;
+    let wide = screen(None).width;
     let tree = map::tree(Cli::command().color(clap_colour(&args)), wide);
     let matches = match tree.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
@@ -60,13 +60,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (words, last) = map::path(&matches);
     if let Some(refusal) = words.first().and_then(|verb| later::refusal(verb)) {
-        return told(&Screen::ask(colour(None), columns()), Output::Table, &refusal, ExitCode::Wrong);
+        return told(&screen(None), Output::Table, &refusal, ExitCode::Wrong);
     }
     let Cli { global, verb } = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => return unread(&tree, &args, &error),
     };
-    let face = Face { screen: Screen::ask(colour(global.color), columns()), global };
+    let face = Face { screen: screen(global.color), global };
     let foreign = usage::foreign_option(&words, last).or_else(|| usage::foreign_form(&words, face.global.output));
     let foreign = foreign.map(Failure::wrong);
     let done = foreign.map_or_else(|| face.go(verb), Err);
@@ -88,8 +88,7 @@ fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
     let output = usage::written(args, "--output", Some("-o")).or_else(|| env::value(env::OUTPUT));
     let output = output.and_then(|form| Output::from_str(&form, false).ok()).unwrap_or_default();
     let when = usage::written(args, "--color", None).and_then(|when| When::from_str(&when, false).ok());
-    let screen = Screen::ask(colour(when), columns());
-    told(&screen, output, &usage::message(tree, &words, error), usage::wrong(&words))
+    told(&screen(when), output, &usage::message(tree, &words, error), usage::wrong(&words))
 }
 
 /// Tells why a command ended: people on stderr, and a machine that asked for JSON on stdout as well.
@@ -169,18 +168,24 @@ fn log() {
     }
 }
 
+/// The streams, as the command line, the environment and the terminal say.
+fn screen(asked: Option<When>) -> Screen {
+    let columns = env::value(env::COLUMNS).and_then(|c| c.parse().ok());
+    let locale = env::LOCALE.into_iter().find_map(env::value).unwrap_or_default();
+    Screen::ask(colour(asked), columns).with(&locale, dumb())
+}
+
+fn dumb() -> bool {
+    env::value(env::TERM).as_deref() == Some("dumb")
+}
+
 fn colour(asked: Option<When>) -> Colour {
-    let dumb = env::value(env::TERM).as_deref() == Some("dumb");
     match asked {
         Some(When::Always) => Colour::Always,
         Some(When::Never) => Colour::Never,
-        None if env::value(env::NO_COLOR).is_some() || dumb => Colour::Never,
+        None if env::value(env::NO_COLOR).is_some() || dumb() => Colour::Never,
         Some(When::Auto) | None => Colour::Auto,
     }
-}
-
-fn columns() -> Option<usize> {
-    env::value(env::COLUMNS).and_then(|c| c.parse().ok())
 }
 
 /// Clap draws its help before the line is parsed, so `--color` is looked for by hand.

@@ -31,17 +31,19 @@ use std::{
 pub fn plan(face: &Face, args: &PlanArgs) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let Made { plan, within, file } = made(face, &face.project()?, &args.runbook, &args.params)?;
-    match face.global.output {
-        Output::Table => {
-            face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
-        }
-        _ => face.screen.json(&plan),
+    let json = face.global.output != Output::Table;
+    if !json {
+        face.screen.data(&plan_view::text(&plan, Depth::Full, face.screen.data_paint, face.screen.width));
     }
     if args.require_exact {
         require_exact(&plan)?;
     }
     if let Some(path) = &args.save {
         save(&Saved { plan: plan.clone(), within, file }, path)?;
+    }
+    if json {
+        // one value: the plan, or why there is none
+        face.screen.json(&plan);
     }
     Ok(match (plan_view::unseen(&plan), args.detailed_exitcode && plan_view::changes(&plan)) {
         (true, _) => ExitCode::AsBefore,
@@ -85,6 +87,7 @@ pub fn made(face: &Face, project: &Project, name: &str, params: &Params) -> Resu
     let order = face.order(&project.inventory, runbook, params, &opened)?;
     face.runtime()?.block_on(async {
         let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        set.progress.doing("planning");
         let planned = set.unless_stopped(engine::plan(&set.stage, &order)).await;
         set.end().await;
         Ok(Made { plan: planned??.plan, within: order.limit.clone(), file: order.runbook.file.clone() })

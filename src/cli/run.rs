@@ -87,6 +87,7 @@ pub fn carry_out(
 }
 
 async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<ExitCode, Failure> {
+    set.progress.doing("planning");
     let planned = set.unless_stopped(engine::plan(&set.stage, order)).await??;
     set.progress.rest();
     if terms.exact {

@@ -86,7 +86,7 @@ impl Face {
             redactor,
         };
         let (ask, stop) = watch::channel(0);
-        let (screen, told) = (self.screen, Arc::clone(&progress));
+        let told = Arc::clone(&progress);
         let heard = move |name: &'static str, again: bool| {
             ask.send_replace(if again { 2 } else { 1 });
             let what = if again {
@@ -94,7 +94,7 @@ impl Face {
             } else {
                 "finishing what is under way; once more ends it, on the hosts too"
             };
-            told.aside(|| screen.tell(&Message::warning(format!("{name}: {what}"))));
+            told.tell(&Message::warning(format!("{name}: {what}")));
         };
         signals::watch(heard)
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
@@ -107,7 +107,8 @@ pub struct Ways {
     /// The way.
     pub transport: Arc<dyn Transport>,
     shelf: Arc<Shelf>,
-    progress: Arc<Progress>,
+    /// Who watches.
+    pub progress: Arc<Progress>,
     redactor: Redactor,
 }
 

@@ -109,7 +109,7 @@ impl Plan {
             let outlook = task.outlook();
             let same = serde_json::to_string(&Outlook { tasks: Vec::new(), ..outlook.clone() }).unwrap_or_default();
             if let Some(known) = places.get(&same).and_then(|at| shown.steps.get_mut(*at)) {
-                known.tasks.extend(outlook.tasks)
+                known.tasks.extend(outlook.tasks);
             } else {
                 places.insert(same, shown.steps.len());
                 shown.steps.push(outlook);

@@ -61,16 +61,24 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
 
 /// The text with [`HOST`] where `host` stands as a word of its own.
 pub fn masked(text: &str, host: &str) -> String {
+    renamed(text, host, HOST)
+}
+
+/// The text with `name` where `host` stands as a word of its own.
+pub fn renamed(text: &str, host: &str, name: &str) -> String {
+    if host.is_empty() {
+        return text.to_owned();
+    }
     let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let (mut masked, mut last) = (String::new(), None);
+    let (mut renamed, mut last) = (String::new(), None);
     for (index, part) in text.split(host).enumerate() {
         if index > 0 {
-            masked += if joins(last) || joins(part.chars().next()) { host } else { HOST };
+            renamed += if joins(last) || joins(part.chars().next()) { host } else { name };
         }
-        masked += part;
+        renamed += part;
         last = part.chars().next_back();
     }
-    masked
+    renamed
 }
 
 /// Stands for a host's name where several hosts share a block.

@@ -79,7 +79,7 @@ pub fn of(record: &Record, state: &RunState) -> Option<(Weight, String)> {
 pub fn notice(notice: &Notice, state: &RunState) -> Option<(Weight, String)> {
     let line = match notice {
         Notice::Ahead { tasks } => (Weight::Detail, format!("{} ahead", words::count("task", *tasks))),
-        Notice::Observed { done, of } => (Weight::Detail, format!("looked at {done} of {}", words::count("host", *of))),
+        Notice::Observed { done, of } => (Weight::Detail, format!("looked at {done} of {}", words::count("task", *of))),
         Notice::Waiting { task, why, elapsed } => {
             (Weight::Begins, format!("{}: waits for {}: {why}", label(state, task), span(*elapsed)))
         }

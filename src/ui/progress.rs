@@ -2,22 +2,26 @@
 //! what is wrong. All of it on stderr, but the JSON lines.
 
 use super::{
+    board::Board,
+    canvas::Canvas,
+    frame::{Easel, frame},
     lines::{self, Weight},
     message::Message,
     screen::Screen,
-    wrap,
+    signs::{self, Signs},
+    tell::{self, EVERY, Told},
 };
 use crate::{
-    base::{HostName, TaskId, Way},
+    base::{Clock as _, HostName, TaskId, WallClock},
     journal::{
         event::{Event, Notice, Record, Watcher},
-        state::{RunState, TaskState},
+        state::RunState,
     },
 };
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -37,14 +41,32 @@ pub struct Progress {
     screen: Screen,
     mode: Mode,
     least: Weight,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     inner: Mutex<Inner>,
+    /// Wakes the drawing thread, so that it sees that nobody watches any more.
+    wake: Condvar,
 }
 
 struct Inner {
+    screen: Screen,
     state: RunState,
-    bars: Option<Bars>,
+    board: Board,
+    told: Told,
+    /// The frame on the terminal.
+    canvas: Canvas,
+    /// Something runs that is worth a frame.
+    up: bool,
+    /// A question stands on the terminal: lines wait until it is answered.
+    asking: bool,
+    held: String,
+    beat: usize,
     /// What a waiting task said last, and how long it had waited then.
     said: BTreeMap<TaskId, (String, Duration)>,
+    /// When a silent host was told of last.
+    silent: BTreeMap<HostName, Timestamp>,
 }
 
 impl Progress {
@@ -55,71 +77,119 @@ impl Progress {
             (Mode::Follow, true) => Weight::Detail,
             (Mode::Follow, false) => Weight::Begins,
         };
-        let bars = (mode == Mode::Follow && screen.live).then(|| Bars::new(&screen));
-        Self {
+        let inner = Inner {
             screen,
-            mode,
-            least,
-            inner: Mutex::new(Inner { state: RunState::default(), bars, said: BTreeMap::new() }),
+            state: RunState::default(),
+            board: Board::default(),
+            told: Told::default(),
+            canvas: Canvas::default(),
+            up: false,
+            asking: false,
+            held: String::new(),
+            beat: 0,
+            said: BTreeMap::new(),
+            silent: BTreeMap::new(),
+        };
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), wake: Condvar::new() });
+        if mode == Mode::Follow && screen.live {
+            let weak = Arc::downgrade(&shared);
+            // without this thread the frame stands still, and lines come all the same
+            drop(std::thread::Builder::new().name("progress".to_owned()).spawn(move || keep_drawing(&weak)));
         }
+        Self { screen, mode, least, shared }
     }
 
     /// What a run that goes on has done so far: its tasks have names then, and its debts are known.
     pub fn recall(&self, state: RunState) {
-        self.inner().state = state;
+        let mut inner = self.inner();
+        inner.board.recall(&state);
+        inner.state = state;
+    }
+
+    /// Shows that something is under way that has no events, such as planning or connecting, until a run's events come
+    /// or [`Self::rest`] is called.
+    pub fn doing(&self, what: &str) {
+        let mut inner = self.inner();
+        (inner.board.doing, inner.board.looked) = (Some((what.to_owned(), WallClock.now())), None);
+        inner.up = true;
     }
 
     /// Takes the bars away; the next event brings them back.
     pub fn rest(&self) {
-        if let Some(bars) = self.inner().bars.take() {
-            bars.clear();
-        }
+        let mut inner = self.inner();
+        (inner.board.doing, inner.board.looked) = (None, None);
+        inner.board.silent.clear();
+        inner.up = false;
+        inner.wipe();
     }
 
-    /// Takes the bars away while `ask` runs: a question and a bar cannot share a line.
+    /// Takes the bars away while `ask` runs: a question and a bar cannot share a screen. The run goes on meanwhile; what
+    /// it has to say is said afterwards.
     pub fn aside<T>(&self, ask: impl FnOnce() -> T) -> T {
-        let inner = self.inner();
-        match &inner.bars {
-            Some(bars) => bars.all.suspend(ask),
-            None => ask(),
+        {
+            let mut inner = self.inner();
+            inner.asking = true;
+            inner.wipe();
+        }
+        let answer = ask();
+        let mut inner = self.inner();
+        inner.asking = false;
+        let held = std::mem::take(&mut inner.held);
+        inner.out(&held);
+        answer
+    }
+
+    /// A message that cannot wait, above the bars; also while a question stands.
+    pub fn tell(&self, message: &Message) {
+        let mut inner = self.inner();
+        let text = message.text(self.screen.paint, self.screen.width);
+        if inner.asking {
+            // the question's line is not ended yet
+            self.screen.note(&format!("\n{text}"));
+        } else {
+            inner.out(&text);
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// Bars show what begins by themselves; `-v` prints it all the same.
-    fn print(&self, inner: &Inner, weight: Weight, at: Option<jiff::Timestamp>, line: &str) {
-        let least = if inner.bars.is_some() && self.least != Weight::Detail { Weight::Ends } else { self.least };
+    fn print(&self, inner: &mut Inner, weight: Weight, at: Timestamp, line: &str) {
+        let bars = self.mode == Mode::Follow && self.screen.live;
+        let least = if bars && self.least != Weight::Detail { Weight::Ends } else { self.least };
         if weight < least {
             return;
         }
         let paint = self.screen.paint;
-        let time = at.map_or_else(String::new, |at| paint.dim(&at.strftime("%H:%M:%SZ ").to_string()));
+        let time = paint.dim(&at.strftime("%H:%M:%SZ ").to_string());
         let line = if weight == Weight::Wrong { paint.red(line) } else { line.to_owned() };
-        self.out(inner, &format!("{time}{line}\n"));
+        inner.out(&format!("{time}{line}\n"));
     }
 
-    /// Bars, where there is a terminal for them.
-    fn raise(&self, inner: &mut Inner) {
-        if inner.bars.is_none() && self.mode == Mode::Follow && self.screen.live {
-            inner.bars = Some(Bars::new(&self.screen));
+    /// Lines that stand for many.
+    fn print_due(&self, inner: &mut Inner, now: Timestamp) {
+        let Inner { told, board, .. } = &mut *inner;
+        for (weight, line) in told.due(board, now) {
+            self.print(inner, weight, now, &line);
         }
     }
+}
 
-    fn out(&self, inner: &Inner, text: &str) {
-        match &inner.bars {
-            Some(bars) => bars.all.suspend(|| self.screen.note(text)),
-            None => self.screen.note(text),
-        }
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.rest();
+        self.shared.wake.notify_all();
     }
 }
 
 impl Watcher for Progress {
     fn record(&self, record: &Record) {
         let mut inner = self.inner();
-        inner.state.apply(record);
+        let Inner { state, board, .. } = &mut *inner;
+        state.apply(record);
+        board.record(record, state);
         if self.mode == Mode::Stream {
             if let Ok(line) = serde_json::to_string(record) {
                 self.screen.data(&(line + "\n"));
@@ -129,149 +199,117 @@ impl Watcher for Progress {
         if let Event::Ended { task, .. } = &record.event {
             inner.said.remove(task);
         }
+        inner.up = !matches!(record.event, Event::Finished(_));
         if let Some((weight, line)) = lines::of(record, &inner.state) {
-            self.print(&inner, weight, Some(record.at), &line);
+            let folded = tell::task_of(&record.event).is_some_and(|(task, way)| inner.board.many(task, way));
+            let weight = if folded && weight < Weight::Wrong { Weight::Detail } else { weight };
+            self.print(&mut inner, weight, record.at, &line);
         }
-        if matches!(record.event, Event::Finished(_)) {
-            return;
-        }
-        self.raise(&mut inner);
-        let Inner { state, bars, .. } = &mut *inner;
-        if let Some(bars) = bars {
-            bars.follow(record, state);
-        }
+        self.print_due(&mut inner, record.at);
     }
 
     fn notice(&self, notice: &Notice) {
+        let now = WallClock.now();
         let mut inner = self.inner();
         if let Notice::Warning(why) = notice {
             let text = Message::warning(why.clone()).text(self.screen.paint, self.screen.width);
-            return self.out(&inner, &text);
+            return inner.out(&text);
         }
-        self.raise(&mut inner);
-        let Inner { state, bars, said } = &mut *inner;
-        if let Some(bars) = bars {
-            bars.notice(notice, state);
+        let Inner { state, board, .. } = &mut *inner;
+        board.notice(notice, state, now);
+        inner.up = true;
+        if inner.due(notice, now)
+            && let Some((weight, line)) = lines::notice(notice, &inner.state)
+        {
+            let many = |task| inner.board.many(task, crate::base::Way::Forward);
+            let folded = matches!(notice, Notice::Waiting { task, .. } if many(task));
+            self.print(&mut inner, if folded { Weight::Detail } else { weight }, now, &line);
         }
-        if let Notice::Waiting { task, why, elapsed } = notice {
-            let old = said.get(task);
-            let due = old.is_none_or(|(w, at)| *elapsed >= *at + EVERY || (w != why && *elapsed >= *at + SOONEST));
-            if !due || elapsed.is_zero() {
-                return;
-            }
-            said.insert(task.clone(), (why.clone(), *elapsed));
-        }
-        if let Some((weight, line)) = lines::notice(notice, &inner.state) {
-            self.print(&inner, weight, None, &line);
+        if self.mode != Mode::Stream {
+            self.print_due(&mut inner, now);
         }
     }
 }
 
-/// A wait says so again after this long, or after the shorter one if it waits for something else by then.
-const EVERY: Duration = Duration::from_secs(15);
-const SOONEST: Duration = Duration::from_secs(3);
-
-/// One bar for the whole, and a line for each host under way as long as there is room.
-struct Bars {
-    all: MultiProgress,
-    total: ProgressBar,
-    hosts: BTreeMap<HostName, ProgressBar>,
-    room: usize,
-    width: usize,
-    style: ProgressStyle,
-}
-
-impl Bars {
-    fn new(screen: &Screen) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let total = all.add(ProgressBar::new(0));
-        let plain = ProgressStyle::default_bar();
-        let style = |template: &str| ProgressStyle::with_template(template).unwrap_or_else(|_| plain.clone());
-        total.set_style(style("{bar:24} {pos}/{len} tasks  {elapsed}  {msg}"));
-        total.enable_steady_tick(Duration::from_millis(500));
-        let style = style("  {spinner} {prefix}: {wide_msg} {elapsed}");
-        let room = screen.rows.saturating_sub(4).max(1);
-        Self { all, total, hosts: BTreeMap::new(), room, width: screen.width, style }
-    }
-
-    fn follow(&mut self, record: &Record, state: &RunState) {
-        match &record.event {
-            Event::Began(began) => self.say(&began.host, &began.name),
-            Event::UndoBegan { task } => {
-                if let Some(t) = state.task(task) {
-                    self.say(&t.began.host, &format!("{}, back", t.began.name));
-                }
-            }
-            Event::Announced { task, changes, .. } => {
-                if let Some(t) = state.task(task) {
-                    let what: Vec<String> = changes.iter().map(|c| super::changes::words(&c.what)).collect();
-                    self.say(&t.began.host, &format!("{}: {}", t.began.name, what.join(", ")));
-                }
-            }
-            Event::Ended { task, .. } => {
-                if let Some(t) = state.task(task)
-                    && !state.tasks.iter().any(|o| o.began.host == t.began.host && under_way(o))
-                    && let Some(bar) = self.hosts.remove(&t.began.host)
-                {
-                    bar.finish_and_clear();
-                    self.all.remove(&bar);
-                }
-            }
-            Event::RollingBack { .. } => self.total.set_message("rolling back"),
-            Event::Stopping { now, .. } => self.total.set_message(if *now { "ending" } else { "stopping" }),
-            Event::Phase { name, batch, .. } => {
-                let batch = batch.map_or_else(String::new, |b| format!(" ({}/{})", b.number, b.of));
-                self.total.set_message(wrap::cut(&format!("{name}{batch}"), self.width / 3));
-            }
-            _ => {}
-        }
-        let there = matches!(record.event, Event::Ended { way: Way::Forward, .. } | Event::Skipped { .. });
-        let over = self.total.position() + u64::from(there);
-        self.total.set_length(self.total.length().unwrap_or(0).max(over));
-        self.total.set_position(over);
-    }
-
-    fn notice(&mut self, notice: &Notice, state: &RunState) {
+impl Inner {
+    /// Whether a notice says something that was not just said.
+    fn due(&mut self, notice: &Notice, now: Timestamp) -> bool {
         match notice {
-            Notice::Ahead { tasks } => self.total.set_length(u64::try_from(*tasks).unwrap_or(u64::MAX)),
-            Notice::Observed { done, of } => {
-                let message = if done < of { format!("looking at hosts: {done} of {of}") } else { String::new() };
-                self.total.set_message(message);
-            }
             Notice::Waiting { task, why, elapsed } => {
-                if let Some(t) = state.task(task) {
-                    self.say(&t.began.host, &format!("{}: waits for {}: {why}", t.began.name, lines::span(*elapsed)));
+                let due = self
+                    .said
+                    .get(task)
+                    .is_none_or(|(w, at)| *elapsed >= *at + EVERY || (w != why && *elapsed >= *at + SOONEST));
+                if !due || elapsed.is_zero() {
+                    return false;
                 }
+                self.said.insert(task.clone(), (why.clone(), *elapsed));
+                true
             }
-            Notice::Silent { host, why } => self.say(host, &format!("cannot be reached, trying again: {why}")),
-            Notice::Warning(_) => {}
+            Notice::Silent { host, .. } => {
+                let due = self.silent.get(host).is_none_or(|at| lines::between(*at, now) >= EVERY);
+                if due {
+                    self.silent.insert(host.clone(), now);
+                }
+                due
+            }
+            Notice::Ahead { .. } | Notice::Observed { .. } | Notice::Warning(_) => true,
         }
     }
 
-    fn say(&mut self, host: &HostName, what: &str) {
-        let bar = match self.hosts.get(host) {
-            Some(bar) => bar,
-            None if self.hosts.len() < self.room => {
-                let bar = self.all.add(ProgressBar::new_spinner().with_style(self.style.clone()));
-                bar.set_prefix(host.to_string());
-                bar.enable_steady_tick(Duration::from_millis(500));
-                self.hosts.entry(host.clone()).or_insert(bar)
-            }
-            None => return,
-        };
-        bar.set_message(super::paint::plain(what).replace('\n', " "));
+    /// A text above the frame.
+    fn out(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.asking {
+            self.held += text;
+            return;
+        }
+        self.canvas.above(&self.screen, self.screen.size().0, text);
     }
 
-    fn clear(self) {
-        for bar in self.hosts.values() {
-            bar.finish_and_clear();
+    /// Draws the frame for the size that the terminal has now.
+    fn draw(&mut self, now: Timestamp) {
+        if !self.up || self.asking {
+            return;
         }
-        self.total.finish_and_clear();
-        drop(self.all.clear());
+        let (width, rows) = self.screen.size();
+        self.beat += 1;
+        let signs = Signs::of(self.screen.unicode);
+        let easel = Easel { width, rows, paint: self.screen.paint, signs, beat: self.beat };
+        let mut lines = frame(&self.board, now, &easel);
+        if !self.screen.unicode {
+            lines = lines.iter().map(|line| signs::ascii(line)).collect();
+        }
+        if lines.is_empty() {
+            self.canvas.clear(&self.screen, width);
+        } else {
+            self.canvas.show(&self.screen, width, lines);
+        }
+    }
+
+    fn wipe(&mut self) {
+        self.canvas.clear(&self.screen, self.screen.size().0);
     }
 }
 
-/// One of its legs has begun and not ended.
-fn under_way(task: &TaskState) -> bool {
-    task.undo.as_ref().unwrap_or(&task.forward).how.is_none()
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A wait that is for something else by now says so again after this long.
+const SOONEST: Duration = Duration::from_secs(3);
+/// Between two frames.
+const BEAT: Duration = Duration::from_millis(120);
+
+/// Draws until nobody watches.
+fn keep_drawing(shared: &Weak<Shared>) {
+    while let Some(shared) = shared.upgrade() {
+        let mut inner = shared.lock();
+        inner.draw(WallClock.now());
+        drop(shared.wake.wait_timeout(inner, BEAT));
+    }
 }

@@ -1,6 +1,6 @@
 //! The two streams, and what is known of the terminal behind them.
 
-use super::{message::Message, paint::Paint};
+use super::{message::Message, paint::Paint, signs};
 use std::io::IsTerminal as _;
 
 /// Where text goes: data to stdout, everything else to stderr. A stream that nobody reads any more is no error: what runs
@@ -19,6 +19,8 @@ pub struct Screen {
     pub paint: Paint,
     /// Colour on stdout.
     pub data_paint: Paint,
+    /// Terminals show more than ASCII: the locale says UTF-8.
+    pub unicode: bool,
 }
 
 /// When to colour.
@@ -34,6 +36,11 @@ pub enum Colour {
 }
 
 impl Screen {
+    /// A stream into a file or a pipe, of that width and without colour.
+    pub fn plain(width: usize) -> Self {
+        let paint = Paint::default();
+        Self { width, rows: 24, live: false, data_live: false, paint, data_paint: paint, unicode: true }
+    }
     /// Asks the terminal. `columns` is what `$COLUMNS` says: it counts where there is no terminal.
     pub fn ask(colour: Colour, columns: Option<usize>) -> Self {
         let (live, data_live) = (std::io::stderr().is_terminal(), std::io::stdout().is_terminal());
@@ -48,24 +55,49 @@ impl Screen {
             Colour::Always => true,
             Colour::Never => false,
         };
-        Self { width, rows, live, data_live, paint: Paint::new(on(live)), data_paint: Paint::new(on(data_live)) }
+        Self {
+            width,
+            rows,
+            live,
+            data_live,
+            paint: Paint::new(on(live)),
+            data_paint: Paint::new(on(data_live)),
+            unicode: true,
+        }
+    }
+    /// For what the environment says of the terminal: its locale's name, and that it can do nothing but print.
+    #[must_use]
+    pub fn with(self, locale: &str, dumb: bool) -> Self {
+        Self { unicode: signs::unicode(locale), live: self.live && !dumb, ..self }
+    }
+    /// The columns and rows of the terminal behind stderr at this moment: somebody may have pulled at its corner.
+    pub fn size(&self) -> (usize, usize) {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|s| s.ws_col > 0 && s.ws_row > 0);
+        size.map_or((self.width, self.rows), |s| (usize::from(s.ws_col), usize::from(s.ws_row)))
     }
     /// Data, for stdout.
     pub fn data(&self, text: &str) {
+        let text = if self.data_live && !self.unicode { &signs::ascii(text) } else { text };
         send(&mut std::io::stdout().lock(), text);
     }
     /// A value as JSON, for stdout.
     pub fn json<T: serde::Serialize>(&self, value: &T) {
         if let Ok(text) = serde_json::to_string_pretty(value) {
-            self.data(&(text + "\n"));
+            // to the letter, whatever the terminal can show
+            send(&mut std::io::stdout().lock(), &(text + "\n"));
         }
     }
     /// A message, for stderr.
     pub fn tell(&self, message: &Message) {
         self.note(&message.text(self.paint, self.width));
     }
+    /// What moves the cursor of the terminal behind stderr, or draws there.
+    pub fn raw(&self, text: &str) {
+        send(&mut std::io::stderr().lock(), text);
+    }
     /// Other text for stderr.
     pub fn note(&self, text: &str) {
+        let text = if !self.unicode && std::io::stderr().is_terminal() { &signs::ascii(text) } else { text };
         send(&mut std::io::stderr().lock(), text);
     }
 }

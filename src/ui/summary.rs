@@ -99,7 +99,7 @@ fn failed(message: Message, state: &RunState) -> Message {
 fn stands(message: Message, state: &RunState, summary: &Summary) -> Message {
     match summary.outcome {
         End::Done | End::NotNow | End::NotAllowed => message,
-        _ if !summary.stands.is_empty() => rows(message, "stands", summary.stands.clone()),
+        _ if !summary.stands.is_empty() => rows(message, "stands", alike(state, &summary.stands)),
         End::RolledBack => message.row("stands", "nothing"),
         _ => {
             let lines = by_host(state, TaskState::stands);
@@ -108,8 +108,35 @@ fn stands(message: Message, state: &RunState, summary: &Summary) -> Message {
     }
 }
 
+/// Sentences that are equal but for a host are one, with all of its hosts.
+fn alike(state: &RunState, lines: &[String]) -> Vec<String> {
+    let known: BTreeSet<&str> = state.tasks.iter().map(|t| t.began.host.as_str()).collect();
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in lines {
+        let host = line.split('`').skip(1).step_by(2).find(|name| known.contains(name)).unwrap_or_default();
+        let key = if host.is_empty() { line.clone() } else { line.replace(&format!("`{host}`"), HOSTS) };
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, hosts)) => hosts.push(host),
+            None => groups.push((key, vec![host])),
+        }
+    }
+    groups.into_iter().map(|(line, hosts)| line.replace(HOSTS, &words::list(&hosts, NAMED))).collect()
+}
+
+/// Stands for the host in a sentence; no sentence has it.
+const HOSTS: &str = "\u{0}";
+/// Hosts that are named one by one in a line.
+const NAMED: usize = 10;
+/// Lines of one fact; `history show` has the others.
+const LINES: usize = 12;
+
 /// A fact of several lines: only the first bears the label.
-fn rows(message: Message, label: &'static str, lines: Vec<String>) -> Message {
+fn rows(message: Message, label: &'static str, mut lines: Vec<String>) -> Message {
+    if lines.len() > LINES + 1 {
+        let more = lines.len() - LINES;
+        lines.truncate(LINES);
+        lines.push(format!("and {more} more; `svcops history show` has them"));
+    }
     lines.into_iter().enumerate().fold(message, |m, (index, line)| m.row(if index == 0 { label } else { "" }, line))
 }
 
@@ -126,7 +153,14 @@ fn by_host(state: &RunState, pick: impl Fn(&TaskState) -> bool) -> Vec<String> {
             None => lists.push((names, vec![host.as_str()])),
         }
     }
-    lists.into_iter().map(|(names, hosts)| format!("{}: {}", hosts.join(", "), names.join(", "))).collect()
+    lists.into_iter().map(|(names, hosts)| format!("{}: {}", some(&hosts), names.join(", "))).collect()
+}
+
+/// Names, of which the last are only counted where there are many.
+fn some(hosts: &[&str]) -> String {
+    let (named, more) = hosts.split_at(hosts.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    named.join(", ") + &more
 }
 
 fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> Message {
@@ -302,6 +336,34 @@ mod tests {
           run     01M7Q5CQG0
         hint: `svcops history show 01M7Q5CQG0` has the output
         hint: `svcops owed` lists what is still to be done
+        ");
+    }
+
+    #[test]
+    fn hundreds_of_hosts_are_a_few_lines() {
+        let hosts: Vec<String> = (1..=500).map(|n| format!("web-{n:03}")).collect();
+        let begin = |host: &String| [began("1", "Restart", host, Vec::new()), announced("1", host)];
+        let fail = |host: &String| ended("1", host, Way::Forward, How::Failed("no".into()), true);
+        let events = hosts.iter().flat_map(begin).chain(hosts.iter().map(fail)).collect();
+        let stands = hosts.iter().map(|host| format!("`Restart` on `{host}` was not undone: it needs `undo:`"));
+        let summary = Summary {
+            outcome: End::Failed,
+            exit_code: 3,
+            why: Some("`Restart` failed".into()),
+            changed: 500,
+            owed: 0,
+            stands: stands.chain(["`web-001` is out of `front`".to_owned()]).collect(),
+        };
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        error: `Restart` failed
+          step    Restart (1), app.restart on web-001, runbooks/billing-restart.yaml:20
+          failed  `web-001`, `web-002`, `web-003`, `web-004`, `web-005`, `web-006`, `web-007`, `web-008`,
+                  `web-009`, `web-010` and 490 more
+          stands  `Restart` on `web-001`, `web-002`, `web-003`, `web-004`, `web-005`, `web-006`, `web-007`,
+                  `web-008`, `web-009`, `web-010` and 490 more was not undone: it needs `undo:`
+                  `web-001` is out of `front`
+          run     01M7Q5CQG0
+        hint: `svcops history show 01M7Q5CQG0` has the output
         ");
     }
 

@@ -37,18 +37,11 @@ const NAME: usize = 12;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::{paint::Paint, screen::Screen};
+    use crate::ui::screen::Screen;
 
     #[test]
     fn a_table_fits_its_width_in_any_alphabet() {
-        let screen = Screen {
-            width: 40,
-            rows: 24,
-            live: false,
-            data_live: false,
-            paint: Paint::default(),
-            data_paint: Paint::default(),
-        };
+        let screen = Screen::plain(40);
         let rows = vec![vec!["billing".into(), "Биллинг и расчёты с абонентами по всей стране".into()]];
         let text = table(&screen, &["app", "title"], &rows);
         assert!(text.lines().all(|l| UnicodeWidthStr::width(l) <= 40), "{text}");

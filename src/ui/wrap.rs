@@ -50,6 +50,9 @@ pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
+    if width < 3 {
+        return "…".repeat(width.min(1));
+    }
     let mut short = hard(text, width.saturating_sub(1)).into_iter().next().unwrap_or_default();
     short.push('…');
     short
@@ -81,6 +84,7 @@ mod tests {
         assert_eq!(words("a /very/long/path/name b", 8), ["a", "/very/long/path/name", "b"]);
         assert_eq!(hard("abcdef", 4), ["abcd", "ef"]);
         assert_eq!(cut("Перезапуск", 5), "Пере…");
+        assert_eq!((cut("узел", 1), cut("узел", 0), cut("計画計画", 4)), ("…".into(), String::new(), "計…".into()));
         assert_eq!(hanging("  run   ", "one two three four five", 28), "  run   one two three four\n        five");
     }
 }

@@ -106,20 +106,24 @@ fn the_short_help_lists_the_verbs() {
       resolve      Record what a person saw or did about an unknown outcome
 
     Look:
-      status       One look at all of it: apps, runs, debts, locks
+      status       One look at all of it: apps, runs, debts, tickets, locks
       plan         Show what a run would change; changes nothing
       inventory    Show what svcops.yaml declares
       owed         Show what failed runs left to be done
 
     Prove:
       history      Look at past runs, and check that nobody rewrote them
+      report       Write the report of a run: a page for people, a note for a ticket, JUnit for CI
       ticket       Look at tickets, open one, say something in one
 
     Set up:
+      demo         Show the whole product in half a minute, on this machine, with nothing installed
+      init         Make a project: a commented svcops.yaml and example runbooks
       lint         Find every fault of the project's files, without a connection
       doctor       Say what is missing here and on the hosts
       schema       Print the JSON Schema of a file, for editors and scripts
       completions  Print what makes a shell complete svcops
+      man          Print the manual, or write its pages into a folder
 
     Options of every verb:
       -C, --dir <DIR>      The project's folder, where svcops.yaml is; else this one

@@ -6,6 +6,7 @@ mod help;
 mod init;
 mod looks;
 mod plan;
+mod report;
 mod run;
 mod status;
 mod ticket;

@@ -1,5 +1,6 @@
 //! What a run changed: per resource before → after, hosts folded where the same happened to them.
 
+use super::course::natural;
 use crate::{
     base::{At, Change, HostName, Outcome, Program, Receipt},
     journal::{
@@ -33,6 +34,8 @@ pub struct Changed {
     pub after: String,
     /// Diffs of files: the path, and a unified diff or a sentence.
     pub diffs: Vec<(String, String)>,
+    /// It was carried out because the run went back.
+    pub back: bool,
     /// How it stands.
     pub now: Now,
 }
@@ -108,7 +111,10 @@ pub(super) fn changed(state: &RunState, shown: Option<&Shown>, most: usize) -> (
             groups.push((one, task.began.host.clone()));
         }
     }
-    groups.sort_by_cached_key(|(group, _)| order(&group.step));
+    groups.sort_by_cached_key(|(group, _)| (group.back, order(&group.step)));
+    for (group, _) in &mut groups {
+        group.hosts.sort_by(|a, b| natural(a.as_str(), b.as_str()));
+    }
     let more = groups.len().saturating_sub(most);
     let groups = groups.into_iter().take(most);
     let several = |(group, host): (Changed, HostName)| {
@@ -118,7 +124,7 @@ pub(super) fn changed(state: &RunState, shown: Option<&Shown>, most: usize) -> (
 }
 
 /// `2.10` comes after `2.9`.
-fn order(step: &str) -> Vec<(u64, String)> {
+pub(super) fn order(step: &str) -> Vec<(u64, String)> {
     step.split('.').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_owned())).collect()
 }
 
@@ -148,6 +154,7 @@ fn of(task: &TaskState, shown: Option<&Shown>) -> Changed {
         before,
         after,
         diffs,
+        back: began.in_rollback,
         now: now(task),
     }
 }

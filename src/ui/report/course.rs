@@ -33,6 +33,8 @@ pub struct Stretch {
     pub way: Way,
     /// From when to when; more than one where the run was interrupted meanwhile.
     pub spans: Vec<(Timestamp, Timestamp)>,
+    /// A consequence that was carried out because the run went back.
+    pub in_rollback: bool,
     /// What came of it.
     pub fate: Fate,
     /// Why, where it did not end well.
@@ -142,6 +144,10 @@ impl Course {
 }
 
 impl Stretch {
+    /// It belongs to the way back.
+    pub fn is_back(&self) -> bool {
+        self.way == Way::Undo || self.in_rollback
+    }
     /// When it began.
     pub fn from(&self) -> Option<Timestamp> {
         self.spans.first().map(|span| span.0)
@@ -201,16 +207,16 @@ pub(super) fn courses(records: &[Record], until: Timestamp) -> (Vec<Course>, Vec
     // a batch stays together; a host that no batch holds (this machine, where it sends a message) comes last
     courses.sort_by(|a, b| {
         let batch = |c: &Course| (c.batch.is_none(), c.batch.map(|b| b.number));
-        batch(a).cmp(&batch(b)).then_with(|| natural(&a.host, &b.host))
+        batch(a).cmp(&batch(b)).then_with(|| natural(a.host.as_str(), b.host.as_str()))
     });
     (courses, fold.marks)
 }
 
 /// Names in the order of people: `web-2` before `web-10`.
-fn natural(one: &HostName, other: &HostName) -> std::cmp::Ordering {
-    let parts = |name: &HostName| {
+pub(super) fn natural(one: &str, other: &str) -> std::cmp::Ordering {
+    let parts = |name: &str| {
         let mut parts: Vec<(String, u64)> = vec![(String::new(), 0)];
-        for c in name.as_str().chars() {
+        for c in name.chars() {
             let Some(last) = parts.last_mut() else { break };
             match c.to_digit(10) {
                 Some(digit) => last.1 = last.1.saturating_mul(10).saturating_add(u64::from(digit)),
@@ -249,6 +255,7 @@ impl Fold {
                     action: began.action.clone(),
                     way: Way::Forward,
                     spans: vec![(at, at)],
+                    in_rollback: began.in_rollback,
                     fate: Fate::Open,
                     why: None,
                     attempt: 1,

@@ -7,10 +7,7 @@ use super::{
     escape,
     scale::{Scale, float},
 };
-use crate::{
-    base::{Way, words},
-    ui::lines,
-};
+use crate::{base::words, ui::lines};
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,10 +25,21 @@ const LANE: f64 = 18.0;
 const SINGLE: usize = 40;
 /// So many rows are made of many hosts, and so many of the troubled ones stand alone.
 const ROWS: usize = 28;
+/// No drawing is larger, in bytes.
+const ROOM: usize = 400 * 1024;
 
 /// The drawing as SVG, and how it was folded in words; none where nothing was begun.
 pub(super) fn timeline(report: &Report) -> Option<(String, Option<String>)> {
-    let (rows, folded) = rows(&report.courses);
+    // what would be too much to draw is folded further
+    [ROWS, 12, 5, 2]
+        .into_iter()
+        .map(|most| drawn(report, most))
+        .find(|drawn| drawn.as_ref().is_none_or(|(svg, _)| svg.len() < ROOM))
+        .flatten()
+}
+
+fn drawn(report: &Report, most: usize) -> Option<(String, Option<String>)> {
+    let (rows, folded) = rows(&report.courses, most);
     if rows.is_empty() {
         return None;
     }
@@ -62,19 +70,19 @@ struct Row {
 struct Bar {
     step: String,
     name: String,
-    way: Way,
+    back: bool,
     fate: Fate,
     spans: Vec<(Timestamp, Timestamp)>,
     hosts: usize,
     why: Option<String>,
 }
 
-fn rows(courses: &[Course]) -> (Vec<Row>, Option<String>) {
-    if courses.len() <= SINGLE {
+fn rows(courses: &[Course], most: usize) -> (Vec<Row>, Option<String>) {
+    if courses.len() <= SINGLE && most == ROWS {
         return (courses.iter().map(single).collect(), None);
     }
     let mut troubled: Vec<&Course> = courses.iter().filter(|course| course.fate().troubled()).collect();
-    let alone = troubled.len() <= ROWS;
+    let alone = troubled.len() <= most;
     if !alone {
         troubled.clear();
     }
@@ -89,7 +97,7 @@ fn rows(courses: &[Course]) -> (Vec<Row>, Option<String>) {
             None => groups.push(vec![course]),
         }
     }
-    let groups = fewer(groups);
+    let groups = fewer(groups, most);
     let mut rows: Vec<Row> = troubled.iter().map(|course| single(course)).collect();
     rows.extend(groups.iter().map(|group| shared(group)));
     let alone = match troubled.len() {
@@ -106,8 +114,8 @@ fn rows(courses: &[Course]) -> (Vec<Row>, Option<String>) {
 }
 
 /// Neighbours of one course are joined until the groups are few enough; what differs stays apart as long as there is room.
-fn fewer(mut groups: Vec<Vec<&Course>>) -> Vec<Vec<&Course>> {
-    if groups.len() > ROWS {
+fn fewer(mut groups: Vec<Vec<&Course>>, most: usize) -> Vec<Vec<&Course>> {
+    if groups.len() > most {
         let first = |group: &[&Course]| group.first().map(|c| c.pattern()).unwrap_or_default();
         let mut kinds: Vec<(String, Vec<Vec<&Course>>)> = Vec::new();
         for group in groups {
@@ -120,7 +128,7 @@ fn fewer(mut groups: Vec<Vec<&Course>>) -> Vec<Vec<&Course>> {
         let all: usize = kinds.iter().map(|(_, same)| same.len()).sum();
         groups = Vec::new();
         for (_, same) in kinds {
-            let share = (same.len() * ROWS / all).clamp(1, ROWS);
+            let share = (same.len() * most / all).clamp(1, most);
             let size = same.len().div_ceil(share);
             groups.extend(same.chunks(size).map(<[Vec<&Course>]>::concat));
         }
@@ -133,7 +141,7 @@ fn single(course: &Course) -> Row {
     let bar = |leg: &Stretch| Bar {
         step: leg.step.clone(),
         name: leg.name.clone(),
-        way: leg.way,
+        back: leg.is_back(),
         fate: leg.fate,
         spans: leg.spans.clone(),
         hosts: 1,
@@ -151,10 +159,10 @@ fn single(course: &Course) -> Row {
 /// One row for several hosts: each step from its first begin to its last end.
 fn shared(group: &[&Course]) -> Row {
     let mut bars: Vec<Bar> = Vec::new();
-    let mut places: BTreeMap<(&str, Way, Fate), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(&str, bool, Fate), usize> = BTreeMap::new();
     for leg in group.iter().flat_map(|course| &course.legs) {
         let (Some(from), Some(to)) = (leg.from(), leg.to()) else { continue };
-        let at = *places.entry((leg.step.as_str(), leg.way, leg.fate)).or_insert(bars.len());
+        let at = *places.entry((leg.step.as_str(), leg.is_back(), leg.fate)).or_insert(bars.len());
         match bars.get_mut(at) {
             Some(bar) => {
                 bar.hosts += 1;
@@ -165,7 +173,7 @@ fn shared(group: &[&Course]) -> Row {
             None => bars.push(Bar {
                 step: leg.step.clone(),
                 name: leg.name.clone(),
-                way: leg.way,
+                back: leg.is_back(),
                 fate: leg.fate,
                 spans: vec![(from, to)],
                 hosts: 1,
@@ -233,7 +241,7 @@ impl Drawing<'_> {
             self.report.when(self.report.until)
         );
         format!(
-            "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-labelledby=\"tl-t tl-d\" xmlns=\"http://www.w3.org/2000/svg\">\
+            "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-labelledby=\"tl-t tl-d\">\
              <title id=\"tl-t\">Timeline: {}</title><desc id=\"tl-d\">Rows are hosts, bars are steps by their numbers. \
              The table of hosts below says the same in words.</desc>{PATTERNS}{axis}{rows}{marks}</svg>",
             bottom + 8.0,
@@ -324,7 +332,6 @@ impl Drawing<'_> {
     }
 
     fn bar(&mut self, bar: &Bar, y: f64) {
-        let back = if bar.way == Way::Undo { " back" } else { "" };
         let (from, to) = (bar.spans.first().map(|s| s.0), bar.spans.last().map(|s| s.1));
         let took = from.zip(to).map(|(from, to)| lines::span(lines::between(from, to))).unwrap_or_default();
         let hosts = if bar.hosts > 1 { format!(" on {} hosts", bar.hosts) } else { String::new() };
@@ -333,16 +340,16 @@ impl Drawing<'_> {
             "{} {}{}{hosts}: {} in {took}{why}",
             bar.step,
             bar.name,
-            if bar.way == Way::Undo { ", way back" } else { "" },
+            if bar.back { ", way back" } else { "" },
             bar.fate.words()
         );
-        self.text += &format!("<g class=\"{}{back}\"><title>{}</title>", bar.fate.class(), escape::text(&title));
+        self.text += &format!("<g class=\"{}\"><title>{}</title>", bar.fate.class(), escape::text(&title));
         let (sign, label) =
             (bar.fate.sign(), bar.step.strip_suffix(".then1").map_or(bar.step.clone(), |s| format!("{s}›")));
         for (index, (from, to)) in bar.spans.iter().enumerate() {
             let (x, end) = (self.scale.at(*from), self.scale.at(*to));
             let wide = (end - x).max(3.0);
-            if bar.way == Way::Undo {
+            if bar.back {
                 let tip = (wide / 2.0).min(7.0);
                 self.text += &format!(
                     "<path d=\"M{:.1} {:.1}l{tip:.1} -{h:.1}h{body:.1}v{:.1}h-{body:.1}z\"/>",

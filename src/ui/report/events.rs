@@ -1,5 +1,6 @@
 //! The events of a run in words, as an appendix: all of them while there is room, else those that tell of trouble.
 
+use super::escape;
 use crate::{
     base::{HostName, TaskId},
     journal::event::{Event, Record},
@@ -22,16 +23,17 @@ pub struct Events {
 /// Columns of a line.
 const WIDTH: usize = 110;
 
-/// The events in at most `room` bytes. Where they are more, those of hosts without trouble are left out; where that is not
+/// The events in at most `room` bytes as a page has them. Where they are more, those of hosts without trouble are left out; where that is not
 /// enough, the last ones.
 pub(super) fn events(records: &[Record], zone: &TimeZone, troubled: &BTreeSet<&HostName>, room: usize) -> Events {
     let draw = |wanted: &dyn Fn(&Record) -> bool| {
         let mut timeline = Timeline::new(zone.clone(), WIDTH);
         let mut events = Events { of: records.len(), ..Events::default() };
-        let mut complete = true;
+        let (mut complete, mut size) = (true, 0);
         for record in records.iter().filter(|record| wanted(record)) {
             let drawn = timeline.draw(record);
-            if events.text.len() + drawn.len() > room {
+            size += escape::text(&drawn).len();
+            if size > room {
                 complete = false;
                 break;
             }

@@ -2,23 +2,17 @@
 
 use super::{
     Report,
-    changed::Changed,
+    blocks::{bare, change, cut, hosts_list, legs, most, note, short, size, upper, written},
     course::{Course, Fate},
     drawing,
     escape::{sentence, text},
-    outputs::Written,
 };
-use crate::{
-    base::{HostName, words},
-    ui::lines,
-};
-use serde_json::Value;
+use crate::{base::words, ui::lines};
 
 /// So many hosts are listed without a fold.
 const OPEN: usize = 40;
-/// So many bytes of diffs are shown, and so many lines of one.
+/// So many bytes of diffs and commands are shown.
 const DIFFS: usize = 320 * 1024;
-const DIFF_LINES: usize = 300;
 
 /// The page.
 pub(super) fn page(report: &Report) -> String {
@@ -88,7 +82,7 @@ impl Page<'_> {
         let took = lines::span(self.report.took());
         let mut tiles = vec![
             (self.report.hosts().to_string(), if self.report.hosts() == 1 { "host" } else { "hosts" }, false),
-            (took, "from begin to end", false),
+            (took, "took", false),
             (counts.tasks().to_string(), if counts.tasks() == 1 { "task" } else { "tasks" }, false),
             (counts.done.to_string(), "✓ done", false),
         ];
@@ -147,7 +141,7 @@ impl Page<'_> {
                 rows.push(("Parameters", params.join(" ")));
             }
             if let Some(limit) = &header.limit {
-                rows.push(("Limited to", hosts_inline(limit)));
+                rows.push(("Limited to", hosts_list(limit)));
             }
             let plan = header.plan.as_ref().map(|plan| format!("<span class=\"mono\">{}</span>", plan.short()));
             rows.extend(plan.map(|plan| ("Plan", plan)));
@@ -188,7 +182,7 @@ impl Page<'_> {
         let list =
             |items: &[String]| items.iter().map(|item| format!("<li>{}</li>", sentence(item))).collect::<String>();
         if !report.stands.is_empty() {
-            body += &note("bad", "Stands: neither as it was nor as it should be", &list(&report.stands));
+            body += &note("bad", "What stands, and was not taken back", &list(&most(&report.stands)));
         }
         let (paid, open): (Vec<_>, Vec<_>) = report.owed.iter().partition(|(_, paid)| *paid);
         let names = |owed: Vec<&(String, bool)>| owed.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -283,41 +277,36 @@ impl Page<'_> {
         if courses.is_empty() {
             return None;
         }
-        let table = |courses: &[&Course]| {
-            let rows: String = courses.iter().map(|course| self.host(course)).collect();
+        let table = |courses: &[&Course], whys: bool| {
+            let rows: String = courses.iter().map(|course| self.host(course, whys)).collect();
             format!(
-                "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Host</th><th scope=\"col\">Outcome</th><th scope=\"col\">Batch</th><th scope=\"col\">Began</th>\
+                "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Host</th><th scope=\"col\">Outcome</th><th scope=\"col\">Batch</th><th scope=\"col\" class=\"r\">Began</th>\
                  <th scope=\"col\" class=\"r\">Took</th><th scope=\"col\">Steps</th></tr></thead><tbody>\n{rows}</tbody></table></div>\n"
             )
         };
         let all: Vec<&Course> = courses.iter().collect();
         if courses.len() <= OPEN {
-            return Some(table(&all));
+            return Some(table(&all, true));
         }
         let troubled: Vec<&Course> = courses.iter().filter(|course| course.fate().troubled()).collect();
         let mut body = String::new();
         if !troubled.is_empty() {
             let most: Vec<&Course> = troubled.iter().copied().take(100).collect();
             let more = if troubled.len() > 100 { ", the first 100" } else { "" };
-            body += &format!("<h3>In trouble: {}{more}</h3>\n{}", words::count("host", troubled.len()), table(&most));
+            body +=
+                &format!("<h3>In trouble: {}{more}</h3>\n{}", words::count("host", troubled.len()), table(&most, true));
         }
         body += &format!(
             "<details class=\"fold\"><summary>All {}</summary>\n{}</details>\n",
             words::count("host", courses.len()),
-            table(&all)
+            table(&all, troubled.len() > 100)
         );
         Some(body)
     }
 
-    fn host(&self, course: &Course) -> String {
+    fn host(&self, course: &Course, whys: bool) -> String {
         let fate = course.fate();
-        let mut legs = String::new();
-        for leg in &course.legs {
-            let label = format!("{}{}", leg.fate.sign(), text(&short(&leg.step)));
-            let tries = if leg.attempt > 1 { format!("×{}", leg.attempt) } else { String::new() };
-            legs += &if leg.fate.troubled() { format!("<em>{label}{tries}</em> ") } else { format!("{label}{tries} ") };
-        }
-        let why = course.legs.iter().rev().find_map(|leg| leg.why.as_ref().filter(|_| leg.fate.troubled()));
+        let why = course.legs.iter().rev().find_map(|leg| leg.why.as_ref().filter(|_| leg.fate.troubled() && whys));
         let why =
             why.map_or_else(String::new, |why| format!("<br><span class=\"mute\">{}</span>", sentence(&cut(why, 600))));
         let outcome = if fate.troubled() || fate == Fate::Undone {
@@ -329,11 +318,11 @@ impl Page<'_> {
         let began = began.split_once(' ').map_or("", |(_, time)| time);
         let took = course.since().zip(course.until()).map(|(from, to)| lines::span(lines::between(from, to)));
         format!(
-            "<tr><th scope=\"row\">{}</th><td>{outcome}{why}</td><td>{}</td><td>{began}</td><td class=\"r\">{}</td><td class=\"legs\">{}</td></tr>\n",
+            "<tr><th scope=\"row\">{}</th><td>{outcome}{why}</td><td>{}</td><td class=\"r\">{began}</td><td class=\"r\">{}</td><td class=\"legs\">{}</td></tr>\n",
             text(course.host.as_str()),
             course.batch.map_or_else(String::new, |b| format!("{}/{}", b.number, b.of)),
             took.unwrap_or_default(),
-            legs.trim_end()
+            legs(course)
         )
     }
 
@@ -416,127 +405,6 @@ impl Page<'_> {
     }
 }
 
-fn change(changed: &Changed, room: &mut usize) -> String {
-    let action =
-        if changed.name == changed.action { String::new() } else { format!("<code>{}</code>", text(&changed.action)) };
-    let mut body = format!(
-        "<article>\n<header><h3><span class=\"num\">{}</span> {}</h3>{action}<span class=\"badge {}\">{} {}</span></header>\n<p>{}</p>\n",
-        text(&changed.step),
-        text(&changed.name),
-        changed.now.class(),
-        changed.now.sign(),
-        changed.now.words(),
-        hosts_inline(&changed.hosts)
-    );
-    for what in &changed.what {
-        body += &format!("<p>{}</p>\n", sentence(&upper(&what.words)));
-        if let Some(command) = &what.command {
-            body += &format!("<pre>{}</pre>\n", text(&cut(command, 4_000)));
-        }
-    }
-    if !(changed.before.is_empty() && changed.after.is_empty()) {
-        let back = if changed.now == super::Now::AsBefore {
-            format!("<span>and now</span><span class=\"mono\">{}</span>", text(&changed.before))
-        } else {
-            String::new()
-        };
-        body += &format!(
-            "<div class=\"turn\"><span>before</span><span class=\"mono\">{}</span><span>after</span><span class=\"mono\">→ {}</span>{back}</div>\n",
-            text(&changed.before),
-            text(&changed.after)
-        );
-    }
-    for (path, diff) in &changed.diffs {
-        body += &diff_of(path, diff, room);
-    }
-    body + "</article>\n"
-}
-
-fn diff_of(path: &str, diff: &str, room: &mut usize) -> String {
-    if !diff.contains("\n@@") {
-        return format!("<p class=\"mute\"><code>{}</code>: {}</p>\n", text(path), text(diff));
-    }
-    let mut body = String::new();
-    let (mut shown, mut left) = (0, 0);
-    for line in diff.lines().filter(|line| !line.starts_with("--- ") && !line.starts_with("+++ ")) {
-        let safe = text(line);
-        if shown >= DIFF_LINES || *room < safe.len() + 14 {
-            left += 1;
-            continue;
-        }
-        (shown, *room) = (shown + 1, *room - safe.len() - 14);
-        body += &match line.chars().next() {
-            Some('+') => format!("<ins>{safe}</ins>"),
-            Some('-') => format!("<del>{safe}</del>"),
-            Some('@') => format!("<b>{safe}</b>"),
-            _ => format!("<span>{safe}</span>"),
-        };
-    }
-    if left > 0 {
-        body += &format!("<b>… {} more are not shown</b>", words::count("line", left));
-    }
-    let open = if shown <= 80 { " open" } else { "" };
-    let path = text(path);
-    format!("<details{open}><summary><code>{path}</code></summary><pre class=\"diff\">{body}</pre></details>\n")
-}
-
-fn written(one: &Written) -> String {
-    let back = if one.back { ", on the way back" } else { "" };
-    let code = one.code.map_or_else(String::new, |code| format!(" <span class=\"mute\">exit code {code}</span>"));
-    let trouble = if one.troubled { "<span class=\"badge failed\">✕ failed</span> " } else { "" };
-    let total: u64 = one.streams.iter().map(|s| s.bytes).sum();
-    let mut body = format!(
-        "<details{}><summary>{trouble}<span class=\"num\">{}</span> {}{back}: {}{code} <span class=\"mute\">{}</span></summary>\n",
-        if one.troubled { " open" } else { " class=\"fold\"" },
-        text(&one.step),
-        text(&one.name),
-        match one.hosts.as_slice() {
-            [only] => text(only.as_str()),
-            hosts => words::count("host", hosts.len()),
-        },
-        size(total)
-    );
-    if one.hosts.len() > 1 {
-        body += &format!("<p>{}</p>\n", hosts_inline(&one.hosts));
-    }
-    for stream in &one.streams {
-        let cut = if stream.cut > 0 {
-            format!(", {} of {} are not shown", size(stream.cut), size(stream.bytes))
-        } else {
-            String::new()
-        };
-        let redacted = if stream.redacted { ", a secret in it is shown as ***" } else { "" };
-        body += &format!(
-            "<p class=\"mute\">{}{cut}{redacted}</p><pre>{}</pre>\n",
-            stream.name,
-            text(stream.text.trim_end_matches('\n'))
-        );
-    }
-    body + "</details>\n"
-}
-
-/// Hosts in a line; more than a line's worth are folded.
-fn hosts_inline(hosts: &[HostName]) -> String {
-    let list = |hosts: &[HostName]| hosts.iter().map(|h| text(h.as_str())).collect::<Vec<_>>().join(", ");
-    match hosts {
-        [only] => format!("on {}", text(only.as_str())),
-        hosts if hosts.len() <= 8 => format!(
-            "on {}: {} <span class=\"mute\">(each is HOST below)</span>",
-            words::count("host", hosts.len()),
-            list(hosts)
-        ),
-        hosts => format!(
-            "<details class=\"fold\"><summary>on {} <span class=\"mute\">(each is HOST below)</span></summary>{}</details>",
-            words::count("host", hosts.len()),
-            list(hosts)
-        ),
-    }
-}
-
-fn note(tone: &str, title: &str, items: &str) -> String {
-    format!("<div class=\"note {tone}\"><h3>{title}</h3><ul>{items}</ul></div>\n")
-}
-
 /// The tone of an outcome, and a sign that says it without colour.
 pub(super) fn tone(outcome: &str) -> (&'static str, &'static str) {
     match outcome {
@@ -547,36 +415,6 @@ pub(super) fn tone(outcome: &str) -> (&'static str, &'static str) {
         "stopped" | "interrupted" => ("care", "‖"),
         "running" => ("info", "…"),
         _ => ("", "–"),
-    }
-}
-
-/// `2.1.then1` as the drawing has it.
-fn short(step: &str) -> String {
-    step.strip_suffix(".then1").map_or_else(|| step.to_owned(), |step| format!("{step}›"))
-}
-
-fn bare(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn upper(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most).chain(['…']).collect()
-}
-
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => words::count("byte", usize::try_from(bytes).unwrap_or(0)),
-        1024..1_048_576 => format!("{} KiB", bytes / 1024),
-        _ => format!("{} MiB", bytes / 1_048_576),
     }
 }
 

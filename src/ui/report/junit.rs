@@ -24,7 +24,7 @@ pub(super) fn suite(report: &Report) -> String {
     let mut places: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (host, leg) in report.courses.iter().flat_map(|course| course.legs.iter().map(|leg| (&course.host, leg))) {
         if let Some(case) = places.get(&leg.task).and_then(|at| cases.get_mut(*at)) {
-            case.back = Some(leg)
+            case.back = Some(leg);
         } else {
             places.insert(&leg.task, cases.len());
             cases.push(Case { host, there: leg, back: None });
@@ -123,9 +123,12 @@ fn output(written: &[Written], case: &Case<'_>) -> String {
     ["stdout", "stderr"]
         .into_iter()
         .zip(["system-out", "system-err"])
-        .map(|(stream, element)| {
-            let texts = own.iter().flat_map(|w| &w.streams).filter(|s| s.name == stream);
-            let joined: String = texts.map(|s| s.text.as_str()).collect();
+        .map(|(name, element)| {
+            let streams = own.iter().flat_map(|w| w.streams.iter().map(move |s| (w, s)));
+            let joined: String = streams
+                .filter(|(_, stream)| stream.name == name)
+                .map(|(w, stream)| w.text(stream, case.host.as_str()).into_owned())
+                .collect();
             if joined.is_empty() {
                 return String::new();
             }

@@ -13,7 +13,7 @@ const CHANGES: usize = 12;
 pub(super) fn note(report: &Report) -> String {
     let (_, sign) = super::html::tone(report.outcome);
     let mut note = format!("## {sign} {}: {}\n\n", report.headline, safe(&report.title));
-    note += &format!("{} {}\n\n", sentence(&report.sentence), report.meaning);
+    note += &format!("{}. {}\n\n", sentence(&report.sentence), report.meaning);
     for cause in &report.causes {
         note += &format!("- caused by: {}\n", sentence(cause));
     }
@@ -119,8 +119,12 @@ fn changes(report: &Report) -> String {
 
 /// A text in one line that no Markdown and no HTML is made of.
 fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
+    escaped(&one_line(text))
+}
+
+fn escaped(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len());
+    for c in line.chars() {
         if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!') {
             safe.push('\\');
         }
@@ -138,9 +142,9 @@ fn sentence(text: &str) -> String {
     let line = one_line(text);
     let parts: Vec<&str> = line.split('`').collect();
     if parts.len().is_multiple_of(2) {
-        return safe(&line);
+        return escaped(&line);
     }
-    let part = |(index, part): (usize, &&str)| if index % 2 == 1 { code(part) } else { safe(part) };
+    let part = |(index, part): (usize, &&str)| if index % 2 == 1 { code(part) } else { escaped(part) };
     parts.iter().enumerate().map(part).collect()
 }
 

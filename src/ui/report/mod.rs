@@ -1,5 +1,6 @@
 //! The report of a run: a model made of its events, and the three forms of it: a page, a note for a ticket, JUnit's XML.
 
+mod blocks;
 mod changed;
 mod course;
 mod drawing;
@@ -10,6 +11,8 @@ mod junit;
 mod markdown;
 mod outputs;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 pub use changed::{Changed, Now, What};
 pub use course::{Course, Fate, Mark, Stretch};
@@ -301,9 +304,9 @@ fn told(outcome: &str, changed: usize, code: Option<u8>) -> (&'static str, &'sta
     match (outcome, code) {
         ("done", _) if changed == 0 => (
             "Done, nothing that lasts was changed",
-            "Every step was carried out or had nothing to do, and was seen to hold.",
+            "Every step was carried out or had nothing to do, and ended as it should.",
         ),
-        ("done", _) => ("Done", "Every step was carried out, and its effect was seen."),
+        ("done", _) => ("Done", "Every step was carried out or had nothing to do, and ended as it should."),
         ("rolled_back", Some(0)) => ("Taken back", "What the run had changed is as it was before it."),
         ("rolled_back", _) => ("Failed and taken back", "Every target is as it was before the run."),
         ("failed", _) => (
@@ -409,13 +412,14 @@ fn folded(lines: &[String]) -> Vec<String> {
         let host = line.split_once(" on `").and_then(|(_, rest)| rest.split_once('`')).map_or("", |(host, _)| host);
         let key = if host.is_empty() { line.clone() } else { facts::masked(line, host) };
         if let Some((_, _, hosts)) = places.get(&key).and_then(|at| groups.get_mut(*at)) {
-            hosts.push(host)
+            hosts.push(host);
         } else {
             places.insert(key.clone(), groups.len());
             groups.push((key, line, vec![host]));
         }
     }
-    let one = |(key, line, hosts): (String, &String, Vec<&str>)| {
+    let one = |(key, line, mut hosts): (String, &String, Vec<&str>)| {
+        hosts.sort_by(|a, b| course::natural(a, b));
         if hosts.len() == 1 {
             line.clone()
         } else {
@@ -453,5 +457,6 @@ fn not_begun(shown: Option<&Shown>, state: &RunState) -> Vec<(String, String, Ve
             None => steps.push((outlook.number.clone(), outlook.name.clone(), hosts)),
         }
     }
+    steps.sort_by_cached_key(|(number, ..)| changed::order(number));
     steps
 }

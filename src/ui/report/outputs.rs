@@ -1,15 +1,19 @@
 //! What commands wrote: equal outputs once, long ones cut with a note of how much, those of troubled tasks first.
 
+use super::escape;
 use crate::{
     base::{HostName, Output, TaskId, Way},
     journal::{
         event::{Event, How, Record},
         state::RunState,
     },
-    ui::facts::masked,
+    ui::facts::{masked, renamed},
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The outputs that a report shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,7 +50,7 @@ pub struct Written {
 pub struct Stream {
     /// `stdout` or `stderr`.
     pub name: &'static str,
-    /// Its beginning and, where it is longer, its end.
+    /// Its beginning and, where it is longer, its end, as the first of the hosts wrote it.
     pub text: String,
     /// All that was written, in bytes.
     pub bytes: u64,
@@ -59,7 +63,7 @@ pub struct Stream {
 /// So much of a stream is shown: this many bytes of its beginning, and half of that of its end.
 const BEGINNING: usize = 4 * 1024;
 
-/// The outputs of a run, at most about `room` bytes of them.
+/// The outputs of a run, at most about `room` bytes of them as a page has them.
 pub(super) fn outputs(records: &[Record], state: &RunState, room: usize) -> Outputs {
     let mut groups: Vec<Written> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
@@ -119,10 +123,10 @@ fn fit(groups: Vec<Written>, room: usize) -> Outputs {
     let mut outputs = Outputs::default();
     let mut left = Some(room);
     for written in groups {
-        let size: usize = written.streams.iter().map(|s| s.text.len() + 200).sum();
+        let size: usize = written.streams.iter().map(|s| escape::text(&s.text).len() + 300).sum();
         left = left.and_then(|left| left.checked_sub(size));
         if left.is_some() {
-            outputs.written.push(written.shared());
+            outputs.written.push(written);
         } else {
             outputs.left_out += written.hosts.len();
             outputs.left_bytes += written.streams.iter().map(|s| s.bytes).sum::<u64>() * written.hosts.len() as u64;
@@ -170,15 +174,13 @@ impl Written {
         let texts: Vec<String> = self.streams.iter().map(|s| format!("{}:{}", s.name, masked(&s.text, host))).collect();
         format!("{}|{}|{}|{:?}|{}|{texts:?}", self.step, self.name, self.back, self.code, self.troubled)
     }
-    /// With `HOST` for the name of the first where several share it.
-    fn shared(mut self) -> Self {
-        if self.hosts.len() > 1
-            && let Some(host) = self.hosts.first().cloned()
-        {
-            for stream in &mut self.streams {
-                stream.text = masked(&stream.text, host.as_str());
+    /// What a stream says of `name`, one of its hosts; of all of them, `HOST`.
+    pub fn text<'a>(&self, stream: &'a Stream, name: &str) -> Cow<'a, str> {
+        match self.hosts.first() {
+            Some(first) if first.as_str() != name && self.hosts.len() > 1 => {
+                renamed(&stream.text, first.as_str(), name).into()
             }
+            _ => Cow::Borrowed(&stream.text),
         }
-        self
     }
 }
