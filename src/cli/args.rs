@@ -1,6 +1,6 @@
 //! The command line as types. It mirrors what is written; what it means is found out in the files of the verbs.
 
-use super::{demo, env, exit::ExitCode, init};
+use super::{demo, env, exit::ExitCode, init, report};
 use crate::base::{RunId, TaskId};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use std::path::PathBuf;
@@ -127,14 +127,12 @@ pub enum When {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show the whole product in half a minute, on this machine, with nothing installed
+    /// Show the whole product in half a minute, on this machine
     #[command(after_help = "Examples:
   svcops demo
   svcops demo --clean    remove what demos have left
 
-It makes a project in the folder for temporary files (TMPDIR) and starts three servers on
-127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are
-stopped; the folder stays, to be looked at.
+It makes a project in the folder for temporary files (TMPDIR) and starts three servers on 127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are stopped; the folder stays, to be looked at.
 
 Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
     Demo(demo::Demo),
@@ -144,8 +142,7 @@ Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
   svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
   svcops init crm --app billing --control /opt/billing/ctl
 
-Nothing that is there is written over. Nothing is asked with an option or --yes, or where there
-is no terminal.")]
+Nothing that is there is written over. Nothing is asked with an option or --yes, or where there is no terminal.")]
     Init(init::Init),
     /// A node of the demo's shop
     #[command(hide = true)]
@@ -224,15 +221,9 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops history verify"
     )]
     History(History),
-    /// Write the report of a run: a page for people, a note for a ticket, JUnit for CI
-    #[command(after_help = "Examples:
-  svcops report last --html run.html             one page that needs nothing else; print it, attach it
-  svcops report 01J9ZK3V7Q                       Markdown, to paste into a ticket
-  svcops report 01J9ZK3V7Q --junit report.xml    for CI: a test case a task
-  svcops report 01J9ZK3V7Q -o html > run.html    `-o` takes html, markdown, junit and json here
-
-Exit code: 0 whatever the run came to, or 2 where there is no such run.")]
-    Report(ReportArgs),
+    /// Write a run's report: a page, a note for a ticket, JUnit for CI
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
     /// Look at tickets, open one, say something in one
     #[command(
         subcommand,
@@ -424,23 +415,6 @@ Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
     },
 }
 
-/// `report`.
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// The run, or `last`
-    #[arg(value_parser = run_name)]
-    pub run: RunName,
-    /// A page for people, into FILE (stdout without one, or with `-`)
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    pub html: Option<PathBuf>,
-    /// A note for a ticket; what is written where no form is asked for
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    pub markdown: Option<PathBuf>,
-    /// JUnit's XML for CI
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    pub junit: Option<PathBuf>,
-}
-
 /// `app`.
 #[derive(Debug, Subcommand)]
 pub enum App {
@@ -540,7 +514,7 @@ pub enum SchemaOf {
     Events,
 }
 
-fn run_name(text: &str) -> Result<RunName, String> {
+pub(super) fn run_name(text: &str) -> Result<RunName, String> {
     if text == "last" {
         return Ok(RunName(text.to_owned()));
     }

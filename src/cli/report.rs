@@ -2,7 +2,7 @@
 
 use super::{
     Face,
-    args::{Output, ReportArgs},
+    args::{Output, RunName, run_name},
     exit::ExitCode,
     history::{self, pretty},
     owed,
@@ -10,13 +10,14 @@ use super::{
 };
 use crate::{
     base::{Clock as _, RunId, WallClock},
-    journal::{Journal as _, JournalError, SqliteJournal, shown::Shown},
+    journal::{Journal as _, JournalError, SqliteJournal, outbox::Outbox as _, shown::Shown},
     ui::{
         history::Listed,
         message::{Kind, Message},
         report::{Chain, Report, Source},
     },
 };
+use clap::Args;
 use jiff::tz::TimeZone;
 use std::{
     collections::BTreeSet,
@@ -59,6 +60,7 @@ pub fn report(journal: &SqliteJournal, run: &Listed, zone: &TimeZone) -> Result<
         records: &records,
         shown: shown.as_ref(),
         title,
+        ticket: journal.ticket_of(id)?.map(|known| known.ticket),
         // what is owed while a run is under way, it may still pay itself
         owed: if run.alive { Vec::new() } else { owed.map(|(paid, owed)| (owed, paid)).collect() },
         chain: Some(chain),
@@ -130,6 +132,33 @@ fn wanted(args: &ReportArgs, output: Output) -> Result<Vec<(Form, Option<PathBuf
     Ok(wanted)
 }
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run, or `last`
+    #[arg(value_parser = run_name)]
+    pub run: RunName,
+    /// A page for people, into FILE (stdout without one, or with `-`)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub html: Option<PathBuf>,
+    /// A note for a ticket; what is written where no form is asked for
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub markdown: Option<PathBuf>,
+    /// JUnit's XML for CI: a test case a task
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub junit: Option<PathBuf>,
+}
+
+/// What its help shows beside the options.
+pub const EXAMPLES: &str = "\
+Examples:
+  svcops report last --html run.html            one page that needs nothing else
+  svcops report 01J9ZK3V7Q                      Markdown, to paste into a ticket
+  svcops report 01J9ZK3V7Q --junit report.xml   for CI: a test case a task
+  svcops report last -o html                    also markdown, junit and json
+
+Exit code: 0 whatever the run came to, or 2 where there is no such run.";
+
 /// Writes a file beside its place and renames it: who reads it never sees half of it. What is no plain file is written to.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -145,4 +174,34 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         drop(std::fs::remove_file(&beside));
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::history::{tests::Stored, zone},
+        journal::event::{Event, Operator},
+    };
+
+    #[tokio::test]
+    async fn a_journal_of_an_earlier_version_has_its_report_and_a_run_under_way_too() {
+        let stored = Stored::new();
+        let run = stored.newest();
+        let old = page(&stored.journal, &run, &zone(Some("Europe/Moscow"))).unwrap();
+        for words in ["Failed, and something is left", "14:08:20", "11:08:20 UTC", "Смотри журнал", "плановые работы"]
+        {
+            assert!(old.contains(words), "{words}");
+        }
+        assert!(old.contains("nothing was changed, moved or taken out"));
+        stored.journal.append(&run, WallClock.now(), Event::Resumed { operator: Operator::here() }).await.unwrap();
+        let now = page(&stored.journal, &run, &zone(None)).unwrap();
+        assert!(now.contains("Under way") && !now.contains("Owed"), "{now}");
+        rusqlite::Connection::open(stored.journal.path())
+            .unwrap()
+            .execute("UPDATE events SET json = replace(json, 'dc1-app1', 'dc1-app2') WHERE seq = 4", [])
+            .unwrap();
+        let forged = page(&stored.journal, &run, &zone(None)).unwrap();
+        assert!(forged.contains("The journal was tampered with: event 4 of run"), "{forged}");
+    }
 }

@@ -113,11 +113,11 @@ fn the_short_help_lists_the_verbs() {
 
     Prove:
       history      Look at past runs, and check that nobody rewrote them
-      report       Write the report of a run: a page for people, a note for a ticket, JUnit for CI
+      report       Write a run's report: a page, a note for a ticket, JUnit for CI
       ticket       Look at tickets, open one, say something in one
 
     Set up:
-      demo         Show the whole product in half a minute, on this machine, with nothing installed
+      demo         Show the whole product in half a minute, on this machine
       init         Make a project: a commented svcops.yaml and example runbooks
       lint         Find every fault of the project's files, without a connection
       doctor       Say what is missing here and on the hosts

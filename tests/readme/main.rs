@@ -92,7 +92,7 @@ impl Web {
     fn take(shell: &Shell) -> Option<Self> {
         let lab = Lab::take("every_console_block_of_the_readme_does_what_it_shows")?;
         lab.on(HOST, "sudo mkdir -p /var/log/nginx && sudo systemctl start nginx && sudo rm -f /tmp/notice");
-        here_without_notice();
+        clean_here();
         // The reader has set up ssh to their own host; this is that, for a host of the lab.
         let config = fs::read_to_string(lab.ssh_config()).unwrap();
         let named = config.replacen(&format!("Host {HOST}\n"), &format!("Host web1 {HOST}\n"), 1);
@@ -107,13 +107,14 @@ impl Web {
 impl Drop for Web {
     fn drop(&mut self) {
         self.0.on(HOST, "sudo systemctl stop nginx; sudo rm -rf /var/log/nginx /tmp/notice");
-        here_without_notice();
+        clean_here();
     }
 }
 
-/// What the README's runbook writes on this machine, left by a test that ended too early.
-fn here_without_notice() {
-    fs::remove_file("/tmp/notice").unwrap_or_default();
+/// What the README's project leaves on this machine where its last block was not reached.
+fn clean_here() {
+    let text = "test ! -e /tmp/ticker.pid || kill \"$(cat /tmp/ticker.pid)\"; rm -f /tmp/notice /tmp/ticker.pid /tmp/ticker.log";
+    assert!(std::process::Command::new("sh").args(["-c", text]).status().is_ok(), "no shell");
 }
 
 const HOST: &str = "dc1-app1";

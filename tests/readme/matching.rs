@@ -25,13 +25,23 @@ fn trimmed<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<String> {
     lines
 }
 
+/// Where a line does not fit, the nearest `…` above it takes one line more.
 fn holds(shows: &[String], said: &[String]) -> bool {
-    match (shows, said) {
-        ([], []) => true,
-        ([dots, rest @ ..], _) if dots == "…" => (0..=said.len()).any(|skipped| holds(rest, &said[skipped..])),
-        ([show, rest @ ..], [line, others @ ..]) => like(show, line) && holds(rest, others),
-        _ => false,
+    let (mut show, mut line, mut dots) = (0, 0, None);
+    while line < said.len() {
+        if shows.get(show).is_some_and(|s| s == "…") {
+            dots = Some((show, line));
+            show += 1;
+        } else if shows.get(show).is_some_and(|s| like(s, &said[line])) {
+            (show, line) = (show + 1, line + 1);
+        } else if let Some((at, taken)) = dots {
+            dots = Some((at, taken + 1));
+            (show, line) = (at + 1, taken + 1);
+        } else {
+            return false;
+        }
     }
+    shows[show..].iter().all(|s| s == "…")
 }
 
 /// Whether a line is as it is shown.

@@ -13,3 +13,4 @@ mod kills;
 mod later;
 mod mail;
 mod secrets;
+mod tickets;

@@ -1,7 +1,6 @@
 //! The acts, in their order.
 
 use super::{
-    super::later,
     client::{Client, Count, page},
     play::{Cut, Play},
     world::NODES,
@@ -108,10 +107,8 @@ async fn others(play: &mut Play) -> Result<(), Cut> {
                  needs nothing else, to be printed or attached. Here of the run that took itself back.";
     play.act("8/8", "For everybody else", words).await?;
     let failed = taken_back(play);
-    if later::refusal("ticket").is_none() {
-        play.svcops("ticket list --all", 0).await?;
-        play.svcops(&format!("ticket show {failed}"), 0).await?;
-    }
+    play.svcops("ticket list --all", 0).await?;
+    play.svcops(&format!("ticket show {failed}"), 0).await?;
     play.svcops(&format!("report {failed} --html {REPORT}"), 0).await?;
     let page = std::fs::read_to_string(play.world.folder.join(REPORT)).unwrap_or_default();
     play.must(page.contains(&failed), "its report does not name it")

@@ -76,7 +76,11 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"), @r"
+        tickets/ended.txt:2:14: it cannot be read: unexpected end of input, expected end of block;
+        tickets/fase.txt:1:1: no ticket text is called `fase.txt`; did you mean `phase.txt`?
+        tickets/phase.txt:2:9: unknown name `phase.hots`; did you mean `phase.hosts`?
+        ");
         std::fs::remove_dir_all(folder.path().join("tickets")).unwrap();
         let faults = Project::open(folder.path(), &[]).unwrap_err();
         assert!(faults.0[0].message.contains("no ticket text in the folder `tickets/`"), "{faults:?}");

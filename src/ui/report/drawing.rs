@@ -221,7 +221,7 @@ impl Drawing<'_> {
             {
                 let batch = if low == high { format!("batch {low}/{of}") } else { format!("{low}–{high} of {of}") };
                 self.text += &format!(
-                    "<text class=\"bn\" x=\"{WIDTH}\" y=\"{:.1}\" text-anchor=\"end\">{batch}</text>",
+                    "<text class=\"bn\" x=\"994\" y=\"{:.1}\" text-anchor=\"end\">{batch}</text>",
                     self.y + 14.0
                 );
             }

@@ -3,7 +3,7 @@
 use super::{
     Report,
     blocks::{bare, change, cut, hosts_list, legs, most, note, short, size, upper, written},
-    course::{Course, Fate},
+    course::{Course, Fate, Stretch},
     drawing,
     escape::{sentence, text},
 };
@@ -126,7 +126,7 @@ impl Page<'_> {
             rows.push(("Why", header.reason.as_deref().map_or_else(none, text)));
             let machine = format!("{} <span class=\"mute\">(process {})</span>", text(&who.machine), who.pid);
             rows.push(("From machine", machine));
-            rows.extend(header.ticket.as_ref().map(|ticket| ("Ticket", text(&bare(ticket)))));
+            rows.extend(report.ticket().map(|ticket| ("Ticket", text(&ticket))));
         }
         rows.push(("Began", time(report.began)));
         let ended = if report.outcome == "running" { "As of" } else { "Ended" };
@@ -249,9 +249,11 @@ impl Page<'_> {
                 )
             })
             .collect();
+        let back = self.report.courses.iter().flat_map(|c| &c.legs).any(Stretch::is_back);
+        let back = if back { "<li>◁ pointing left: on the way back</li>" } else { "" };
         let folded = folded.map_or_else(String::new, |how| format!("<p class=\"mute\">{}.</p>\n", text(&how)));
         Some(format!(
-            "{folded}<ul class=\"key\" aria-label=\"Key\">{key}</ul>\n<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"Timeline\">{drawing}</div>\n{}",
+            "{folded}<ul class=\"key\" aria-label=\"Key\">{key}{back}</ul>\n<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"Timeline\">{drawing}</div>\n{}",
             self.steps()
         ))
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::base::{HostName, TaskId};
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A task: its way there, and its newest way back.
 struct Case<'a> {
@@ -32,6 +32,7 @@ pub(super) fn suite(report: &Report) -> String {
     }
     let class = report.header.as_ref().map_or("svcops", |h| h.runbook.as_str());
     let (mut body, mut failures, mut errors, mut skipped, mut tests) = (String::new(), 0, 0, 0, 0);
+    let mut names: BTreeSet<String> = BTreeSet::new();
     for case in &cases {
         let (inner, kind) = case.verdict();
         failures += usize::from(kind == Some("failure"));
@@ -39,8 +40,11 @@ pub(super) fn suite(report: &Report) -> String {
         skipped += usize::from(kind == Some("skipped"));
         tests += 1;
         let written = output(&report.outputs.written, case);
-        body +=
-            &element(class, &format!("{}@{}", case.there.name, case.host), case.millis(), &format!("{inner}{written}"));
+        // a name that is taken (a second turn, a restart on the way back) bears its task's own
+        let name = format!("{}@{}", case.there.name, case.host);
+        let name = if names.contains(&name) { format!("{} {}", case.there.name, case.there.task) } else { name };
+        body += &element(class, &name, case.millis(), &format!("{inner}{written}"));
+        names.insert(name);
     }
     let left = report.skipped.iter().map(|(task, why)| (task.to_string(), why.clone()));
     let late = report.not_begun.iter().flat_map(|(_, name, hosts)| {

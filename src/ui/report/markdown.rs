@@ -58,7 +58,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         facts.push(("Runbook", format!("{}{params}", code(&header.runbook))));
         facts.push(("Who", format!("{} on {}", safe(&header.operator.name), safe(&header.operator.machine))));
         facts.extend(header.reason.as_ref().map(|reason| ("Why", safe(reason))));
-        facts.extend(header.ticket.as_ref().map(|ticket| ("Ticket", safe(&bare(ticket)))));
+        facts.extend(report.ticket().map(|ticket| ("Ticket", safe(&ticket))));
     }
     let when = format!(
         "{} {} ({}), {}",
@@ -109,6 +109,9 @@ fn changes(report: &Report) -> String {
             changed.now.sign(),
             changed.now.words()
         );
+    }
+    if report.changed.iter().take(CHANGES).any(|changed| changed.hosts.len() > 1) {
+        table += "\n`HOST` stands for the name of each host.\n";
     }
     let more = report.changed.len().saturating_sub(CHANGES) + report.more_changed;
     if more > 0 {

@@ -47,6 +47,8 @@ pub struct Source<'a> {
     pub shown: Option<&'a Shown>,
     /// The runbook's title.
     pub title: Option<String>,
+    /// The ticket that it is recorded in, as the ticket system calls it.
+    pub ticket: Option<String>,
     /// What it owes, and whether a later run has paid that.
     pub owed: Vec<(Owed, bool)>,
     /// Where its chain ends.
@@ -79,6 +81,8 @@ pub struct Report {
     pub outcome: &'static str,
     /// Its exit code, once it has one.
     pub exit_code: Option<u8>,
+    /// The ticket that it is recorded in, as the ticket system calls it.
+    pub recorded_in: Option<String>,
     /// The outcome in words.
     pub headline: &'static str,
     /// What that means for the targets.
@@ -194,6 +198,7 @@ impl Report {
             title: source.title.clone().unwrap_or_else(|| row.runbook.clone()),
             outcome,
             exit_code: row.exit_code,
+            recorded_in: source.ticket.clone(),
             headline,
             meaning,
             sentence,
@@ -244,7 +249,7 @@ impl Report {
             "params": header.map(|h| &h.params),
             "operator": header.map(|h| &h.operator),
             "reason": header.and_then(|h| h.reason.as_ref()),
-            "ticket": header.and_then(|h| h.ticket.as_ref()),
+            "ticket": self.ticket(),
             "started": self.began,
             "ended": self.until,
             "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
@@ -273,6 +278,11 @@ impl Report {
         })
     }
 
+    /// The ticket that it is recorded in, else the one that was asked for, if that has a name.
+    pub fn ticket(&self) -> Option<String> {
+        let asked = || Some(self.header.as_ref()?.ticket.as_ref()?.as_str()?.to_owned());
+        self.recorded_in.clone().or_else(asked)
+    }
     /// From its first event to its end.
     pub fn took(&self) -> Duration {
         lines::between(self.began, self.until)

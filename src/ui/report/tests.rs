@@ -116,6 +116,7 @@ impl Story {
             records: &self.records,
             shown: self.shown.as_ref(),
             title: self.title.clone(),
+            ticket: None,
             owed: self.owed.clone(),
             chain: Some(Chain { head, faults: Vec::new() }),
             zone: TimeZone::get("Europe/Moscow").unwrap(),
@@ -245,6 +246,8 @@ fn the_note_for_a_ticket_is_short_and_says_what_matters() {
     | --- | --- | --- | --- | --- |
     | 1 Copy | 2 hosts | write `/etc/billing.conf` | hash cba06b5736fa → hash 11507a0e2f5e | ↩ as before |
 
+    `HOST` stands for the name of each host.
+
     ### Not begun
 
     - 1 Copy: `web-3`
@@ -342,7 +345,7 @@ fn what_a_host_or_a_person_wrote_is_never_markup_and_a_secret_stays_a_name() {
     header.reason = Some(evil.into());
     header.runbook = evil.into();
     header.params = [(evil.to_owned(), format!("token={}", crate::base::Text::mark("pw")).into())].into();
-    header.ticket = Some(json!({ "kind": evil }));
+    header.ticket = Some(evil.into());
     header.operator.name = evil.into();
     story.records.pop();
     story.copy_of("2", evil, failed(evil), ("a", "b"), output(evil)).end(End::Failed, evil);
