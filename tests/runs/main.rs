@@ -11,3 +11,4 @@ mod contention;
 mod kills;
 mod later;
 mod secrets;
+mod terminal;
