@@ -10,6 +10,7 @@ pub mod journal;
 pub mod resources;
 pub mod runbook;
 pub mod survey;
+pub mod ticket;
 pub mod transport;
 pub mod ui;
 pub mod verbs;

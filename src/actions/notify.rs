@@ -2,7 +2,7 @@
 
 use super::{Action, Next, Refusal, Target, Traits, Turn, args};
 use crate::{
-    base::{Change, HttpAsk, Place, Text},
+    base::{Change, HttpAsk, Letter, Place, Text, letter},
     resources::{NoFacts, Nothing},
 };
 use schemars::JsonSchema;
@@ -96,12 +96,10 @@ enum Addresses {
     Many(Vec<String>),
 }
 
-/// `notify.email`: bound, checked and planned; no transport of this version carries a mail out.
+/// `notify.email`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Email {
-    to: Vec<String>,
-    subject: String,
-    body: String,
+    letter: Letter,
     nothing: Nothing,
 }
 
@@ -112,9 +110,9 @@ impl Action for Email {
     type Args = EmailArgs;
     type On = Nothing;
     fn bind(args: EmailArgs, target: &Target<'_>) -> Result<Self, Refusal> {
-        if target.inventory.mail.is_none() {
+        let Some(mail) = &target.inventory.mail else {
             return Err(Refusal::new("svcops.yaml has no `mail:`, so there is no way to send one"));
-        }
+        };
         let to = match args.to {
             Addresses::One(one) => vec![one],
             Addresses::Many(many) => many,
@@ -126,12 +124,14 @@ impl Action for Email {
         if subject.contains(['\n', '\r']) {
             return Err(Refusal::of("subject", "one line expected"));
         }
-        Ok(Self {
+        let letter = Letter {
+            via: mail.smtp.clone(),
+            from: mail.from.clone(),
             to: to.into_iter().map(address).collect::<Result<_, _>>()?,
             subject,
             body: args::plain("body", args.body)?,
-            nothing: Nothing {},
-        })
+        };
+        Ok(Self { letter, nothing: Nothing {} })
     }
     fn on(&self) -> &Nothing {
         &self.nothing
@@ -140,8 +140,7 @@ impl Action for Email {
         if !turn.did.is_empty() {
             return Next::done();
         }
-        let change = Change::Mail { to: self.to.clone(), subject: self.subject.clone(), body: self.body.clone() };
-        Next::act(Place::HERE.at(change), Value::Null)
+        Next::act(Place::HERE.at(Change::Mail(self.letter.clone())), Value::Null)
     }
     fn undo(&self, _: &Turn<NoFacts>) -> Next {
         Next::done()
@@ -150,13 +149,7 @@ impl Action for Email {
 
 fn address(text: String) -> Result<String, Refusal> {
     let text = args::plain("to", text)?;
-    let right = text.split_once('@').is_some_and(|(user, domain)| {
-        !user.is_empty()
-            && !domain.is_empty()
-            && !domain.contains('@')
-            && !text.contains([' ', ',', '\n', '\r', '<', '>'])
-    });
-    if right {
+    if letter::is_address(&text) {
         Ok(text)
     } else {
         Err(Refusal::of("to", format!("an address such as duty@example.org expected, got `{text}`")))

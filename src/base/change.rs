@@ -1,6 +1,6 @@
 //! What can be changed in the world. A change is plain data: it is announced in the journal before it is carried out.
 
-use super::{HaproxyApi, Hash, HttpAsk, Span, Text};
+use super::{HaproxyApi, Hash, HttpAsk, Letter, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,16 +58,8 @@ pub enum Change {
     },
     /// Sends an HTTP request that tells somebody something.
     Tell(HttpAsk),
-    /// Sends a mail. This version carries none out: a transport answers
-    /// [`Outcome::Refused`](super::Outcome::Refused).
-    Mail {
-        /// To whom.
-        to: Vec<String>,
-        /// The subject.
-        subject: String,
-        /// The text.
-        body: String,
-    },
+    /// Sends a mail.
+    Mail(Letter),
     /// Asks the person at the terminal; the answer is the receipt's stdout.
     Ask {
         /// What to ask.

@@ -7,6 +7,7 @@ pub mod change;
 pub mod clock;
 pub mod hash;
 pub mod id;
+pub mod letter;
 pub mod place;
 pub mod read;
 pub mod secret;
@@ -19,6 +20,7 @@ pub use change::{Change, Content, Invocation, Program, ServerState, Source};
 pub use clock::{Clock, WallClock};
 pub use hash::Hash;
 pub use id::{HostName, RunId, TaskId};
+pub use letter::{Letter, Login, Smtp, Tls};
 pub use place::{At, Lock, Place};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,

@@ -115,7 +115,10 @@ fn with(
         if let (Some(project), Some(file)) = (&project, &recorded.header.file) {
             differs(face, project, file, &recorded);
         }
+        set.deliver();
         let done = work(&set, &run, &recorded).await;
+        set.progress.rest();
+        face.tell_tickets(face.delivered(&set, Some(&run)));
         set.end().await;
         done
     })
@@ -140,7 +143,7 @@ impl Face {
     fn said(&self, run: &RunId, text: &str) {
         match self.global.output {
             Output::Table => self.screen.data(&format!("{text}\n")),
-            Output::Json | Output::Jsonl => {
+            _ => {
                 self.screen.json(&serde_json::json!({"schema_version": 1, "run": run, "said": text, "exit_code": 0}));
             }
         }

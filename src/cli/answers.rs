@@ -25,8 +25,8 @@ impl Face {
     pub(super) fn lint(&self, args: &args::Lint) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let format = match self.global.output {
-            Output::Json | Output::Jsonl => lint::Format::Json,
             Output::Table => lint::Format::Pretty { color: self.screen.data_paint.on() },
+            _ => lint::Format::Json,
         };
         let (text, code) = lint::lint(&self.global.dir, &args.paths, args.strict, format, CATALOG);
         self.screen.data(&text);
@@ -108,7 +108,7 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    fn past<'a>(&'a self, opened: &'a Opened, project: Option<&Project>) -> Past<'a> {
+    pub(super) fn past<'a>(&'a self, opened: &'a Opened, project: Option<&Project>) -> Past<'a> {
         Past {
             journal: &opened.journal,
             locks: &opened.locks,
@@ -140,10 +140,12 @@ impl Face {
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
             fleet.progress.doing(&format!("looking at {}", count("host", hosts.len())));
-            let found = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock).await;
+            let hosts = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock);
+            let pen = fleet.pen();
+            let (mail, hosts) = tokio::join!(doctor::mail(project.inventory.mail.as_ref(), &pen), hosts);
             fleet.progress.rest();
             fleet.transport.close().await;
-            found
+            mail.into_iter().chain(hosts).collect::<Vec<_>>()
         }));
         let (text, code) = doctor::report(&findings, &self.screen, self.global.output);
         self.screen.data(&text);

@@ -34,6 +34,21 @@ pub fn json(status: &AppStatus) -> Value {
     value
 }
 
+/// What is wrong with an app on a host; empty if it is in service there.
+pub fn trouble(host: &HostStatus) -> String {
+    if let Some(why) = &host.trouble {
+        return why.clone();
+    }
+    let mut wrong = Vec::new();
+    wrong.extend(host.state.filter(|s| *s != UnitState::Active).map(|s| state(s).to_owned()));
+    wrong.extend((host.healthy == Some(false)).then(|| format!("sick: {}", host.said)));
+    if let Some(balancer) = host.balancer.as_ref().filter(|b| b.state != ServerState::Ready || !b.up) {
+        let how = if balancer.state == ServerState::Ready { "down" } else { server(balancer.state) };
+        wrong.push(format!("{how} on its balancer"));
+    }
+    wrong.join("; ")
+}
+
 fn row(host: &HostStatus) -> Vec<String> {
     let unknown = || "?".to_owned();
     let nothing = || "-".to_owned();
@@ -44,11 +59,7 @@ fn row(host: &HostStatus) -> Vec<String> {
         (None, None) => unknown(),
     };
     let balancer = host.balancer.as_ref().map(|b| {
-        let state = match b.state {
-            ServerState::Ready => "ready",
-            ServerState::Drain => "draining",
-            ServerState::Maint => "maintenance",
-        };
+        let state = server(b.state);
         format!("{state}, {}, {}", if b.up { "up" } else { "down" }, words::count("session", to_usize(b.sessions)))
     });
     vec![
@@ -65,6 +76,14 @@ fn to_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
+const fn server(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Ready => "ready",
+        ServerState::Drain => "draining",
+        ServerState::Maint => "maintenance",
+    }
+}
+
 const fn state(state: UnitState) -> &'static str {
     match state {
         UnitState::Active => "active",
@@ -77,7 +96,8 @@ const fn state(state: UnitState) -> &'static str {
     }
 }
 
-const fn word(level: Level) -> &'static str {
+/// The word of a level.
+pub const fn word(level: Level) -> &'static str {
     match level {
         Level::Ok => "OK",
         Level::Warning => "WARNING",

@@ -1,6 +1,6 @@
 //! The command line as types. It mirrors what is written; what it means is found out in the files of the verbs.
 
-use super::{env, exit::ExitCode};
+use super::{demo, env, exit::ExitCode, init, report};
 use crate::base::{RunId, TaskId};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use std::path::PathBuf;
@@ -102,6 +102,15 @@ pub enum Output {
     Json,
     /// One JSON value a line: the events of a run
     Jsonl,
+    /// A page; only of `report`
+    #[value(hide = true)]
+    Html,
+    /// A note for a ticket; only of `report`
+    #[value(hide = true)]
+    Markdown,
+    /// JUnit's XML; only of `report`
+    #[value(hide = true)]
+    Junit,
 }
 
 /// When to colour.
@@ -118,6 +127,26 @@ pub enum When {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Show the whole product in half a minute, on this machine
+    #[command(after_help = "Examples:
+  svcops demo
+  svcops demo --clean    remove what demos have left
+
+It makes a project in the folder for temporary files (TMPDIR) and starts three servers on 127.0.0.1 to act on; no real host, project or journal is touched. At its end the servers are stopped; the folder stays, to be looked at.
+
+Exit code: 0; 1 where an act did not end as it should; 130 on Ctrl-C.")]
+    Demo(demo::Demo),
+    /// Make a project: a commented svcops.yaml and example runbooks
+    #[command(after_help = "Examples:
+  svcops init                                  here; asks on a terminal
+  svcops init crm --host web1 --app billing    by `ssh web1`; billing.service
+  svcops init crm --app billing --control /opt/billing/ctl
+
+Nothing that is there is written over. Nothing is asked with an option or --yes, or where there is no terminal.")]
+    Init(init::Init),
+    /// A node of the demo's shop
+    #[command(hide = true)]
+    DemoApp(demo::node::DemoApp),
     /// Find every fault of the project's files, without a connection
     #[command(after_help = "Examples:
   svcops lint                         svcops.yaml and runbooks/**/*.yaml
@@ -179,6 +208,9 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops owed
   svcops owed -o json")]
     Owed,
+    /// One look at all of it: apps, runs, debts, locks
+    #[command(after_help = super::status::EXAMPLES)]
+    Status(super::status::Args),
     /// Look at past runs, and check that nobody rewrote them
     #[command(
         subcommand,
@@ -189,6 +221,19 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops history verify"
     )]
     History(History),
+    /// Write a run's report: a page, a note for a ticket, JUnit for CI
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
+    /// Look at tickets, open one, say something in one
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops ticket list
+  svcops ticket show last  the ticket of the newest run
+  svcops ticket new 'Kernel update'"
+    )]
+    Ticket(super::ticket::Ticket),
     /// Stop, start, restart or reload an app, in batches; look at it
     #[command(
         subcommand,
@@ -463,7 +508,7 @@ pub enum SchemaOf {
     Events,
 }
 
-fn run_name(text: &str) -> Result<RunName, String> {
+pub(super) fn run_name(text: &str) -> Result<RunName, String> {
     if text == "last" {
         return Ok(RunName(text.to_owned()));
     }
@@ -484,6 +529,6 @@ fn task(text: &str) -> Result<TaskId, String> {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 expected".into())
 }

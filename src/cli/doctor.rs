@@ -2,10 +2,13 @@
 
 use super::{args::Output, exit::ExitCode, history::pretty, words::Failure};
 use crate::{
-    base::{Answer, Clock, Invocation, Place, Program, Read, Span, words},
-    inventory::Host,
+    base::{Answer, Clock, Invocation, Place, Program, Read, Span, Tls, words},
+    inventory::{Host, Mail},
     journal::{JournalError, SqliteJournal, place},
-    transport::{LostKind, Transport},
+    transport::{
+        LostKind, Transport,
+        mail::{Pen, knock},
+    },
     ui::{message::Message, screen::Screen, wrap},
 };
 use futures_util::{StreamExt as _, stream};
@@ -100,6 +103,20 @@ pub fn here(state: &Result<place::State, JournalError>, hosts: &[&Host]) -> Vec<
     }
     findings.extend(state_directory(state));
     findings.push(clock_here(said("timedatectl", &["show", "-p", "NTPSynchronized", "--value"])));
+    findings
+}
+
+/// Whether the mail server takes mail from here, as a run would send it; nothing is sent.
+pub(crate) async fn mail(declared: Option<&Mail>, pen: &Pen) -> Vec<Finding> {
+    let Some(mail) = declared else { return vec![] };
+    let mut findings = vec![match knock(&mail.smtp, pen).await {
+        Ok(says) => Finding::new(Level::Ok, "mail", says),
+        Err(why) => Finding::new(Level::Critical, "mail", why).hint("`mail:` in svcops.yaml says where mail goes out"),
+    }];
+    if mail.smtp.tls == Tls::None && !mail.smtp.is_here() {
+        let says = format!("what is sent to {} can be read on the way", mail.smtp.server);
+        findings.push(Finding::new(Level::Warning, "mail", says).hint("`tls: starttls` below `mail:` encrypts it"));
+    }
     findings
 }
 

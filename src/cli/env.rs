@@ -31,6 +31,10 @@ pub const TERM: &str = "TERM";
 pub const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 /// How wide lines may be where there is no terminal to ask.
 pub const COLUMNS: &str = "COLUMNS";
+/// Where programs are found.
+pub const PATH: &str = "PATH";
+/// Where temporary files go; `/tmp` unless set.
+pub const TMPDIR: &str = "TMPDIR";
 /// The home folder.
 pub const HOME: &str = "HOME";
 /// Where state goes that is one user's own.

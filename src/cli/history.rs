@@ -49,7 +49,7 @@ pub fn list(past: &Past<'_>, most: usize, runbook: Option<&str>) -> Result<Strin
     let now = past.clock.now();
     Ok(match past.output {
         Output::Table => history::list(past.screen, &runs, &past.zone, now),
-        Output::Json | Output::Jsonl => pretty(&history::list_json(&runs, now)),
+        _ => pretty(&history::list_json(&runs, now)),
     })
 }
 
@@ -113,7 +113,7 @@ pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Re
     let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
     let text = match past.output {
         Output::Table => history::verdict(&verdict, past.screen.width),
-        Output::Json | Output::Jsonl => pretty(&history::verdict_json(&verdict, code.number())),
+        _ => pretty(&history::verdict_json(&verdict, code.number())),
     };
     Ok((text, code))
 }

@@ -4,18 +4,13 @@ use crate::ui::message::Message;
 
 /// A verb of a later version, and what it will do.
 const LATER: &[(&str, &str)] = &[
-    ("demo", "shows the whole product on this machine"),
-    ("init", "makes a project with commented files"),
     ("rehearse", "fails every step of a runbook on a simulated copy"),
-    ("report", "writes the report of a run"),
-    ("ticket", "works with tickets"),
     ("completions", "prints completions for a shell"),
     ("man", "prints manual pages"),
     ("cert", "checks, issues and renews certificates"),
     ("failover", "switches a service between sites"),
     ("scale", "scales an app on Kubernetes"),
     ("access", "grants, revokes and reviews access"),
-    ("status", "shows one look at all of it"),
     ("approve", "approves a run"),
     ("reject", "rejects a run"),
     ("approvals", "lists what waits for approval"),

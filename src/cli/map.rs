@@ -22,9 +22,19 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
         ["plan" | "doctor"] | ["app", "status"] => &["selector", "limit", "failed_from", "parallel"],
+        ["status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
         ["inventory", ..] => &["selector", "limit", "failed_from"],
+        ["init"] => &["yes"],
+        _ => &[],
+    }
+}
+
+/// Options of every verb that a verb with a world of its own has no use for.
+pub fn elsewhere(words: &[&str]) -> &'static [&'static str] {
+    match words {
+        ["demo"] => &["dir", "state", "output", "quiet", "verbose"],
         _ => &[],
     }
 }
@@ -64,11 +74,12 @@ const WIDEST: usize = 100;
 fn with_globals(verb: Command, globals: &[Arg], above: &[String]) -> Command {
     let words: Vec<String> = above.iter().cloned().chain([verb.get_name().to_owned()]).collect();
     let useful = useful(&verb, above);
+    let elsewhere = elsewhere(&words.iter().map(String::as_str).collect::<Vec<_>>());
     let verb = verb.mut_subcommands(|deeper| with_globals(deeper, globals, &words)).mut_args(in_short);
     globals.iter().fold(verb, |verb, arg| {
         let id = arg.get_id().as_str();
         let taken = verb.get_arguments().any(|own| own.get_id() == arg.get_id());
-        let foreign = PARTIAL.contains(&id) && !useful.contains(&id);
+        let foreign = (PARTIAL.contains(&id) && !useful.contains(&id)) || elsewhere.contains(&id);
         if taken { verb } else { verb.arg(arg.clone().hide(foreign)) }
     })
 }
@@ -129,6 +140,8 @@ mod tests {
         let tree = tree(Cli::command(), 100);
         let mut placed: Vec<&str> = MAP.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
         let mut verbs: Vec<&str> = tree.get_subcommands().map(Command::get_name).collect();
+        // the demo's own servers: nobody types it
+        verbs.retain(|verb| *verb != "demo-app");
         placed.sort_unstable();
         verbs.sort_unstable();
         assert_eq!(placed, verbs);
@@ -150,6 +163,8 @@ mod tests {
             (&["app", "restart"], "--ticket", true),
             (&["app", "status"], "--ticket", false),
             (&["history", "show"], "--selector", false),
+            (&["demo"], "--state", false),
+            (&["demo"], "--color", true),
         ] {
             assert_eq!(help(words).contains(option), there, "{words:?} {option}");
         }

@@ -5,10 +5,12 @@ pub mod answers;
 pub mod app;
 pub mod apps;
 pub mod args;
+pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod exit;
 pub mod history;
+pub mod init;
 pub mod inventory;
 pub mod later;
 pub mod lint;
@@ -18,11 +20,15 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod stage;
+pub mod status;
 pub mod sudoers;
+pub mod ticket;
+pub mod tickets;
 pub mod usage;
 pub mod words;
 
@@ -54,7 +60,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return unread(&tree, &args, &error),
     };
     let face = Face { screen: screen(global.color), global };
-    let foreign = usage::foreign_option(&words, last).map(Failure::wrong);
+    let foreign = usage::foreign_option(&words, last).or_else(|| usage::foreign_form(&words, face.global.output));
+    let foreign = foreign.map(Failure::wrong);
     let done = foreign.map_or_else(|| face.go(verb), Err);
     done.unwrap_or_else(|failure| {
         let code = if failure.code == ExitCode::Wrong { usage::wrong(&words) } else { failure.code };
@@ -81,7 +88,7 @@ fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
 fn told(screen: &Screen, output: Output, message: &Message, code: ExitCode) -> ExitCode {
     screen.tell(message);
     match output {
-        Output::Table => {}
+        Output::Table | Output::Html | Output::Markdown | Output::Junit => {}
         Output::Json => screen.json(&message.json(code.number())),
         Output::Jsonl => screen.data(&format!("{}\n", message.json(code.number()))),
     }
@@ -106,6 +113,8 @@ impl Face {
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed => self.owed(),
+            Verb::Report(args) => self.report(&args),
+            Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
@@ -114,6 +123,10 @@ impl Face {
             Verb::Rollback(args) => again::rollback(self, &args),
             Verb::Cancel(args) => again::cancel(self, &args),
             Verb::Resolve(args) => again::resolve(self, &args),
+            Verb::Ticket(of) => ticket::ticket(self, &of),
+            Verb::Demo(args) => demo::demo(self, &args),
+            Verb::Init(args) => init::init(self, &args),
+            Verb::DemoApp(args) => demo::node::act(&args),
         }
     }
     /// `-o jsonl` belongs to verbs that stream events.

@@ -25,13 +25,13 @@ pub fn owed(past: &Past<'_>) -> Result<String, Failure> {
     let unpaid = unpaid(past)?;
     Ok(match past.output {
         Output::Table => history::owed(past.screen, &unpaid, &past.zone),
-        Output::Json | Output::Jsonl => pretty(&history::owed_json(&unpaid)),
+        _ => pretty(&history::owed_json(&unpaid)),
     })
 }
 
 /// The debts of runs that are over or interrupted. A run that is under way may still pay its own; what a run took over
 /// from another stands with that other.
-fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
+pub(super) fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
     let mut unpaid = Vec::new();
     for run in past.journal.troubled()? {
         let listed = past.listed(past.journal.row(&run)?);
@@ -39,18 +39,18 @@ fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
             continue;
         }
         let paid: BTreeSet<String> = past.journal.paid_of(&run)?.into_iter().collect();
-        let mut seen = BTreeSet::new();
         let state = RunState::fold(&past.journal.records(&run)?);
-        let undos = unmade(&state).map(undo_of).filter(|undo| !paid.contains(&undo.debt.key));
-        unpaid.extend(undos.map(|owed| Unpaid { run: listed.row.clone(), owed }));
-        for owed in state.debts {
-            let open = owed.from.is_none() && !paid.contains(&owed.debt.key);
-            if open && seen.insert(owed.debt.key.clone()) {
-                unpaid.push(Unpaid { run: listed.row.clone(), owed });
-            }
-        }
+        let open = of(&state).into_iter().filter(|owed| !paid.contains(&owed.debt.key));
+        unpaid.extend(open.map(|owed| Unpaid { run: listed.row.clone(), owed }));
     }
     Ok(unpaid)
+}
+
+/// What a run owes by its own events, each debt once: ways back that were not gone, then consequences.
+pub(super) fn of(state: &RunState) -> Vec<Owed> {
+    let mut seen = BTreeSet::new();
+    let own = state.debts.iter().filter(|owed| owed.from.is_none() && seen.insert(&owed.debt.key));
+    unmade(state).map(undo_of).chain(own.cloned()).collect()
 }
 
 /// A way back that was not gone to its end is owed like any other consequence.

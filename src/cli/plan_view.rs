@@ -5,6 +5,7 @@ use crate::{
     base::words,
     engine::plan::{Certainty, Plan, PlannedChange, PlannedTask},
     ui::{
+        facts::masked,
         paint::{Paint, plain},
         wrap,
     },
@@ -95,23 +96,6 @@ fn same(one: &PlannedTask, other: &PlannedTask) -> bool {
         && one.changes.len() == other.changes.len()
         && one.changes.iter().zip(&other.changes).all(|(a, b)| change(a, b))
 }
-
-/// The text with [`HOST`] where `host` stands as a word of its own.
-fn masked(text: &str, host: &str) -> String {
-    let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let (mut masked, mut last) = (String::new(), None);
-    for (index, part) in text.split(host).enumerate() {
-        if index > 0 {
-            masked += if joins(last) || joins(part.chars().next()) { host } else { HOST };
-        }
-        masked += part;
-        last = part.chars().next_back();
-    }
-    masked
-}
-
-/// Stands for a host's name where several hosts share a block.
-const HOST: &str = "HOST";
 
 struct View {
     paint: Paint,
@@ -299,6 +283,7 @@ mod tests {
             before: before.into(),
             after: after.into(),
             diff: diff.map(Into::into),
+            from: None,
         }
     }
 

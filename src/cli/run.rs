@@ -74,7 +74,13 @@ pub fn carry_out(
 ) -> Result<ExitCode, Failure> {
     face.runtime()?.block_on(async {
         let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
-        let done = carry(face, &set, order, terms).await;
+        set.deliver();
+        let done = match face.ticketed(&set, order.clone()).await {
+            Ok(order) => carry(face, &set, &order, terms).await,
+            Err(failure) => Err(failure),
+        };
+        set.progress.rest();
+        face.tell_tickets(face.delivered(&set, None));
         set.end().await;
         done
     })
@@ -142,15 +148,27 @@ impl Face {
     pub fn ended(&self, set: &Set, ended: &Ended) -> Result<ExitCode, Failure> {
         set.progress.rest();
         let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
-        self.tell_end(&ended.run, &state, &ended.summary);
+        let delivery = self.delivered(set, Some(&ended.run));
+        let ticket = self.ticket_of(set, &ended.run);
+        self.tell_end(&ended.run, &state, &ended.summary, ticket.as_deref());
+        self.tell_tickets(delivery);
         Ok(ExitCode::from(ended.summary.outcome))
     }
 
-    fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary) {
+    fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary, ticket: Option<&str>) {
         match self.global.output {
-            Output::Table => self.screen.tell(&summary::message(run, state, end)),
-            Output::Json => self.screen.json(&summary::json(run, state, end)),
-            Output::Jsonl => {}
+            Output::Table => {
+                let message = summary::message(run, state, end);
+                self.screen.tell(&ticket.into_iter().fold(message, |m, id| m.row("ticket", id)));
+            }
+            Output::Json => {
+                let mut value = summary::json(run, state, end);
+                if let Some(map) = value.as_object_mut() {
+                    map.insert("ticket".to_owned(), serde_json::json!(ticket));
+                }
+                self.screen.json(&value);
+            }
+            _ => {}
         }
     }
 }

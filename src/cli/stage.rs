@@ -6,9 +6,12 @@ use crate::{
     base::{Content, Hash, Redactor, Source, Text, WallClock},
     engine::{Stage, Stop, Store},
     inventory::Inventory,
+    journal::SqliteJournal,
+    ticket::beside::Beside,
     transport::{
         Transport,
         fleet::{Fleet, Options, Prompter},
+        mail::Pen,
         vault::Vault,
     },
     ui::{
@@ -20,7 +23,7 @@ use crate::{
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use tokio::sync::watch;
 
@@ -32,6 +35,12 @@ pub struct Set {
     pub progress: Arc<Progress>,
     /// 1 after the first signal, 2 after the second.
     pub stop: Stop,
+    /// The stage's journal, with its outbox.
+    pub journal: Arc<SqliteJournal>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Who delivers to ticket systems, while somebody does.
+    pub courier: Mutex<Option<Beside>>,
 }
 
 impl Face {
@@ -63,12 +72,13 @@ impl Face {
     /// Signals cannot be caught.
     pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
         let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory, Some(&opened.state));
+        let journal = Arc::new(opened.journal);
         let stage = Stage {
             root,
             inventory: Arc::new(inventory),
             catalog: CATALOG,
             transport,
-            journal: Arc::new(opened.journal),
+            journal: journal.clone(),
             locks: Some(Arc::new(opened.locks)),
             clock: Arc::new(WallClock),
             watcher: progress.clone(),
@@ -89,7 +99,7 @@ impl Face {
         };
         signals::watch(heard)
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
-        Ok(Set { stage, progress, stop })
+        Ok(Set { stage, progress, stop, journal, state: opened.state, courier: Mutex::default() })
     }
 }
 
@@ -101,6 +111,13 @@ pub struct Ways {
     /// Who watches.
     pub progress: Arc<Progress>,
     redactor: Redactor,
+}
+
+impl Ways {
+    /// What it takes to speak to a mail server.
+    pub(crate) fn pen(&self) -> Pen {
+        Pen { vault: Arc::clone(&self.shelf.vault), redactor: self.redactor.clone() }
+    }
 }
 
 impl Set {

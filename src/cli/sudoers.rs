@@ -99,6 +99,7 @@ mod tests {
             before: String::new(),
             after: String::new(),
             diff: None,
+            from: None,
         };
         let task = PlannedTask {
             step: "s".into(),

@@ -1,6 +1,7 @@
 //! What is wrong with a command line, in the words and the form of every other error.
 
 use super::{
+    args::Output,
     exit::ExitCode,
     map::{self, path},
 };
@@ -112,19 +113,35 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
+        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
 }
 
 /// An option of every verb that means nothing to this one is refused, never ignored. A variable may mean nothing.
 pub fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Message> {
-    let known = map::known(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let verb: Vec<&str> = words.iter().map(String::as_str).collect();
+    let known = map::known(&verb);
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let foreign = map::PARTIAL.iter().find(|id| given(id) && !known.contains(id))?;
+    let partial = map::PARTIAL.iter().filter(|id| !known.contains(id));
+    let foreign = partial.chain(map::elsewhere(&verb)).find(|id| given(id))?;
     let (name, option) = (words.join(" "), foreign.replace('_', "-"));
     Some(
         Message::error(format!("`svcops {name}` has no use for `--{option}`"))
             .hint(format!("`svcops {name} --help` lists its options")),
     )
+}
+
+/// A form of a report is refused where there is none.
+pub fn foreign_form(words: &[String], output: Output) -> Option<Message> {
+    let form = match output {
+        Output::Table | Output::Json | Output::Jsonl => return None,
+        Output::Html => "html",
+        Output::Markdown => "markdown",
+        Output::Junit => "junit",
+    };
+    (words.first().map(String::as_str) != Some("report")).then(|| {
+        Message::error(format!("`-o {form}` belongs to `svcops report`"))
+            .hint("`-o table`, `-o json` and, where there are events, `-o jsonl` are for the others")
+    })
 }

@@ -241,8 +241,10 @@ impl Engine<'_> {
             self.say(Event::UndoBegan { task: id.clone() }).await?;
         }
         for step in &state.began.undo {
+            // what it brings back has the consequences that the way there had
+            let then = state.began.then.as_slice();
             let first = TaskId::new(&step.step, &step.host);
-            match self.pay(&self.attempt(first), step, station, true).await? {
+            match self.pay(&self.attempt(first), step, station, Some(then)).await? {
                 Turned::Well => {}
                 Turned::Bad(why) => {
                     self.end(id, Way::Undo, How::Failed(why), None, true).await?;
@@ -272,7 +274,7 @@ impl Engine<'_> {
             let Some(debt) = due else { return Ok(()) };
             let id = TaskId::new(&debt.step, host);
             let id = self.attempt(TaskId::from(format!("{id}~").as_str()));
-            if self.pay(&id, &debt, station, true).await? != Turned::Well || self.still_owes(&debt) {
+            if self.pay(&id, &debt, station, Some(&[])).await? != Turned::Well || self.still_owes(&debt) {
                 back.stick(host);
                 return Ok(());
             }

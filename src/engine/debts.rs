@@ -16,8 +16,9 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// The group that a step stands in: its number path without the last number.
+/// The group that a step stands in: its number path without the last number. A step of `undo:` stands where its step does.
 pub(super) fn group(step: &str) -> &str {
+    let step = step.split_once(".undo").map_or(step, |(of, _)| of);
     step.rsplit_once('.').map_or("", |(group, _)| group)
 }
 
@@ -29,7 +30,7 @@ impl Engine<'_> {
             let due = owed.into_iter().find(|o| self.is_due(o, station));
             let Some(due) = due else { return Ok(Turned::Well) };
             let id = TaskId::new(&due.debt.step, host);
-            match self.pay(&id, &due.debt, station, false).await? {
+            match self.pay(&id, &due.debt, station, None).await? {
                 Turned::Well if self.still_owes(&due.debt) => return Ok(Turned::Well),
                 Turned::Well => {}
                 other => return Ok(other),
@@ -81,7 +82,7 @@ impl Engine<'_> {
                 let turned = if self.must_stop() {
                     Turned::NotBegun
                 } else {
-                    self.pay(&TaskId::new(&debt.step, &host), &debt, station, false).await?
+                    self.pay(&TaskId::new(&debt.step, &host), &debt, station, None).await?
                 };
                 if turned != Turned::Well {
                     turns.push((host.clone(), turned));
@@ -104,13 +105,13 @@ impl Engine<'_> {
         Ok(Turned::Bad(format!("`{}`: {why}", began.name)))
     }
 
-    /// Carries a consequence (or a step of `undo:`) out as a task of its own.
+    /// Carries a consequence (or a step of `undo:`) out as a task of its own; on the way back with what its change owes.
     pub(super) async fn pay(
         &self,
         id: &TaskId,
         debt: &Debt,
         station: &Station,
-        in_rollback: bool,
+        back: Option<&[Debt]>,
     ) -> Result<Turned, Halt> {
         if self.snapshot(id).is_none() {
             let began = Began {
@@ -122,12 +123,12 @@ impl Engine<'_> {
                 action: debt.action.clone(),
                 value: debt.value.clone(),
                 before: None,
-                then: Vec::new(),
+                then: back.unwrap_or_default().to_vec(),
                 undo: Vec::new(),
                 inherits: Vec::new(),
                 pays: Some(debt.key.clone()),
                 within: debt.within.or(station.step.timeout).unwrap_or(TIMEOUT),
-                in_rollback,
+                in_rollback: back.is_some(),
                 leaves_nothing: true,
                 place: station.place(),
                 opaque: Entry::find(self.stage.catalog, &debt.action).is_some_and(|e| e.traits.opaque),

@@ -2,7 +2,10 @@
 
 use crate::{
     base::{At, Change, Hash, HostName, TaskId},
-    journal::event::Batch,
+    journal::{
+        event::Batch,
+        shown::{Outlook, Shown, ShownDiff},
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,4 +94,67 @@ pub struct PlannedChange {
     /// For a file: a unified diff, redacted; a word where it is no text or too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
+    /// The earlier content that the diff begins with; none: no file was there.
+    #[serde(skip)]
+    pub from: Option<Hash>,
+}
+
+impl Plan {
+    /// The plan as the journal keeps it beside the run: for people, without what only carrying it out needs.
+    pub fn shown(&self) -> Shown {
+        let mut shown = Shown { schema_version: 1, ..Shown::default() };
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut room = Shown::MOST_DIFFS;
+        for task in &self.tasks {
+            let outlook = task.outlook();
+            let same = serde_json::to_string(&Outlook { tasks: Vec::new(), ..outlook.clone() }).unwrap_or_default();
+            if let Some(known) = places.get(&same).and_then(|at| shown.steps.get_mut(*at)) {
+                known.tasks.extend(outlook.tasks);
+            } else {
+                places.insert(same, shown.steps.len());
+                shown.steps.push(outlook);
+            }
+            for diff in task.changes.iter().filter_map(PlannedChange::shown) {
+                let fits = room >= diff.diff.len();
+                if fits && !shown.diffs.contains(&diff) {
+                    room -= diff.diff.len();
+                    shown.diffs.push(diff);
+                }
+            }
+        }
+        shown
+    }
+}
+
+impl PlannedTask {
+    fn outlook(&self) -> Outlook {
+        let certainty = match self.certainty {
+            Certainty::Exact => "exact",
+            Certainty::Conditional => "conditional",
+            Certainty::Opaque => "opaque",
+        };
+        let words = |change: &PlannedChange| (change.what.clone(), change.before.clone(), change.after.clone());
+        Outlook {
+            number: self.number.clone(),
+            name: self.step.clone(),
+            action: self.action.clone(),
+            certainty: certainty.to_owned(),
+            note: self.note.clone(),
+            trouble: self.trouble.clone(),
+            changes: self.changes.iter().map(words).collect(),
+            tasks: vec![self.task.clone()],
+        }
+    }
+}
+
+impl PlannedChange {
+    fn shown(&self) -> Option<ShownDiff> {
+        let diff = self.diff.clone()?;
+        let (path, to) = match &self.change.what {
+            Change::WriteFile { path, content, .. } => (path.clone(), Some(content.hash.clone())),
+            Change::RemoveFile(path) => (path.clone(), None),
+            _ => return None,
+        };
+        Some(ShownDiff { path, from: self.from.clone(), to, diff })
+    }
 }

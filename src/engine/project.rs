@@ -21,7 +21,7 @@ use crate::{
         projected::Projected,
         simulated::{Links, Simulated},
     },
-    ui::changes,
+    ui::{changes, facts},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -112,6 +112,7 @@ fn blank(order: &Order, stage: &Stage) -> Header {
         limit: None,
         parallel: order.parallel,
         plan: None,
+        shown: None,
         operator: order.operator.clone(),
         reason: None,
         ticket: None,
@@ -183,13 +184,14 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
             Event::Announced { task: id, way: Way::Forward, changes, .. } => {
                 let place = places.get(id).and_then(|at| planned.get_mut(*at));
                 let (Some(task), Some(place)) = (state.task(id), place) else { continue };
-                let (before, after) = differ(task.began.before.as_ref(), task.after.as_ref());
+                let (before, after) = facts::differ(task.began.before.as_ref(), task.after.as_ref());
                 place.changes.extend(changes.iter().map(|change| PlannedChange {
                     what: changes::words(&change.what),
                     change: change.clone(),
                     before: before.clone(),
                     after: after.clone(),
                     diff: None,
+                    from: None,
                 }));
             }
             Event::Skipped { task, why } => planned.extend(skipped(script, task, why)),
@@ -224,62 +226,6 @@ fn skipped(script: &Script, id: &TaskId, why: &str) -> Option<PlannedTask> {
     })
 }
 
-/// What differs between two states of a thing, in words; what moves by itself is left out.
-fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String) {
-    const MOVES: [&str; 9] = ["pid", "invocation", "since", "sessions", "body", "size", "stdout", "stderr", "error"];
-    let leaves = |value: Option<&Value>| {
-        let mut all = BTreeMap::new();
-        flatten("", value.unwrap_or(&Value::Null), &mut all);
-        all
-    };
-    let (one, other) = (leaves(before), leaves(after));
-    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    let (mut was, mut is) = (Vec::new(), Vec::new());
-    for key in keys {
-        let name = key.rsplit('.').next().unwrap_or(key);
-        if one.get(key) == other.get(key) || MOVES.contains(&name) {
-            continue;
-        }
-        let word = |leaf: Option<&String>| leaf.map_or_else(|| "none".to_owned(), |l| shorten(name, l));
-        let label = if name.is_empty() { String::new() } else { format!("{name} ") };
-        was.push(format!("{label}{}", word(one.get(key))));
-        is.push(format!("{label}{}", word(other.get(key))));
-    }
-    if before.is_some_and(Value::is_null) && after.is_some_and(|a| !a.is_null()) {
-        return ("absent".into(), is.join(", "));
-    }
-    if after.is_some_and(Value::is_null) {
-        return (was.join(", "), "absent".into());
-    }
-    (was.join(", "), is.join(", "))
-}
-
-fn shorten(name: &str, leaf: &str) -> String {
-    match name {
-        "hash" => leaf.chars().take(12).collect(),
-        "mode" => leaf.parse::<u32>().map_or_else(|_| leaf.to_owned(), |mode| format!("{mode:04o}")),
-        _ => leaf.chars().take(40).collect(),
-    }
-}
-
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                flatten(&path, value, into);
-            }
-        }
-        Value::Null => {}
-        Value::String(text) => {
-            into.insert(path.to_owned(), text.clone());
-        }
-        other => {
-            into.insert(path.to_owned(), other.to_string());
-        }
-    }
-}
-
 /// Adds diffs of files. A content that holds a secret, or is no text, or is large, is told by a word.
 async fn diffs(stage: &Stage, state: &RunState, tasks: &mut [PlannedTask]) {
     let mut known: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
@@ -287,6 +233,7 @@ async fn diffs(stage: &Stage, state: &RunState, tasks: &mut [PlannedTask]) {
         let Some(before) = state.task(&planned.task).and_then(|t| t.began.before.clone()) else { continue };
         let hash = before.get("hash").and_then(Value::as_str).map(str::to_owned);
         for change in &mut planned.changes {
+            change.from = hash.clone().map(Hash);
             let (path, new) = match &change.change.what {
                 Change::WriteFile { path, content, .. } => {
                     if content.size > DIFF_CAP {

@@ -153,6 +153,7 @@ pub async fn run(
         limit: order.limit.clone(),
         parallel: order.parallel,
         plan: Some(planned.plan.hash.clone()),
+        shown: Some(stage.journal.put(&json(serde_json::to_vec(&planned.plan.shown()))?)?),
         operator: order.operator.clone(),
         reason: order.reason.clone(),
         ticket: order.ticket.clone(),

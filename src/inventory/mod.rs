@@ -4,6 +4,7 @@ mod app_on;
 pub mod range;
 pub mod read;
 pub(crate) mod read_apps;
+mod read_mail;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod select;
@@ -11,7 +12,7 @@ pub mod select;
 pub use app_on::{AppOn, Behind, NotFilled};
 pub use read::parse;
 
-use crate::base::{HaproxyApi, HostName, Span};
+use crate::base::{HaproxyApi, HostName, Smtp, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,9 +85,9 @@ impl Inventory {
 /// Where mail goes out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
-    /// `HOST:PORT`.
-    pub smtp: String,
-    /// The sender.
+    /// The server.
+    pub smtp: Smtp,
+    /// The sender: an address, or `Name <ADDRESS>`.
     pub from: String,
 }
 

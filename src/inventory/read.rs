@@ -1,9 +1,10 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Balancer, Host, Inventory, Mail, SecretSource, Site, Ssh,
+    Balancer, Host, Inventory, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
+    read_mail::{self, DraftMail},
 };
 use crate::{
     base::{HaproxyApi, HostName, Spot, words},
@@ -49,7 +50,7 @@ pub(super) struct Draft {
     project: Option<String>,
     timezone: Option<String>,
     tickets: Option<serde_json::Value>,
-    mail: Option<Mail>,
+    mail: Option<DraftMail>,
     secrets: BTreeMap<String, SecretSource>,
     ssh: SshWords,
     sites: BTreeMap<String, Site>,
@@ -94,8 +95,8 @@ impl Draft {
                     if later { yaml::fields::later("store: postgres") } else { format!("unknown store `{store}`") };
                 notes.hinted(node.mark, message, "write `store: sqlite`, or drop the key");
             }
-            self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes));
-            self.mail = top.take("mail", notes).and_then(|n| mail(n, notes));
+            self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes, sources));
+            self.mail = top.take("mail", notes).and_then(|n| read_mail::mail(n, notes));
             if let Some(node) = top.take("ssh", notes) {
                 self.ssh = ssh(node, notes);
             }
@@ -292,7 +293,7 @@ impl Draft {
             project: project.unwrap_or_default(),
             timezone: self.timezone.take(),
             tickets: self.tickets.take(),
-            mail: self.mail.take(),
+            mail: self.mail.take().map(|draft| draft.held(&self.secrets, &mut self.faults)),
             secrets: std::mem::take(&mut self.secrets),
             sites: std::mem::take(&mut self.sites),
             hosts,
@@ -344,7 +345,7 @@ fn timezone(node: &Node, notes: &mut Notes) -> Option<String> {
     Some(zone)
 }
 
-fn tickets(node: &Node, notes: &mut Notes) -> Option<serde_json::Value> {
+fn tickets(node: &Node, notes: &mut Notes, sources: Option<&dyn Sources>) -> Option<serde_json::Value> {
     let mut fields = Fields::of(node, "`tickets:`", notes)?;
     if let Some(node) = fields.take("system", notes)
         && let Some(system) = node.text(notes)
@@ -358,22 +359,19 @@ fn tickets(node: &Node, notes: &mut Notes) -> Option<serde_json::Value> {
         };
         notes.hinted(node.mark, message, "`desk` is the one there is");
     }
+    if let Some(node) = fields.take("language", notes) {
+        node.word(&["en", "ru"], notes);
+    }
+    if let Some(node) = fields.take("templates", notes)
+        && let Some(folder) = node.text(notes)
+        && sources.is_some_and(|s| s.matching(&format!("{}/*.txt", folder.trim_end_matches('/'))).is_empty())
+    {
+        let message = format!("there is no ticket text in the folder `{folder}`: no file `{folder}/*.txt`");
+        notes.hinted(node.mark, message, "its files are called subject.txt, opened.txt, phase.txt, ended.txt, …");
+    }
+    fields.flag("required", notes);
     fields.end(notes);
     Some(node.json())
-}
-
-fn mail(node: &Node, notes: &mut Notes) -> Option<Mail> {
-    let mut fields = Fields::of(node, "`mail:`", notes)?;
-    let smtp = fields.need("smtp", notes).and_then(|n| read_apps::host_port(n, notes));
-    let from = fields.need("from", notes).and_then(|n| {
-        let from = n.text(notes)?;
-        if !from.contains('@') {
-            notes.error(n.mark, format!("`{from}` is no mail address"));
-        }
-        Some(from)
-    });
-    fields.end(notes);
-    Some(Mail { smtp: smtp?, from: from? })
 }
 
 fn secret(node: &Node, notes: &mut Notes) -> Option<SecretSource> {

@@ -4,7 +4,7 @@ use super::{
     App, AppBalancer, AppRolling, Balancer, Health, HealthCheck, Host, Inventory, Mail, Manager, Selector, Share, Site,
     Ssh, Term,
 };
-use crate::base::{HaproxyApi, HostName, Span};
+use crate::base::{HaproxyApi, HostName, Smtp, Span, Tls};
 use std::collections::BTreeMap;
 
 /// Four app hosts at two sites, a balancer; `billing` is a unit behind it, `batch` is managed by commands and requires
@@ -65,7 +65,16 @@ pub(crate) fn sample() -> Inventory {
         project: "crm".into(),
         timezone: None,
         tickets: None,
-        mail: Some(Mail { smtp: "127.0.0.1:1025".into(), from: "svcops@lab.test".into() }),
+        mail: Some(Mail {
+            smtp: Smtp {
+                server: "127.0.0.1:1025".into(),
+                tls: Tls::None,
+                login: None,
+                ca: None,
+                within: Span::secs(60),
+            },
+            from: "svcops@lab.test".into(),
+        }),
         secrets: BTreeMap::new(),
         sites: BTreeMap::from([("dc1".into(), Site::default()), ("dc2".into(), Site::default())]),
         hosts: vec![

@@ -82,6 +82,17 @@ impl fmt::Display for Anchor {
     }
 }
 
+/// Where a run's chain ends, and what the ledger last noted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the run's last event.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: Hash,
+    /// The ledger's last entry for this run.
+    pub entry: Option<Anchor>,
+}
+
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
@@ -192,6 +203,19 @@ impl fmt::Display for Fault {
 
 /// Heads that somebody knows: by run and event, their hash.
 type Heads = BTreeMap<(String, i64), String>;
+
+/// The end of a run's chain; none: no such run.
+pub(super) fn head(read: &Connection, run: &RunId) -> rusqlite::Result<Option<Head>> {
+    use rusqlite::OptionalExtension;
+    let Some((seq, hash, _)) = row_of(read, run.as_str())? else { return Ok(None) };
+    let entry = read
+        .prepare_cached("SELECT seq, hash FROM ledger WHERE run = ? ORDER BY seq DESC LIMIT 1")?
+        .query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
+        .optional()?;
+    let number = |seq: i64| u64::try_from(seq).unwrap_or(0);
+    let entry = entry.map(|(seq, hash)| Anchor { seq: number(seq), hash: Hash(hash) });
+    Ok(Some(Head { seq: number(seq), hash: Hash(hash), entry }))
+}
 
 /// Checks what is there in one snapshot.
 pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: Option<&Anchor>) -> rusqlite::Result<Verdict> {

@@ -2,7 +2,8 @@
 
 use super::{
     Journal, JournalError, MemoryJournal, SqliteJournal,
-    event::{End, Event, Header, Operator, Summary},
+    event::{End, Event, Header, Operator, Scope, Summary},
+    outbox::{Outbox, TicketOf, Undelivered},
 };
 use crate::base::{Hash, Lock, RunId};
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ pub(super) fn header(runbook: &str) -> Header {
         params: BTreeMap::new(),
         limit: None,
         parallel: 32,
+        shown: None,
         plan: None,
         operator: Operator { name: "мария".into(), uid: 1000, login: true, machine: "ops-1".into(), pid: 1 },
         reason: None,
@@ -43,13 +45,55 @@ fn stopping(n: usize) -> Event {
     Event::Stopping { why: format!("№ {n}"), now: false }
 }
 
-async fn conforms(journal: Arc<dyn Journal>) {
+async fn conforms<J: Outbox + 'static>(journal: Arc<J>) {
+    tells_each_event_until_it_is_delivered(&*journal).await;
     numbers_without_a_gap(&*journal).await;
     notes_have_their_place(&*journal).await;
     ids_are_free(&*journal);
     appends_side_by_side(journal.clone()).await;
     keeps_contents(&*journal);
     knows_open_runs(&*journal).await;
+}
+
+/// Run on an empty journal.
+async fn tells_each_event_until_it_is_delivered(journal: &dyn Outbox) {
+    let seqs = |run: &RunId| -> Vec<u64> {
+        let rows = journal.waiting(None, 99).unwrap();
+        assert!(rows.windows(2).all(|w| w[0].row < w[1].row));
+        rows.into_iter().filter(|w| w.run == *run).map(|w| w.seq).collect()
+    };
+    let [one, other] = [1, 2].map(|n| journal.begin(at(n), header("told")).unwrap().run);
+    let host = "web1".into();
+    journal.append(&one, at(3), locked(&["web1"])).await.unwrap();
+    let back = |scope| Event::RollingBack { scope, why: "sick".into() };
+    journal.append(&one, at(3), back(Scope::Host(host))).await.unwrap();
+    journal.append(&one, at(3), back(Scope::Run)).await.unwrap();
+    // what no act waits for is told as well
+    let phase = Event::Phase { step: "1".into(), name: "Restart".into(), batch: None, hosts: vec![] };
+    journal.note(&one, at(3), phase).await.unwrap();
+    journal.append(&one, at(3), finished(End::Failed)).await.unwrap();
+    assert_eq!((seqs(&one), seqs(&other)), (vec![1, 4, 5, 6], vec![1]));
+    let first = journal.waiting(Some(&other), 1).unwrap();
+    assert_eq!((&first[0].run, first.len()), (&other, 1));
+
+    let rows = journal.waiting(Some(&one), 2).unwrap();
+    journal.delivered(&rows.iter().map(|w| w.row).collect::<Vec<_>>(), at(4)).unwrap();
+    let left = journal.waiting(Some(&one), 1).unwrap().remove(0);
+    for why in ["the desk is locked", "стол занят"] {
+        journal.not_delivered(left.row, why).unwrap();
+    }
+    journal.not_delivered(rows[0].row, "it is delivered").unwrap();
+    assert_eq!((seqs(&one), seqs(&other)), (vec![5, 6], vec![1]));
+    let left = journal.waiting(Some(&one), 1).unwrap().remove(0);
+    assert_eq!((left.tries, left.failed.as_deref()), (2, Some("стол занят")));
+    assert_eq!(journal.undelivered().unwrap(), Undelivered { rows: 3, runs: 2, why: Some("стол занят".into()) });
+
+    assert_eq!(journal.ticket_of(&one).unwrap(), None);
+    for ticket in ["SV-000001", "SV-000002"] {
+        let ticket = TicketOf { system: "desk".into(), ticket: ticket.into() };
+        journal.set_ticket(&one, &ticket).unwrap();
+        assert_eq!(journal.ticket_of(&one).unwrap(), Some(ticket));
+    }
 }
 
 async fn numbers_without_a_gap(journal: &dyn Journal) {

@@ -236,6 +236,10 @@ pub struct Header {
     pub parallel: usize,
     /// The plan's hash.
     pub plan: Option<Hash>,
+    /// The plan as it was shown before the run, with its diffs, as JSON of [`Shown`](super::shown::Shown) in the content
+    /// store; none in runs that were recorded before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Hash>,
     /// Who.
     pub operator: Operator,
     /// `--reason`.

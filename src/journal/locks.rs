@@ -41,6 +41,25 @@ pub enum LockError {
     Files(#[from] JournalError),
 }
 
+/// What a run holds, as the note about it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The run.
+    pub run: RunId,
+    /// The operator's name.
+    pub operator: String,
+    /// The machine.
+    pub machine: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What for, in words.
+    pub reason: String,
+    /// Held alone.
+    pub exclusive: Vec<Lock>,
+    /// Held with others.
+    pub shared: Vec<Lock>,
+}
+
 /// Who holds a lock, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Busy {
@@ -105,7 +124,7 @@ impl Locks {
     ) -> Result<Held, LockError> {
         let exclusive: BTreeSet<&Lock> = exclusive.iter().collect();
         let shared: BTreeSet<&Lock> = shared.iter().filter(|l| !exclusive.contains(l)).collect();
-        let words = Words {
+        let words = Holding {
             run: run.clone(),
             operator: who.name.clone(),
             machine: who.machine.clone(),
@@ -139,6 +158,17 @@ impl Locks {
         }
     }
 
+    /// Makes this process the one that delivers to ticket systems, until it ends or drops what is answered; none while
+    /// another one is.
+    ///
+    /// # Errors
+    /// The lock file cannot be used.
+    pub fn courier(&self) -> Result<Option<Owned>, JournalError> {
+        let file = self.handle()?;
+        let had = set(&file, offset("courier", ""), true).map_err(|why| self.failed(why))?;
+        Ok(had.then_some(Owned { _lock: file }))
+    }
+
     /// Whether some process owns the run. Where that cannot be asked, nobody is said to.
     pub fn alive(&self, run: &RunId) -> bool {
         let ask = || -> Result<bool, JournalError> {
@@ -151,6 +181,22 @@ impl Locks {
             tracing::warn!("could not ask whether run {run} is alive: {e}");
             false
         })
+    }
+
+    /// What is held now, oldest first. What is only asked for is not in it, and takes nothing away of what is there.
+    pub fn held(&self) -> Vec<Holding> {
+        let mut held = Vec::new();
+        for entry in fs::read_dir(&self.notes).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let stands = path.extension().is_some_and(|e| e == "json");
+            let Some(file) = stands.then(|| File::open(&path).ok()).flatten() else { continue };
+            // whose own lock can be had has lost its writer
+            if file.try_lock_shared().is_err() {
+                held.extend(fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Holding>(&text).ok()));
+            }
+        }
+        held.sort_by_key(|holding| holding.since);
+        held
     }
 
     fn handle(&self) -> Result<File, JournalError> {
@@ -176,8 +222,8 @@ impl Locks {
                 }
                 continue;
             }
-            let words = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Words>(&text).ok());
-            let holds = |w: &Words| w.exclusive.contains(lock) || alone && w.shared.contains(lock);
+            let words = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Holding>(&text).ok());
+            let holds = |w: &Holding| w.exclusive.contains(lock) || alone && w.shared.contains(lock);
             if let Some(words) = words.filter(holds) {
                 let stands = path.extension().is_some_and(|e| e == "json");
                 found.push((!stands, words));
@@ -199,18 +245,6 @@ impl Locks {
     }
 }
 
-/// What a note says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Words {
-    run: RunId,
-    operator: String,
-    machine: String,
-    since: Timestamp,
-    reason: String,
-    exclusive: Vec<Lock>,
-    shared: Vec<Lock>,
-}
-
 /// A note about held locks: a file that is itself locked (flock(2)) as long as its writer lives.
 #[derive(Debug)]
 struct Note {
@@ -220,7 +254,7 @@ struct Note {
 
 impl Note {
     /// Leaves a note of what is asked for.
-    fn leave(folder: &Path, pid: u32, words: &Words) -> Result<Self, JournalError> {
+    fn leave(folder: &Path, pid: u32, words: &Holding) -> Result<Self, JournalError> {
         let mode = schema::mode_in(folder).map_err(|why| failed("look at", folder, why))?;
         for number in 0.. {
             let path = folder.join(format!("{}.{pid}.{number}.asked", words.run));
@@ -322,6 +356,23 @@ mod tests {
         drop(held);
         drop(locks.take(&other, &who("mkr"), "stop", &names(&["host", "b"]), &[]).unwrap());
         assert_eq!(fs::read_dir(folder.path().join("held")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_held_is_told_as_long_as_its_holder_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = Locks::open(folder.path()).unwrap();
+        assert_eq!(locks.held(), []);
+        let held =
+            locks.take(&RunId::at_millis(1), &who("мария"), "restart", &names(&["b", "a"]), &names(&["host"])).unwrap();
+        let note = fs::read_dir(folder.path().join("held")).unwrap().next().unwrap().unwrap().path();
+        fs::copy(&note, folder.path().join("held/0000000009.1.0.json")).unwrap();
+        let told = locks.held();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].operator.as_str(), &told[0].exclusive), ("мария", &names(&["a", "b"])));
+        assert_eq!(told[0].shared, names(&["host"]));
+        drop(held);
+        assert_eq!(locks.held(), []);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{
     Journal, JournalError, OpenRun,
     event::{Event, Header, Record},
     open_among,
+    outbox::{Outbox, TicketOf, Undelivered, Waiting},
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -23,11 +24,21 @@ pub struct MemoryJournal(Mutex<Kept>);
 struct Kept {
     runs: BTreeMap<RunId, Vec<Record>>,
     contents: BTreeMap<Hash, Vec<u8>>,
+    /// In order; the row's number is its place.
+    outbox: Vec<Told>,
+    tickets: BTreeMap<RunId, TicketOf>,
     /// Events taken so far, of all runs.
     taken: usize,
     /// The event that is not taken any more, and whether it is still kept.
     kill: Option<(usize, bool)>,
     killed: bool,
+}
+
+/// A row of the outbox.
+#[derive(Debug)]
+struct Told {
+    waiting: Waiting,
+    delivered: Option<Timestamp>,
 }
 
 impl MemoryJournal {
@@ -84,6 +95,11 @@ impl Kept {
             read
         };
         records.push(record.clone());
+        if record.event.is_told() {
+            let row = i64::try_from(self.outbox.len()).unwrap_or(i64::MAX);
+            let waiting = Waiting { row, run: run.clone(), seq: record.seq, tries: 0, failed: None };
+            self.outbox.push(Told { waiting, delivered: None });
+        }
         self.taken += 1;
         self.alive().map(|()| record)
     }
@@ -164,5 +180,54 @@ impl Journal for MemoryJournal {
     }
     fn open_runs(&self) -> Result<Vec<OpenRun>, JournalError> {
         Ok(self.kept().runs.values().filter_map(|records| open_among(records)).collect())
+    }
+}
+
+impl Outbox for MemoryJournal {
+    fn waiting(&self, first: Option<&RunId>, most: usize) -> Result<Vec<Waiting>, JournalError> {
+        let kept = self.kept();
+        let mut rows: Vec<Waiting> =
+            kept.outbox.iter().filter(|t| t.delivered.is_none()).map(|t| t.waiting.clone()).collect();
+        rows.sort_by_key(|w| (Some(&w.run) != first, w.row));
+        rows.truncate(most);
+        Ok(rows)
+    }
+    fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
+        let mut records = self.kept().runs.get(run).cloned().unwrap_or_default();
+        records.retain(|r| r.seq > after);
+        Ok(records)
+    }
+    fn delivered(&self, rows: &[i64], at: Timestamp) -> Result<(), JournalError> {
+        let mut kept = self.kept();
+        kept.alive()?;
+        for told in kept.outbox.iter_mut().filter(|t| rows.contains(&t.waiting.row)) {
+            told.delivered = Some(at);
+            told.waiting.failed = None;
+        }
+        Ok(())
+    }
+    fn not_delivered(&self, row: i64, why: &str) -> Result<(), JournalError> {
+        let mut kept = self.kept();
+        kept.alive()?;
+        if let Some(told) = kept.outbox.iter_mut().find(|t| t.waiting.row == row && t.delivered.is_none()) {
+            told.waiting.tries += 1;
+            told.waiting.failed = Some(why.to_owned());
+        }
+        Ok(())
+    }
+    fn undelivered(&self) -> Result<Undelivered, JournalError> {
+        let waiting = self.waiting(None, usize::MAX)?;
+        let runs: BTreeSet<&RunId> = waiting.iter().map(|w| &w.run).collect();
+        let why = waiting.iter().find_map(|w| w.failed.clone());
+        Ok(Undelivered { rows: waiting.len(), runs: runs.len(), why })
+    }
+    fn ticket_of(&self, run: &RunId) -> Result<Option<TicketOf>, JournalError> {
+        Ok(self.kept().tickets.get(run).cloned())
+    }
+    fn set_ticket(&self, run: &RunId, ticket: &TicketOf) -> Result<(), JournalError> {
+        let mut kept = self.kept();
+        kept.alive()?;
+        kept.tickets.insert(run.clone(), ticket.clone());
+        Ok(())
     }
 }

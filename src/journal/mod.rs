@@ -7,8 +7,10 @@ pub mod event;
 pub mod locks;
 pub mod memory;
 pub mod operator;
+pub mod outbox;
 pub mod place;
 mod schema;
+pub mod shown;
 pub mod sqlite;
 pub mod state;
 mod writer;
@@ -19,6 +21,7 @@ mod conformance;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub(crate) use schema::{create, mode_in};
 pub use sqlite::SqliteJournal;
 
 use crate::base::{Hash, Lock, RunId};

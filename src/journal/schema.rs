@@ -14,7 +14,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One file a version, applied in order; `PRAGMA user_version` says how many a database has had.
-const MIGRATIONS: &[&str] = &[include_str!("sql/001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sql/001.sql"), include_str!("sql/002.sql")];
 
 /// Makes the file where there is none, brings its tables up to date, and answers with a connection that may write.
 pub(super) fn prepare(path: &Path) -> Result<Connection, JournalError> {
@@ -41,7 +41,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, JournalError> {
 }
 
 /// The permissions of files in a state directory: the group's too where the directory is the group's.
-pub(super) fn mode_in(folder: &Path) -> io::Result<u32> {
+pub(crate) fn mode_in(folder: &Path) -> io::Result<u32> {
     let shared = std::fs::metadata(folder)?.permissions().mode() & 0o020 != 0;
     Ok(if shared { 0o660 } else { 0o600 })
 }
@@ -56,7 +56,7 @@ pub(super) fn shared_file(path: &Path, mode: u32) -> io::Result<File> {
 
 /// Makes a file, or answers none where there is one. An existing database must not be opened and closed beside SQLite:
 /// the close would drop the POSIX locks that its connections in this process hold.
-pub(super) fn create(path: &Path, mode: u32) -> io::Result<Option<File>> {
+pub(crate) fn create(path: &Path, mode: u32) -> io::Result<Option<File>> {
     match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
             file.set_permissions(Permissions::from_mode(mode))?;

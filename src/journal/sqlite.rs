@@ -3,10 +3,11 @@
 
 use super::{
     Journal, JournalError, OpenRun, RunRow,
-    chain::{self, Anchor, Verdict},
+    chain::{self, Anchor, Head, Verdict},
     event::{End, Event, Header, Record},
+    outbox::{Outbox, TicketOf, Undelivered, Waiting},
     schema,
-    writer::{Answer, Ask, Writer},
+    writer::{Answer, Ask, Mark, Writer},
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -104,6 +105,15 @@ impl SqliteJournal {
             self.row(run)?;
         }
         chain::verify(&read, run, against).map_err(schema::failed(&self.path))
+    }
+
+    /// Where a run's chain ends.
+    ///
+    /// # Errors
+    /// No such run, or the store cannot be read.
+    pub fn head(&self, run: &RunId) -> Result<Head, JournalError> {
+        let head = chain::head(&self.connection(), run).map_err(schema::failed(&self.path))?;
+        head.ok_or_else(|| JournalError::NoRun(run.clone()))
     }
 
     /// Whether its pages are sound and it can be written: a write that is taken back.
@@ -224,6 +234,57 @@ impl Journal for SqliteJournal {
             }
         }
         Ok(open)
+    }
+}
+
+impl Outbox for SqliteJournal {
+    fn waiting(&self, first: Option<&RunId>, most: usize) -> Result<Vec<Waiting>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(
+            "SELECT id, run, seq, tries, failed FROM outbox WHERE delivered IS NULL ORDER BY run = ? DESC, id LIMIT ?",
+        )
+        .and_then(|mut q| {
+            let first = first.map_or("", RunId::as_str);
+            q.query_map(params![first, limit(most)], |r| {
+                let seq = u64::try_from(r.get::<_, i64>(2)?).unwrap_or(0);
+                Ok(Waiting { row: r.get(0)?, run: id(r, 1)?, seq, tries: r.get(3)?, failed: r.get(4)? })
+            })?
+            .collect()
+        })
+        .map_err(schema::failed(&self.path))
+    }
+    fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
+        Self::records_after(self, run, after)
+    }
+    fn delivered(&self, rows: &[i64], at: Timestamp) -> Result<(), JournalError> {
+        self.ask_and_wait(Ask::Mark(Mark::Delivered { rows: rows.to_vec(), at })).map(drop)
+    }
+    fn not_delivered(&self, row: i64, why: &str) -> Result<(), JournalError> {
+        self.ask_and_wait(Ask::Mark(Mark::Failed { row, why: why.to_owned() })).map(drop)
+    }
+    fn undelivered(&self) -> Result<Undelivered, JournalError> {
+        let read = self.connection();
+        let count = |n: i64| usize::try_from(n).unwrap_or(0);
+        read.prepare_cached(
+            "SELECT count(*), count(DISTINCT run), (SELECT failed FROM outbox WHERE delivered IS NULL AND failed IS NOT NULL
+             ORDER BY id LIMIT 1) FROM outbox WHERE delivered IS NULL",
+        )
+        .and_then(|mut q| {
+            q.query_row([], |r| Ok(Undelivered { rows: count(r.get(0)?), runs: count(r.get(1)?), why: r.get(2)? }))
+        })
+        .map_err(schema::failed(&self.path))
+    }
+    fn ticket_of(&self, run: &RunId) -> Result<Option<TicketOf>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached("SELECT system, ticket FROM tickets WHERE run = ?")
+            .and_then(|mut q| {
+                q.query_row([run.as_str()], |r| Ok(TicketOf { system: r.get(0)?, ticket: r.get(1)? })).optional()
+            })
+            .map_err(schema::failed(&self.path))
+    }
+    fn set_ticket(&self, run: &RunId, ticket: &TicketOf) -> Result<(), JournalError> {
+        let TicketOf { system, ticket } = ticket.clone();
+        self.ask_and_wait(Ask::Mark(Mark::Ticket { run: run.clone(), system, ticket })).map(drop)
     }
 }
 

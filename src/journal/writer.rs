@@ -27,6 +27,18 @@ pub(super) enum Ask {
     Note { run: RunId, at: Timestamp, event: Box<Event> },
     /// A content.
     Put { hash: Hash, bytes: Vec<u8> },
+    /// What became of a delivery to a ticket system.
+    Mark(Mark),
+}
+
+/// What is kept of a delivery. None of it is an event: the outbox may be written anew, the journal never.
+pub(super) enum Mark {
+    /// These rows are delivered.
+    Delivered { rows: Vec<i64>, at: Timestamp },
+    /// This one is not, and why.
+    Failed { row: i64, why: String },
+    /// A run's ticket.
+    Ticket { run: RunId, system: String, ticket: String },
 }
 
 /// Called once, when it is durable (a note: when it has its place) or can never be. A content has no record.
@@ -249,6 +261,30 @@ impl Desk {
                     .map_err(&store)?;
                 Ok(None)
             }
+            Ask::Mark(mark) => self.mark(&mark).map_err(&store).map(|()| None),
+        }
+    }
+
+    fn mark(&self, mark: &Mark) -> rusqlite::Result<()> {
+        match mark {
+            Mark::Delivered { rows, at } => {
+                let mut set =
+                    self.connection.prepare_cached("UPDATE outbox SET delivered = ?, failed = NULL WHERE id = ?")?;
+                rows.iter().try_for_each(|row| set.execute(params![at.to_string(), row]).map(drop))
+            }
+            Mark::Failed { row, why } => self
+                .connection
+                .prepare_cached("UPDATE outbox SET tries = tries + 1, failed = ? WHERE id = ? AND delivered IS NULL")?
+                .execute(params![why, row])
+                .map(drop),
+            Mark::Ticket { run, system, ticket } => self
+                .connection
+                .prepare_cached(
+                    "INSERT INTO tickets (run, system, ticket) VALUES (?, ?, ?)
+                     ON CONFLICT (run) DO UPDATE SET system = excluded.system, ticket = excluded.ticket",
+                )?
+                .execute(params![run.as_str(), system, ticket])
+                .map(drop),
         }
     }
 
@@ -282,6 +318,11 @@ impl Desk {
         self.connection
             .prepare_cached("INSERT INTO events (run, seq, at, kind, json, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![link.run, link.seq, link.at, event.kind(), link.json, link.prev, hash])?;
+        if event.is_told() {
+            self.connection
+                .prepare_cached("INSERT INTO outbox (run, seq) VALUES (?, ?)")?
+                .execute(params![link.run, link.seq])?;
+        }
         self.denormalise(link, event)?;
         if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Finished(_)) {
             self.enter(link.run, link.seq, &hash)?;

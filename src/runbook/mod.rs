@@ -6,7 +6,7 @@ pub mod read;
 mod read_steps;
 pub mod template;
 
-pub use project::Project;
+pub use project::{FILE, Project};
 pub use read::{parse, parse_text};
 
 use crate::base::Span;

@@ -34,7 +34,7 @@ impl Project {
     pub fn open(dir: &Path, actions: &[&'static str]) -> Result<Self, Faults> {
         let Some(root) = Self::find(dir) else {
             return Err(Faults::bare(format!(
-                "there is no {FILE} in `{}` or above it; `-C DIR` or `SVCOPS_DIR` names its folder",
+                "there is no {FILE} in `{}` or above it; `-C DIR` names its folder, `svcops init` makes one",
                 dir.display()
             )));
         };

@@ -1,5 +1,6 @@
-//! How an app stands, on all its hosts side by side.
+//! How apps stand, on all their hosts side by side.
 
+use super::reach::Reach;
 use crate::{
     base::{At, HostName, Place, Read, ServerState, Span, UnitState},
     inventory::{App, Host, Inventory},
@@ -84,6 +85,12 @@ impl Level {
             Self::Unknown => 3,
         }
     }
+    /// The worst of several: critical before unknown before a warning; of none, all is well.
+    pub fn worst(levels: impl IntoIterator<Item = Self>) -> Self {
+        let rank =
+            |level: &Self| [Self::Ok, Self::Warning, Self::Unknown, Self::Critical].iter().position(|l| l == level);
+        levels.into_iter().max_by_key(rank).unwrap_or(Self::Ok)
+    }
 }
 
 impl HostStatus {
@@ -98,6 +105,10 @@ impl HostStatus {
 }
 
 impl AppStatus {
+    fn of(app: &App, hosts: Vec<HostStatus>) -> Self {
+        let (title, min_healthy) = (app.title.clone(), app.rolling.min_healthy);
+        Self { schema_version: 1, app: app.name.clone(), title, min_healthy, hosts }
+    }
     /// The worst of it: fewer in service at a site than its promise is critical (at least one where it promises none),
     /// any other host that is not in service a warning; critical comes before unknown, unknown before a warning.
     pub fn level(&self) -> Level {
@@ -128,18 +139,37 @@ pub async fn look(
     transport: &dyn Transport,
     parallel: usize,
 ) -> AppStatus {
-    let hosts: Vec<&Host> = inventory.hosts_of(app).filter(|h| site.is_none() || h.site.as_deref() == site).collect();
-    let looks = hosts.into_iter().map(|host| one(inventory, app, host, transport));
-    AppStatus {
-        schema_version: 1,
-        app: app.name.clone(),
-        title: app.title.clone(),
-        min_healthy: app.rolling.min_healthy,
-        hosts: stream::iter(looks).buffered(parallel.max(1)).collect().await,
-    }
+    let hosts = inventory.hosts_of(app).filter(|h| site.is_none() || h.site.as_deref() == site).collect();
+    let looks = all(inventory, vec![(app, hosts)], transport, parallel, |_, _| {}).await;
+    looks.into_iter().next().unwrap_or_else(|| AppStatus::of(app, Vec::new()))
 }
 
-async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Transport) -> HostStatus {
+/// Looks at many apps, each on the hosts named beside it, `parallel` side by side. A host that is silent is waited for once,
+/// however many apps are on it or behind it. `told` hears how many looks are done, and of how many.
+pub async fn all(
+    inventory: &Inventory,
+    apps: Vec<(&App, Vec<&Host>)>,
+    transport: &dyn Transport,
+    parallel: usize,
+    told: impl Fn(usize, usize),
+) -> Vec<AppStatus> {
+    let reach = &Reach::new(transport, inventory);
+    let pairs: Vec<(&App, &Host)> = apps.iter().flat_map(|(app, hosts)| hosts.iter().map(|h| (*app, *h))).collect();
+    let of = pairs.len();
+    told(0, of);
+    // as they come: in their order, one that is slow would keep others from their turn
+    let looks = pairs.into_iter().enumerate().map(async |(n, (app, host))| (n, one(inventory, app, host, reach).await));
+    let mut looks = stream::iter(looks).buffer_unordered(parallel.max(1));
+    let mut rows = BTreeMap::new();
+    while let Some((n, row)) = looks.next().await {
+        rows.insert(n, row);
+        told(rows.len(), of);
+    }
+    let mut rows = rows.into_values();
+    apps.into_iter().map(|(app, hosts)| AppStatus::of(app, rows.by_ref().take(hosts.len()).collect())).collect()
+}
+
+async fn one(inventory: &Inventory, app: &App, host: &Host, reach: &Reach<'_>) -> HostStatus {
     let mut row = HostStatus {
         host: host.name.clone(),
         site: host.site.clone(),
@@ -159,7 +189,7 @@ async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Tran
         Ok(bound) => bound,
         Err(why) => return HostStatus { trouble: Some(why), ..row },
     };
-    match facts(&on, transport).await {
+    match facts(&on, reach).await {
         Ok(AppFacts { unit, health, .. }) => {
             row.state = Some(unit.state);
             row.pid = Some(unit.pid).filter(|pid| *pid > 0);
@@ -177,7 +207,7 @@ async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Tran
             .as_ref()
             .map_or(Place::HERE, |front| Place::on(front).becoming(inventory.host(front.as_str()).and_then(user)));
         let (balancer, api, backend, server) = (behind.balancer, behind.api, behind.backend, behind.server);
-        match facts(&BackendServer { at, balancer, api, backend, server }, transport).await {
+        match facts(&BackendServer { at, balancer, api, backend, server }, reach).await {
             Ok(seen) => {
                 row.balancer = Some(BalancerStatus { state: seen.state, up: seen.up, sessions: seen.sessions });
             }
@@ -188,11 +218,11 @@ async fn one(inventory: &Inventory, app: &App, host: &Host, transport: &dyn Tran
 }
 
 /// Looks at a resource, one place after another.
-async fn facts<R: Resource>(on: &R, transport: &dyn Transport) -> Result<R::Facts, String> {
+async fn facts<R: Resource>(on: &R, reach: &Reach<'_>) -> Result<R::Facts, String> {
     let mut answers = vec![];
     for read in on.reads() {
         let reads: [At<Read>; 1] = [read];
-        let look = transport.look(reads.iter().find_map(|r| r.at.host.as_ref()), &reads).await;
+        let look = reach.look(reads.iter().find_map(|r| r.at.host.as_ref()), &reads).await;
         answers.extend(look.map_err(|lost| lost.to_string())?.answers);
     }
     on.facts(&mut resources::Answers::new(answers)).map_err(|e| e.to_string())

@@ -1,3 +1,4 @@
 //! Read-only looks across hosts.
 
 pub mod app;
+pub mod reach;

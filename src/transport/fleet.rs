@@ -72,7 +72,7 @@ impl Fleet {
             Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone()).of_store(&store)
         };
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
-        Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter), gate }
+        Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter, store), gate }
     }
 
     fn host(&self, name: &HostName) -> Result<&Remote, Lost> {
@@ -88,6 +88,7 @@ impl Fleet {
         let from_here = matches!(
             &change.what,
             Change::Tell(_)
+                | Change::Mail(_)
                 | Change::Ask { .. }
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }

@@ -4,9 +4,15 @@
 //! may have been sent or not, and nobody knows; a question is asked again; the state of a server is set again, for
 //! setting it twice is setting it once.
 
-use super::{Look, Settled, Terms, fleet::Prompter, haproxy, http, vault::Vault};
+use super::{
+    Look, Settled, Terms,
+    fleet::Prompter,
+    haproxy, http,
+    mail::{self, Label, Pen, Turnstile},
+    vault::Vault,
+};
 use crate::base::{
-    Act, Answer, At, Change, HaproxyApi, HttpFacts, Outcome, Output, Read, Receipt, Redactor, Span, TcpFacts,
+    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, Span, TcpFacts,
 };
 use futures_util::future::join_all;
 use std::{
@@ -26,6 +32,8 @@ pub(crate) struct Here {
     vault: Arc<Vault>,
     redactor: Redactor,
     prompter: Arc<dyn Prompter>,
+    /// Names the store that runs are recorded in.
+    store: String,
     boot: String,
     acts: Lock<BTreeMap<Act, Arc<Entry>>>,
 }
@@ -35,6 +43,8 @@ pub(crate) struct Here {
 struct Entry {
     deed: Mutex<Deed>,
     stop: tokio::sync::Notify,
+    /// For a mail: whether its text went out.
+    sent: Turnstile,
 }
 
 /// What became of an act so far.
@@ -53,9 +63,9 @@ impl Here {
     /// More is no answer of HAProxy's.
     const REPLY_CAP: u64 = 16 << 20;
 
-    pub(crate) fn new(vault: Arc<Vault>, redactor: Redactor, prompter: Arc<dyn Prompter>) -> Self {
+    pub(crate) fn new(vault: Arc<Vault>, redactor: Redactor, prompter: Arc<dyn Prompter>, store: String) -> Self {
         let boot = format!("process-{}", super::shell::nonce());
-        Self { vault, redactor, prompter, boot, acts: Lock::default() }
+        Self { vault, redactor, prompter, store, boot, acts: Lock::default() }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Look {
@@ -97,23 +107,23 @@ impl Here {
             Deed::Begun => return Receipt::of(Outcome::Unknown("it was interrupted".to_owned())),
             Deed::Open => {}
         }
-        if matches!(change, Change::Tell(_)) && act.boot != self.boot {
+        if matches!(change, Change::Tell(_) | Change::Mail(_)) && act.boot != self.boot {
             return Receipt::of(Outcome::Unknown(
                 "it was announced by another process, which may have sent it".to_owned(),
             ));
         }
         *deed = Deed::Begun;
-        // a question waits for its person, whatever the deadline
-        let receipt = if matches!(change, Change::Ask { .. }) {
-            self.act(change).await
-        } else {
-            tokio::select! {
+        let receipt = match change {
+            // a question waits for its person, whatever the deadline
+            Change::Ask { .. } => self.act(change).await,
+            Change::Mail(letter) => self.mail(letter, act, &entry, terms).await,
+            _ => tokio::select! {
                 receipt = self.act(change) => receipt,
                 () = tokio::time::sleep(terms.within) => Receipt::of(Outcome::Unknown(format!(
                     "no answer within {}", Span(terms.within)
                 ))),
                 () = entry.stop.notified() => Receipt::of(Outcome::Unknown("it was cancelled".to_owned())),
-            }
+            },
         };
         *deed = Deed::Done(receipt.clone());
         receipt
@@ -174,6 +184,27 @@ impl Here {
             }
             _ => Receipt::of(Outcome::Refused("this needs a host to be carried out on".to_owned())),
         }
+    }
+
+    /// Sends a mail. Given up before its text went out, it is sure that nobody has got it.
+    async fn mail(&self, letter: &Letter, act: &Act, entry: &Entry, terms: Terms) -> Receipt {
+        let within = terms.within.min(letter.via.within.0);
+        let pen = Pen { vault: Arc::clone(&self.vault), redactor: self.redactor.clone() };
+        let label = Label::of(act, &self.store);
+        // a task of its own: whatever a server says, it cannot take the run with it
+        let mut sending = tokio::spawn(mail::send(letter.clone(), label, pen, Arc::clone(&entry.sent)));
+        let why = tokio::select! {
+            done = &mut sending => match done {
+                Ok(receipt) => return receipt,
+                Err(error) => format!("the talk with the mail server `{}` broke off: {error}", letter.via.server),
+            },
+            () = tokio::time::sleep(within) => {
+                format!("the mail server `{}` did not answer within {}", letter.via.server, Span(within))
+            }
+            () = entry.stop.notified() => "it was cancelled".to_owned(),
+        };
+        sending.abort();
+        Receipt::of(if *entry.sent.get_or_init(|| false) { Outcome::Unknown(why) } else { Outcome::Refused(why) })
     }
 
     async fn command(&self, address: &str, backend: &str, server: &str, command: &str) -> Receipt {
@@ -247,7 +278,7 @@ mod tests {
     fn here() -> Here {
         let redactor = Redactor::default();
         let vault = Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone());
-        Here::new(Arc::new(vault), redactor, Arc::new(Counts(AtomicUsize::new(0))))
+        Here::new(Arc::new(vault), redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new())
     }
 
     fn act(number: usize, boot: &str) -> Act {

@@ -117,8 +117,13 @@ fn words(error: &reqwest::Error, ask: &HttpAsk) -> String {
         return format!("no answer within {}", ask.within);
     }
     let said = deepest(error);
+    plain(&said).map_or(said, str::to_owned)
+}
+
+/// The words that people have for what a library says of a connection.
+pub(crate) fn plain(said: &str) -> Option<&'static str> {
     let lower = said.to_lowercase();
-    for (part, words) in [
+    let known = [
         ("connection refused", "connection refused"),
         ("connection reset", "connection reset"),
         ("no route to host", "no route to host"),
@@ -127,19 +132,18 @@ fn words(error: &reqwest::Error, ask: &HttpAsk) -> String {
         ("name or service not known", "the name is not known"),
         ("unknownissuer", "the certificate is not signed by who is trusted"),
         ("notvalidforname", "the certificate is for another name"),
+        ("not valid for name", "the certificate is for another name"),
         ("expired", "the certificate has expired"),
         ("notvalidyet", "the certificate is not valid yet"),
+        ("not valid yet", "the certificate is not valid yet"),
         ("unexpected end of file", "the connection ended before an answer came"),
         ("incomplete message", "the connection ended before an answer came"),
-    ] {
-        if lower.contains(part) {
-            return words.to_owned();
-        }
-    }
-    said
+    ];
+    known.into_iter().find(|(part, _)| lower.contains(part)).map(|(_, words)| words)
 }
 
-fn deepest(error: &dyn Error) -> String {
+/// What lies below all other errors, in its own words.
+pub(crate) fn deepest(error: &dyn Error) -> String {
     let mut deepest = error;
     while let Some(next) = deepest.source() {
         deepest = next;

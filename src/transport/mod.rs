@@ -6,6 +6,7 @@ mod haproxy;
 mod here;
 mod http;
 mod local;
+pub(crate) mod mail;
 pub mod projected;
 mod remote;
 pub mod shell;

@@ -23,9 +23,7 @@ pub fn words(change: &Change) -> String {
         }
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
-        Change::Mail { to, subject, .. } => {
-            format!("mail {}: {}", to.join(", "), one_line(&Text(subject.clone()).shown()))
-        }
+        Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
         Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
     }
 }

@@ -3,14 +3,17 @@
 pub mod board;
 pub mod canvas;
 pub mod changes;
+pub mod facts;
 pub mod faults;
 pub mod frame;
 pub mod history;
 pub mod lines;
+pub mod looking;
 pub mod message;
 pub mod paint;
 pub mod progress;
 pub mod prompt;
+pub mod report;
 pub mod screen;
 pub mod signs;
 pub mod summary;

@@ -39,6 +39,16 @@ pub fn text(question: &str) -> Result<String, NoAnswer> {
     }
 }
 
+/// Asks for a line of text; an empty answer is `default`.
+///
+/// # Errors
+/// As [`yes`].
+pub fn with_default(question: &str, default: &str) -> Result<String, NoAnswer> {
+    let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let answer = line(&plain(&format!("{question}{shown}: ")))?;
+    Ok(if answer.is_empty() { default.to_owned() } else { answer })
+}
+
 /// Whether there is somebody to ask.
 pub fn possible() -> bool {
     terminal().is_ok()

@@ -65,6 +65,11 @@ fn title(state: &RunState, summary: &Summary) -> String {
     let why = summary.why.as_deref().and_then(|w| w.lines().next());
     let took = state.began.zip(state.last).map(|(from, to)| format!(" in {}", lines::span(lines::between(from, to))));
     match summary.outcome {
+        // a restart and a message leave nothing that lasts, and were carried out all the same
+        End::Done if summary.changed == 0 && state.tasks.iter().any(TaskState::acted) => {
+            let done = state.tasks.iter().filter(|t| t.acted()).count();
+            format!("`{name}`: {} carried out{}", words::count("task", done), took.unwrap_or_default())
+        }
         End::Done if summary.changed == 0 => format!("`{name}`: nothing to do, everything is as it should be"),
         End::Done => {
             let hosts: BTreeSet<_> = state.tasks.iter().filter(|t| t.forward.changed).map(|t| &t.began.host).collect();
@@ -409,6 +414,21 @@ mod tests {
         error: `a` is held by run 01M83BB55P since 10:42
           run     01M7Q5CQG0
         hint: `svcops history show 01M83BB55P --follow` shows when it ends
+        ");
+    }
+
+    #[test]
+    fn a_restart_that_went_well_was_carried_out_though_nothing_differs() {
+        let summary = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 0, owed: 0, stands: Vec::new() };
+        let done = || How::Done { outputs: Value::Null };
+        let events = vec![
+            began("1", "Restart", "web1", Vec::new()),
+            announced("1", "web1"),
+            ended("1", "web1", Way::Forward, done(), false),
+        ];
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        done: `run`: 1 task carried out
+          run     01M7Q5CQG0
         ");
     }
 

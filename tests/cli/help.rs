@@ -22,7 +22,7 @@ fn examples(verb: &clap::Command) -> Vec<String> {
     let text = long.map(ToString::to_string).unwrap_or_default();
     let Some((_, rest)) = text.split_once("Examples:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| line.starts_with("  ")).map(str::trim);
-    lines.map(|line| line.split("  ").next().unwrap().split(" > ").next().unwrap().to_owned()).collect()
+    lines.map(|line| line.split("  ").next().unwrap().split(['<', '>']).next().unwrap().trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -106,14 +106,19 @@ fn the_short_help_lists_the_verbs() {
       resolve    Record what a person saw or did about an unknown outcome
 
     Look:
+      status     One look at all of it: apps, runs, debts, locks
       plan       Show what a run would change; changes nothing
       inventory  Show what svcops.yaml declares
       owed       Show what failed runs left to be done
 
     Prove:
       history    Look at past runs, and check that nobody rewrote them
+      report     Write a run's report: a page, a note for a ticket, JUnit for CI
+      ticket     Look at tickets, open one, say something in one
 
     Set up:
+      demo       Show the whole product in half a minute, on this machine
+      init       Make a project: a commented svcops.yaml and example runbooks
       lint       Find every fault of the project's files, without a connection
       doctor     Say what is missing here and on the hosts
       schema     Print the JSON Schema of a file, for editors and scripts

@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so at once")]
 
 mod help;
+mod init;
 mod looks;
 mod plan;
+mod report;
 mod run;
+mod status;
+mod ticket;
 mod usage;
 
 use insta::internals::SettingsBindDropGuard;
@@ -34,6 +38,7 @@ impl Site {
         settings.add_filter(r"\b\d+\.\d+s\b", "[SECS]");
         settings.add_filter(r"plan [0-9a-f]{12}\b", "plan [HASH]");
         settings.add_filter(r"marks, by \S+", "marks, by [USER]");
+        settings.add_filter(r"(`\w+`) by \S+", "$1 by [USER]");
         settings.add_filter(r"same, by \S+", "same, by [USER]");
         settings.add_filter(&regex_of(folder.path().to_str().unwrap()), "[SITE]");
         let site = Self { folder, hosts: Vec::new(), more: String::new(), _filters: settings.bind_to_scope() };

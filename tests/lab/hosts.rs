@@ -56,6 +56,22 @@ impl Lab {
         project
     }
 
+    /// A copy of the project of the examples, as it stands, and the lab's keys in its home.
+    pub fn examples(&self) -> Project {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/examples");
+        let project = Project::new(&fs::read_to_string(from.join("svcops.yaml")).unwrap());
+        for folder in ["runbooks", "files"] {
+            for entry in fs::read_dir(from.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy();
+                project.file(&format!("{folder}/{name}"), &fs::read_to_string(&path).unwrap());
+            }
+        }
+        fs::create_dir(project.home().join(".ssh")).unwrap();
+        fs::copy(self.ssh_config(), project.home().join(".ssh/config")).unwrap();
+        project
+    }
+
     /// Runs a text on a host and answers what it wrote.
     #[track_caller]
     pub fn on(&self, host: &str, text: &str) -> String {
@@ -99,6 +115,16 @@ impl Lab {
         .collect()
     }
 
+    /// Makes sure that the mail sink is up, and answers with the mails in it that have a text in them.
+    pub fn mails_with(&self, text: &str) -> Vec<String> {
+        if std::net::TcpStream::connect("127.0.0.1:1025").is_err() {
+            self.lab(&["service", "start", "smtp"]);
+        }
+        let Ok(folder) = fs::read_dir(self.state.join("svc/smtp/maildir/new")) else { return vec![] };
+        let mails = folder.map(|file| String::from_utf8_lossy(&fs::read(file.unwrap().path()).unwrap()).into_owned());
+        mails.filter(|mail| mail.contains(text)).collect()
+    }
+
     /// Network failure: the host falls silent.
     pub fn cut(&self, host: &str) {
         self.lab(&["cut", host]);
@@ -109,7 +135,8 @@ impl Lab {
         self.lab(&["heal", host]);
     }
 
-    fn ssh_config(&self) -> PathBuf {
+    /// How ssh reaches its hosts.
+    pub fn ssh_config(&self) -> PathBuf {
         self.state.join("ssh_config")
     }
 
@@ -173,5 +200,7 @@ pub const APP_HOSTS: [&str; 4] = ["dc1-app1", "dc1-app2", "dc2-app1", "dc2-app2"
 
 const RESET: &str =
     "cd /etc/billing && sudo rm -f fail-start hang-start slow-stop sick billing.conf /var/tmp/svcops-marks
+    test ! -e /opt/billing/VERSION.before || {
+        sudo mv /opt/billing/VERSION.before /opt/billing/VERSION; sudo systemctl restart billing; }
     systemctl is-active -q billing && systemctl is-active -q billing-tls || {
         sudo systemctl reset-failed billing billing-tls; sudo systemctl start billing billing-tls; }";

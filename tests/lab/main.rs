@@ -11,8 +11,10 @@ mod client;
 mod hosts;
 
 mod cut;
+mod examples;
 mod failing;
 mod killed;
+mod mail;
 mod planned;
 mod rolling;
 mod secret;

@@ -8,7 +8,10 @@
 mod support;
 
 mod contention;
+mod demo;
 mod kills;
 mod later;
+mod mail;
 mod secrets;
 mod terminal;
+mod tickets;

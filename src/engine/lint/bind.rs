@@ -50,6 +50,8 @@ struct Room<'r> {
     /// By place and sentence: on which hosts.
     found: BTreeMap<(Spot, String), BTreeSet<HostName>>,
     faults: Faults,
+    /// The hosts of the rolling group around, where they are known.
+    rolling: Option<Vec<HostName>>,
 }
 
 impl<'b> Bench<'b> {
@@ -106,6 +108,7 @@ impl<'b> Bench<'b> {
             scopes: self.scopes.keys().map(|name| (*name, OnceCell::new())).collect(),
             found: BTreeMap::new(),
             faults: Faults::default(),
+            rolling: None,
         };
         let spot = self.key_spot(runbook.file.as_deref().unwrap_or_default(), "targets");
         let mut hosts = room.selected(&runbook.targets, runbook.allow_empty, &spot);
@@ -166,6 +169,9 @@ impl<'r> Room<'r> {
 
     fn step(&mut self, step: &Step, hosts: Option<&[&'r Host]>) {
         let own = step.targets.as_ref().map(|text| self.selected(text, step.allow_empty, &|| step.spot.clone()));
+        if let (Some(Some(own)), Some(group)) = (&own, &self.rolling) {
+            self.faults.0.extend(outside(step, own, group, self.bench.catalog));
+        }
         let hosts = own.as_ref().map_or(hosts, |own| own.as_deref());
         for text in &step.touches {
             if let Some(app) = text.strip_prefix("app:")
@@ -178,6 +184,12 @@ impl<'r> Room<'r> {
             self.expression(expression, hosts);
         }
         match &step.what {
+            What::Group { steps, rolling: Some(_), .. } => {
+                let group = hosts.map(|hosts| hosts.iter().map(|h| h.name.clone()).collect());
+                let around = std::mem::replace(&mut self.rolling, group);
+                self.steps(steps, hosts);
+                self.rolling = around;
+            }
             What::Group { steps, .. } => self.steps(steps, hosts),
             What::Include { runbook, with } => {
                 self.include(step, runbook, with, hosts.filter(|_| step.targets.is_some()));
@@ -419,6 +431,20 @@ fn unwrapped(refusal: Refusal) -> (Option<String>, String) {
         words::nearest(key, known.iter().copied()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
     let list = if known.is_empty() { String::new() } else { format!("; there are {}", words::list(&known, 20)) };
     (Some(key.to_owned()), format!("unknown argument `{key}`{near}{list}"))
+}
+
+/// A batch takes of a step's own `targets` only the hosts that are in it: where none ever is, the step never runs.
+fn outside(step: &Step, own: &[&Host], group: &[HostName], catalog: &[Entry]) -> Option<Fault> {
+    let once = match &step.what {
+        What::Action { action, .. } => Entry::find(catalog, action).is_some_and(|e| e.traits.once),
+        _ => false,
+    };
+    if once || own.is_empty() || own.iter().any(|host| group.contains(&host.name)) {
+        return None;
+    }
+    let message = format!("`{}` never runs: none of its `targets` is a host of the rolling group around it", step.name);
+    let hint = "put it before or after the group; inside, `targets` only narrows a batch";
+    Some(Fault::warning(step.spot.clone(), message).hint(hint))
 }
 
 fn no_app(spot: &Spot, app: &str, inventory: &Inventory) -> Fault {

@@ -5,6 +5,7 @@ mod apps;
 mod bind;
 mod names;
 mod order;
+mod tickets;
 
 use crate::{
     actions::Entry,
@@ -44,6 +45,7 @@ pub fn lint(dir: &Path, paths: &[PathBuf], catalog: &[Entry]) -> Faults {
 pub fn lint_project(project: &Project, paths: &[PathBuf], catalog: &[Entry]) -> Faults {
     let mut faults = project.warnings.clone();
     faults.add(apps::lint(project));
+    faults.add(tickets::lint(project));
     let files = files(&project.root, paths);
     let bench = bind::Bench::new(project, catalog);
     let share = files.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(8);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 /// Every fault at every act, alone and with a second one after it: the run ends where it says it ends, and does no harm on
 /// the way. A run that is in doubt is resumed once contact is back.
-async fn rehearse(name: &str, text: &str, pairs: bool) -> usize {
-    let goal = Rig::new();
+pub(super) async fn rehearse(fresh: fn() -> Rig, name: &str, text: &str, pairs: bool) -> usize {
+    let goal = fresh();
     assert_eq!(goal.run(text).await.outcome, End::Done);
     let (acts, goal) = (goal.world.acts(), goal.world.standing());
     let begun = {
-        let rig = Rig::new();
+        let rig = fresh();
         let stage = rig.stage();
         let planned = plan(&stage, &rig.order(text)).await.unwrap();
         drop(planned);
@@ -25,7 +25,7 @@ async fn rehearse(name: &str, text: &str, pairs: bool) -> usize {
     for act in 0..acts {
         for fault in Fault::ALL {
             for second in &seconds {
-                let rig = Rig::new();
+                let rig = fresh();
                 rig.plan(text).await;
                 rig.world.promise_quorum();
                 rig.world.fault(act, fault);
@@ -75,13 +75,13 @@ async fn rehearse(name: &str, text: &str, pairs: bool) -> usize {
 #[tokio::test(start_paused = true)]
 async fn every_fault_at_every_act_ends_where_it_says() {
     let mut count = 0;
-    count += rehearse("restart", RESTART, false).await;
-    count += rehearse("stop, copy, start", STOP_COPY_START, false).await;
-    count += rehearse("consequence", COPY_THEN, false).await;
+    count += rehearse(Rig::new, "restart", RESTART, false).await;
+    count += rehearse(Rig::new, "stop, copy, start", STOP_COPY_START, false).await;
+    count += rehearse(Rig::new, "consequence", COPY_THEN, false).await;
     assert!(count > 100, "{count}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_pair_of_faults_ends_where_it_says() {
-    assert!(rehearse("stop, copy, start", STOP_COPY_START, true).await > 400);
+    assert!(rehearse(Rig::new, "stop, copy, start", STOP_COPY_START, true).await > 400);
 }

@@ -443,6 +443,31 @@ steps:
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_undo_steps_bring_back_owes_the_consequence_again() {
+    let rig = Rig::new();
+    let text = "
+targets: dc1-app1
+steps:
+  - command: /bin/new
+    touches: [\"file:/opt/billing\"]
+    undo: [{command: /bin/old, touches: [\"file:/opt/billing\"]}]
+    then: [{app.restart: {app: billing}}]
+  - {require: [\"false\"], command: /bin/x, undo: [{command: /bin/y}]}
+";
+    let end = rig.run(text).await;
+    assert_eq!((end.outcome, end.owed), (End::RolledBack, 0), "{end:#?}");
+    assert_eq!(
+        rig.done(),
+        [
+            "dc1-app1: run `/bin/new`",
+            "dc1-app1: restart `billing.service`",
+            "dc1-app1: run `/bin/old`",
+            "dc1-app1: restart `billing.service`",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_inherited_debt_is_paid_under_this_runs_own_number() {
     let rig = Rig::new();
     let one = "targets: dc1-app1\non_failure: stop\nsteps:\n  - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}\n";
@@ -504,4 +529,21 @@ async fn one_always_step_that_fails_does_not_hold_the_others() {
     rig.world.fault(0, crate::transport::Fault::FailedBefore);
     rig.run(&text).await;
     assert_eq!(rig.world.acts(), 3, "{:?}", rig.done());
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_plan_that_was_shown_and_each_diff_once() {
+    let rig = Rig::new();
+    assert_eq!(rig.run(COPY_THEN).await.outcome, End::Done);
+    let header = rig.state().header.unwrap();
+    let bytes = rig.journal.get(&header.shown.unwrap()).unwrap();
+    let shown: crate::journal::shown::Shown = serde_json::from_slice(&bytes).unwrap();
+    let copy = shown.steps.iter().find(|s| s.number == "1.2").unwrap();
+    let tasks: Vec<&str> = copy.tasks.iter().map(TaskId::as_str).collect();
+    assert_eq!((tasks, copy.certainty.as_str()), (vec!["1.2@dc1-app1", "1.2@dc1-app2"], "exact"));
+    assert_eq!(shown.diffs.len(), 1, "{:?}", shown.diffs);
+    let (old, new) = (Hash::of(b"old"), Hash::of(b"new"));
+    let diff = shown.diff("/etc/billing/billing.conf", Some(&old.0), Some(&new.0)).unwrap();
+    assert!(diff.contains("\n-old") && diff.contains("\n+new"), "{diff}");
+    assert_eq!(shown.diff("/etc/billing/billing.conf", Some(&new.0), Some(&old.0)), None);
 }

@@ -1,5 +1,6 @@
 //! The engine on the simulated world: every fault at every act, a kill on both sides of every event.
 
+mod examples;
 mod faults;
 mod flow;
 mod kills;
@@ -22,7 +23,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// The lab's example project on a simulated world.
+/// A project on a simulated world.
 struct Rig {
     project: Project,
     world: Arc<Simulated>,
@@ -31,8 +32,12 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::of("tests/data/example")
+    }
+    /// Another project, by its folder in this repository.
+    fn of(folder: &str) -> Self {
         let names: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
-        let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/example"), &names).unwrap();
+        let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap();
         let world = Arc::new(Simulated::new(Links::of(&project.inventory)));
         Self { project, world, journal: Arc::new(MemoryJournal::new()) }
     }
@@ -51,7 +56,8 @@ impl Rig {
         }
     }
     fn order(&self, runbook: &str) -> Order {
-        let text = format!("svcops: 1\nname: test\n{runbook}");
+        let whole = runbook.contains("svcops: 1\n");
+        let text = if whole { runbook.to_owned() } else { format!("svcops: 1\nname: test\n{runbook}") };
         let runbook = self.project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
         let params = runbook.params.iter().filter_map(|p| p.default.clone().map(|d| (p.name.clone(), d))).collect();
         Order { runbook, params, limit: None, parallel: 8, operator: me(), reason: None, ticket: None }
@@ -140,8 +146,11 @@ fn usual(read: &Read) -> Answer {
             link: None,
         })),
         Read::File { .. } => Answer::File(None),
-        Read::Run(_) => Answer::Run(RunFacts { code: Some(0), ..RunFacts::default() }),
-        Read::Http(_) => Answer::Http(HttpFacts { status: Some(200), ..HttpFacts::default() }),
+        Read::Run(_) => Answer::Run(RunFacts { code: Some(0), stdout: "running".into(), ..RunFacts::default() }),
+        Read::Http(_) => {
+            let body = r#"{"version": "2.0", "status": "ok"}"#.into();
+            Answer::Http(HttpFacts { status: Some(200), body, ..HttpFacts::default() })
+        }
         Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: true, error: None }),
         Read::Server { .. } => Answer::Server(ServerFacts { state: ServerState::Ready, sessions: 2, up: true }),
     }

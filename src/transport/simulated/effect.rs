@@ -2,7 +2,7 @@
 
 use super::{
     links::{Key, ServerKey, Verb},
-    world::{Opened, Process, START, World},
+    world::{Opened, Process, World},
 };
 use crate::base::{At, Change, Content, FileFacts, HostName, Invocation, ServerState, Source, UnitState};
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl World {
                 server.holds = false;
             }
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
-            Change::Tell(_) | Change::Mail { .. } | Change::Ask { .. } => return Ok(None),
+            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }
         Ok(Some(0))
     }
@@ -89,7 +89,7 @@ impl World {
         let broken = config.values().flatten().any(|hash| self.breaking.contains(hash));
         let sick = config.values().flatten().any(|hash| self.sickening.contains(hash));
         let tick = self.tick();
-        let count = self.count;
+        let (count, start) = (self.count, self.links.start(key));
         let process = self.known(key)?;
         process.unit.since = process.unit.since.saturating_add(tick);
         process.unit.invocation = if matches!(key, Key::Unit(..)) { format!("{count:032x}") } else { String::new() };
@@ -97,7 +97,7 @@ impl World {
         process.unit.pid = if broken || matches!(key, Key::App(..)) { 0 } else { 100_000 + count };
         process.config = config;
         process.sick = sick;
-        process.ready = Instant::now().checked_add(START);
+        process.ready = Instant::now().checked_add(start);
         process.changed = true;
         if broken { Err("exit 1".into()) } else { Ok(()) }
     }

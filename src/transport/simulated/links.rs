@@ -1,11 +1,15 @@
 //! What hangs together, as far as `svcops.yaml` says it: which unit stands behind a URL, which files it reads at its
 //! start, which server of a backend it is.
 
+use super::world::START;
 use crate::{
     base::{At, HaproxyApi, HostName, Invocation, Program, Read},
     inventory::{AppOn, HealthCheck, Inventory, Manager},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What hangs together, drawn from the inventory.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +19,8 @@ pub struct Links {
     /// Commands of managers.
     commands: Vec<(HostName, String, Key, Verb)>,
     config: BTreeMap<Key, Vec<String>>,
+    /// How long a start may take until it is healthy.
+    within: BTreeMap<Key, Duration>,
     servers: BTreeMap<ServerKey, Key>,
     pub(super) members: Vec<Member>,
     /// Names and addresses of hosts.
@@ -127,6 +133,7 @@ impl Links {
                 HealthCheck::Command(text) => (Some(Asked::Run(host.clone(), text.clone())), None),
             };
             self.health.extend(asked.map(|a| (a, key.clone(), status)));
+            self.within.insert(key.clone(), health.within.0);
         }
         if !on.app.config.is_empty() {
             self.config.entry(key.clone()).or_default().extend(on.app.config.iter().cloned());
@@ -171,6 +178,10 @@ impl Links {
     /// The files that it reads at its start.
     pub(super) fn config(&self, key: &Key) -> &[String] {
         self.config.get(key).map_or(&[], Vec::as_slice)
+    }
+    /// How long its start takes here: no longer than it may, for a plan assumes that all goes well.
+    pub(super) fn start(&self, key: &Key) -> Duration {
+        self.within.get(key).map_or(START, |within| START.min(*within / 2))
     }
     /// What stands behind a server of a backend.
     pub(super) fn server(&self, server: &ServerKey) -> Option<&Key> {

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     base::{
-        Content, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Invocation, RunId, ServerFacts, ServerState, Source, Span,
-        TaskId, Text, UnitFacts, UnitState, Way,
+        Content, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Invocation, RunFacts, RunId, ServerFacts, ServerState,
+        Source, Span, TaskId, Text, UnitFacts, UnitState, Way,
     },
     inventory::sample::sample,
 };
@@ -112,6 +112,18 @@ async fn an_app_follows_its_unit_and_takes_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_was_seen_once_is_known_to_whoever_asks_for_it() {
+    let world = world();
+    world.meddle(&restart()).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let At { what: Read::Http(ask), at } = health("10.77.0.11") else { panic!() };
+    let Answer::Http(seen) = world.answer(&at.at(Read::Http(HttpAsk { within: Span::secs(10), ..ask }))) else {
+        panic!()
+    };
+    assert_eq!((seen.status, seen.body.as_str()), (Some(200), "ok"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_act_is_carried_out_once_and_another_boot_is_unknown() {
     let world = world();
     let first = world.carry(&act(0), &restart(), TERMS).await.unwrap();
@@ -180,6 +192,34 @@ async fn what_is_behind_something_opaque_is_open_and_nothing_else_is() {
         assert_eq!(open(&world), wanted, "{touches:?}");
         assert_ne!(world.answer(&unit("dc1-app2")), Answer::Open);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_takes_no_longer_than_the_apps_health_may() {
+    let mut inventory = sample();
+    let billing = inventory.apps.get_mut("billing").unwrap();
+    billing.health.as_mut().unwrap().within = Span::secs(2);
+    let world = Simulated::new(Links::of(&inventory));
+    let up = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "old".into(), since: 5 };
+    world.learn(&unit("dc1-app1"), &Answer::Unit(up));
+    world.meddle(&restart()).unwrap();
+    assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(503));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_manager_says_of_its_app_can_be_asked_until_the_app_itself_was_changed() {
+    let world = world();
+    let run = |text: &str| Invocation::shell(text, Span::secs(5));
+    let (status, other) = ["/opt/batch status", "uptime"].map(|text| on("dc1-app1").at(Read::Run(run(text)))).into();
+    world.meddle(&write("/etc/motd", "x", None)).unwrap();
+    assert!(world.lacks(&status), "a file on its host says nothing of the app");
+    assert!(!world.lacks(&other));
+    world.learn(&status, &Answer::Run(RunFacts { code: Some(0), ..RunFacts::default() }));
+    world.meddle(&on("dc1-app1").at(Change::Run(run("/opt/batch stop")))).unwrap();
+    assert!(!world.lacks(&status), "it was stopped here, and the real one runs on");
+    assert!(matches!(world.answer(&status), Answer::Run(r) if r.code == Some(3)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,7 +301,7 @@ async fn commands_of_a_manager_have_a_model() {
     let world = Simulated::new(Links::of(&sample()));
     let run = |verb: &str| Invocation::shell(format!("/opt/batch {verb}"), Span::secs(300));
     let status = on("dc1-app1").at(Read::Run(run("status")));
-    world.learn(&status, &Answer::Run(crate::base::RunFacts { code: Some(0), ..Default::default() }));
+    world.learn(&status, &Answer::Run(RunFacts { code: Some(0), ..RunFacts::default() }));
     let code = |world: &Simulated| match world.answer(&status) {
         Answer::Run(run) => run.code,
         other => panic!("{other:?}"),

@@ -84,7 +84,7 @@ pub(super) enum Opened {
     File(Spot),
 }
 
-/// How long a start takes until it is healthy.
+/// How long a start takes until it is healthy, where it may take that long.
 pub(super) const START: Duration = Duration::from_secs(3);
 /// How long sessions last once no new ones come.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);

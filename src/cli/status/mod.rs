@@ -1,0 +1,153 @@
+//! `svcops status`: one look at all of it. Gathers what the sections judge, and prints what they say.
+
+pub mod draw;
+pub mod sections;
+
+use super::{Face, args::Output, exit::ExitCode, history::Past, owed, words::Failure};
+use crate::{
+    base::{Clock as _, HostName, WallClock, Way},
+    inventory::{App, Host, Inventory},
+    journal::{
+        Journal as _, JournalError, RunRow,
+        event::{Event, Record},
+        locks::Locks,
+        state::{RunState, TaskState},
+    },
+    runbook::Project,
+    survey::{self, app::Level},
+    ui::{history::Listed, looking::Looking},
+};
+use sections::{Apps, Left, SECTIONS, Seen, UnderWay};
+use std::collections::BTreeSet;
+
+/// `status`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Args {
+    /// Ask no host: what this machine knows by itself
+    #[arg(long)]
+    pub no_hosts: bool,
+}
+
+/// For its help.
+pub const EXAMPLES: &str = "Examples:
+  svcops status
+  svcops status --no-hosts       at once, from the journal alone
+  svcops status -l site=dc1      only the apps of these hosts
+  svcops status -q               the verdict, and what is not as it should be
+
+Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).";
+
+/// So many of the newest runs are shown.
+const LAST: usize = 3;
+
+impl Face {
+    pub(super) fn status(&self, args: Args) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        // without a project nothing is known of its apps, and a monitor must not take that for all being well
+        let project = self.project()?;
+        let opened = self.open(&project.inventory.project)?;
+        let past = self.past(&opened, Some(&project));
+        let apps = self.apps(&project, args.no_hosts)?;
+        // read after the hosts were looked at, which may take a while: what is printed is as new as it can be
+        let seen = seen(&past, &opened.locks, apps)?;
+        let sections: Vec<_> = SECTIONS.iter().map(|section| section(&seen)).collect();
+        let name = &project.inventory.project;
+        if self.global.output == Output::Table {
+            let (paint, width) = (self.screen.data_paint, self.screen.width);
+            self.screen.data(&draw::text(name, &sections, self.global.quiet, paint, width));
+        } else {
+            self.screen.json(&draw::json(name, seen.now, &sections));
+        }
+        Ok(match draw::level(&sections) {
+            Level::Ok => ExitCode::Done,
+            Level::Warning => ExitCode::AsBefore,
+            Level::Critical => ExitCode::Wrong,
+            Level::Unknown => ExitCode::Stands,
+        })
+    }
+
+    fn apps(&self, project: &Project, no_hosts: bool) -> Result<Apps, Failure> {
+        let inventory = &project.inventory;
+        let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
+        let apps = of_hosts(inventory, chosen.as_ref());
+        if no_hosts {
+            return Ok(Apps::NotAsked(apps.len()));
+        }
+        if apps.is_empty() {
+            return Ok(Apps::Seen(Vec::new()));
+        }
+        let looking = Looking::new(&self.screen, self.global.quiet, "looking at hosts");
+        let seen = self.runtime()?.block_on(async {
+            let ways = self.fleet(&project.root, inventory, None);
+            let told = |done, of| looking.told(done, of);
+            let seen = survey::app::all(inventory, apps, &*ways.transport, self.global.parallel, told);
+            let seen = looking.during(seen).await;
+            ways.transport.close().await;
+            seen
+        });
+        Ok(Apps::Seen(seen))
+    }
+}
+
+/// The apps with those of their hosts that are chosen; without a choice all, else only those that have one.
+fn of_hosts<'a>(inventory: &'a Inventory, chosen: Option<&BTreeSet<HostName>>) -> Vec<(&'a App, Vec<&'a Host>)> {
+    let mut apps = Vec::new();
+    for app in inventory.apps.values() {
+        let hosts: Vec<&Host> =
+            inventory.hosts_of(app).filter(|h| chosen.is_none_or(|c| c.contains(&h.name))).collect();
+        if chosen.is_none() || !hosts.is_empty() {
+            apps.push((app, hosts));
+        }
+    }
+    apps
+}
+
+fn seen(past: &Past<'_>, locks: &Locks, apps: Apps) -> Result<Seen, JournalError> {
+    let (mut under_way, mut left) = (Vec::new(), Vec::new());
+    for run in past.journal.troubled()? {
+        let Listed { row, alive } = past.listed(past.journal.row(&run)?);
+        if row.outcome.is_some_and(|end| !end.resumable()) {
+            continue;
+        }
+        let records = past.journal.records(&run)?;
+        if alive {
+            under_way.push(in_progress(row, &records));
+        } else {
+            let open =
+                RunState::fold(&records).tasks.iter().filter(|t| is_open(t)).map(|t| t.began.task.clone()).collect();
+            left.push(Left { row, doubts: open });
+        }
+    }
+    let ended = past.journal.list(LAST + under_way.len() + left.len(), None)?.into_iter().filter(|r| r.ended.is_some());
+    Ok(Seen {
+        apps,
+        owed: owed::unpaid(past)?,
+        held: locks.held(),
+        last: ended.take(LAST).map(|row| past.listed(row)).collect(),
+        now: WallClock.now(),
+        zone: past.zone.clone(),
+        under_way,
+        left,
+    })
+}
+
+fn in_progress(row: RunRow, records: &[Record]) -> UnderWay {
+    let state = RunState::fold(records);
+    let step = records.iter().rev().find_map(|record| match &record.event {
+        Event::Phase { step, name, batch, .. } => Some((step.clone(), name.clone(), *batch)),
+        _ => None,
+    });
+    let back = state.back.values().find(|back| !back.done).map(|back| format!("goes back: {}", back.why));
+    let turned = state.stopping.as_ref().map(|why| format!("stops: {why}")).or(back);
+    let operator = state.operator.map_or_else(|| row.operator.clone(), |o| o.name);
+    UnderWay { row, operator, step, turned }
+}
+
+/// It began and did not end, or nobody knows what it did.
+fn is_open(task: &TaskState) -> bool {
+    let leg = |way| task.leg(way).is_some_and(|leg| leg.how.is_none());
+    task.waived.is_none() && (task.doubt().is_some() || leg(Way::Undo) || leg(Way::Forward))
+}
+
+#[cfg(test)]
+mod tests;

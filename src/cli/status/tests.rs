@@ -1,0 +1,161 @@
+use super::{super::history::tests::Stored, draw, sections::Section, *};
+use crate::{
+    base::{ServerState, UnitState},
+    journal::event::{End, Operator, Summary},
+    survey::app::{AppStatus, BalancerStatus, HostStatus},
+    ui::paint::Paint,
+};
+use unicode_width::UnicodeWidthStr as _;
+
+fn host(name: &str, said: Result<Option<&str>, &str>) -> HostStatus {
+    let seen = said.is_ok();
+    let sick = said.ok().flatten();
+    HostStatus {
+        host: HostName::new(name),
+        site: None,
+        state: seen.then_some(if sick.is_some() { UnitState::Failed } else { UnitState::Active }),
+        pid: None,
+        healthy: seen.then_some(sick.is_none()),
+        said: sick.unwrap_or("200").into(),
+        balancer: seen.then_some(BalancerStatus { state: ServerState::Ready, up: true, sessions: 3 }),
+        trouble: said.err().map(str::to_owned),
+    }
+}
+
+fn app(name: &str, hosts: Vec<HostStatus>) -> AppStatus {
+    AppStatus { schema_version: 1, app: name.into(), title: None, min_healthy: 1, hosts }
+}
+
+fn well(name: &str, n: usize) -> AppStatus {
+    app(name, (1..=n).map(|i| host(&format!("web-{i}"), Ok(None))).collect())
+}
+
+/// What the sections say of the stored journal and these apps.
+fn say(stored: &Stored, apps: Apps) -> Vec<Section> {
+    let past = stored.past(Output::Table);
+    let seen = seen(&past, &stored.locks, apps).unwrap();
+    SECTIONS.iter().map(|section| section(&seen)).collect()
+}
+
+fn draw(sections: &[Section]) -> String {
+    let text = draw::text("crm", sections, false, Paint::new(false), 80);
+    assert!(text.lines().all(|l| l.width() <= 80), "{text}");
+    text
+}
+
+fn named<'a>(sections: &'a [Section], name: &str) -> &'a Section {
+    sections.iter().find(|s| s.name == name).unwrap()
+}
+
+#[test]
+fn what_is_well_is_said_in_a_line_and_what_is_owed_by_its_step() {
+    let stored = Stored::new();
+    let sections = say(&stored, Apps::Seen(vec![well("billing", 6), well("биллинг-tls", 4)]));
+    insta::assert_snapshot!(draw(&sections), @r"
+    WARNING: crm: 1 debt is owed
+
+    OK        2 apps in service
+              `billing` is in service on 6 of 6 hosts
+              `биллинг-tls` is in service on 4 of 4 hosts
+    OK        no run is in progress
+    OK        no run was left unfinished
+    WARNING   1 debt is owed
+              `dc1-app1`: Перезапуск (app.restart), from run 01M7Q5FS50
+              `billing-restart` of 2026-11-18 14:08
+              → `svcops owed` lists what is still to be done
+    OK        nothing is locked
+    OK        the last run began 2026-11-18 14:08: failed
+              01M7Q5FS50 failed       2026-11-18 14:08 `billing-restart` by мария
+              01M7Q5CQG0 done         2026-11-18 14:06 `billing-restart` by мария
+    ");
+}
+
+#[test]
+fn hosts_with_one_trouble_stand_together_and_the_well_ones_are_counted() {
+    let lost = "could not reach `lb`: connection timed out";
+    let mut apps: Vec<AppStatus> = (1..=20).map(|n| well(&format!("app-{n}"), 3)).collect();
+    let silent = (1..=40).map(|i| host(&format!("web-{i}"), Err(lost))).collect();
+    apps.insert(3, app("shop", silent));
+    apps.insert(9, app("billing", vec![host("b1", Ok(Some("HTTP 503"))), host("b2", Ok(None))]));
+    let sections = say(&Stored::new(), Apps::Seen(apps));
+    let apps = named(&sections, "apps");
+    assert_eq!(apps.level, Level::Unknown);
+    insta::assert_snapshot!(draw(std::slice::from_ref(apps)), @r"
+    UNKNOWN: crm: 2 of 22 apps not in service as they should be
+
+    UNKNOWN   2 of 22 apps not in service as they should be
+              UNKNOWN `shop` is in service on 0 of 40 hosts
+                `web-1`, `web-2`, `web-3` and 37 more: could not reach `lb`:
+                connection timed out
+              WARNING `billing` is in service on 1 of 2 hosts
+                `b1`: failed; sick: HTTP 503
+              20 other apps in service on all of their hosts
+              → `svcops app status shop` has every host
+    ");
+    assert_eq!(apps.json.as_array().unwrap().len(), 22, "a program sees all of them");
+}
+
+#[tokio::test]
+async fn a_run_without_its_owner_is_left_unfinished_until_somebody_goes_on() {
+    let stored = Stored::new();
+    let run = stored.newest();
+    let append = async |event| stored.journal.append(&run, WallClock.now(), event).await.unwrap();
+    append(Event::Resumed { operator: Operator::here() }).await;
+    let sections = say(&stored, Apps::NotAsked(0));
+    let part = named(&sections, "unfinished");
+    assert_eq!((part.level, part.says.as_str()), (Level::Critical, "1 run was left unfinished"));
+    assert!(part.items[0].text.contains("was interrupted"), "{part:?}");
+    assert!(part.items[0].hint.as_ref().unwrap().contains(&format!("svcops resume {run}")), "{part:?}");
+
+    let owned = stored.locks.own(&run).unwrap();
+    let sections = say(&stored, Apps::NotAsked(0));
+    assert_eq!(named(&sections, "unfinished").level, Level::Ok);
+    let part = named(&sections, "runs");
+    assert!(part.items[0].text.contains("at step 2.1 Перезапуск, batch 1 of 2"), "{part:?}");
+    assert_eq!((&part.json[0]["step"], &part.json[0]["batch"]), (&"2.1".into(), &1.into()));
+    drop(owned);
+
+    let summary = |outcome| Summary { outcome, exit_code: 130, why: None, changed: 0, owed: 0, stands: vec![] };
+    append(Event::Finished(summary(End::Stopped))).await;
+    assert_eq!(named(&say(&stored, Apps::NotAsked(0)), "unfinished").level, Level::Warning);
+    append(Event::InDoubt { task: "2.1@dc1-app1".into(), way: Way::Forward, why: "reboot".into() }).await;
+    append(Event::Finished(summary(End::Unknown))).await;
+    let sections = say(&stored, Apps::NotAsked(0));
+    let part = named(&sections, "unfinished");
+    assert_eq!(part.level, Level::Critical);
+    let hint = part.items[0].hint.as_ref().unwrap();
+    assert!(hint.contains(&format!("svcops resolve {run} 2.1@dc1-app1 done|not-done")), "{hint}");
+}
+
+#[test]
+fn what_is_held_is_listed_with_its_holder() {
+    let stored = Stored::new();
+    let names = |names: &[&str]| names.iter().map(|n| crate::base::Lock((*n).into())).collect::<Vec<_>>();
+    let run = stored.newest();
+    let who = Operator { name: "мария".into(), ..Operator::here() };
+    let held = stored.locks.take(&run, &who, "x", &names(&["web1/unit/a.service"]), &names(&["web1"])).unwrap();
+    let sections = say(&stored, Apps::NotAsked(2));
+    let part = named(&sections, "locks");
+    assert_eq!(part.says, "1 lock held by 1 run");
+    assert_eq!(part.items[0].text, format!("run {run} holds `web1/unit/a.service`, 1 shared, by мария"));
+    drop(held);
+    assert_eq!(named(&say(&stored, Apps::NotAsked(2)), "locks").says, "nothing is locked");
+    assert_eq!(named(&sections, "apps").says, "2 apps, no host was asked");
+}
+
+#[test]
+fn the_first_line_is_the_verdict_and_quiet_leaves_what_is_well_out() {
+    let part = |name, level| Section::new(name, level).says(format!("{name} is so"));
+    let sections =
+        [part("a", Level::Ok), part("b", Level::Warning), part("c", Level::Critical), part("d", Level::Unknown)];
+    let text = draw::text("crm", &sections, true, Paint::new(false), 80);
+    assert_eq!(text.lines().next().unwrap(), "CRITICAL: crm: b is so; c is so; d is so");
+    assert!(!text.contains("a is so") && text.contains("WARNING   b is so"), "{text}");
+    let json = draw::json("crm", jiff::Timestamp::UNIX_EPOCH, &sections);
+    assert_eq!((&json["status"], &json["exit_code"]), (&"CRITICAL".into(), &2.into()));
+    assert_eq!(json["sections"][1]["status"], "WARNING");
+    for (levels, code) in [(&[][..], 0), (&[Level::Ok], 0), (&[Level::Warning, Level::Unknown], 3)] {
+        let sections: Vec<Section> = levels.iter().map(|l| part("x", *l)).collect();
+        assert_eq!(draw::level(&sections).code(), code);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the texts of tickets can name: each has `run`, and the one thing that it is about.
+
+use super::texts::Name;
+use crate::journal::event::Batch;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The run, as every text knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// The runbook's name, or the verb's words.
+    pub runbook: String,
+    /// The runbook's title; its name where it has none.
+    pub title: String,
+    /// Who answers for the runbook.
+    pub owner: Option<String>,
+    /// Its file.
+    pub file: Option<String>,
+    /// The project.
+    pub project: String,
+    /// The runbook's selector, with its params filled in.
+    pub targets: String,
+    /// The hosts that options left; none: all.
+    pub limit: Option<Vec<String>>,
+    /// Its params.
+    pub params: BTreeMap<String, Value>,
+    /// Who began it.
+    pub operator: String,
+    /// The operator is the kernel's login uid.
+    pub login: bool,
+    /// Where.
+    pub machine: String,
+    /// `--reason`.
+    pub reason: Option<String>,
+    /// `--ticket`.
+    pub ticket: Option<String>,
+    /// When, in UTC.
+    pub began: String,
+    /// The version of svcops.
+    pub version: String,
+}
+
+/// A step of the runbook, or one batch of a rolling group, that is over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Phase {
+    /// The step's number at the top of the runbook.
+    pub step: String,
+    /// Which batch; none outside `rolling`.
+    pub batch: Option<Batch>,
+    /// The names of its steps, in order.
+    pub names: Vec<String>,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// Hosts on which something was carried out.
+    pub acted: usize,
+    /// Hosts on which something changed.
+    pub changed: usize,
+    /// Hosts on which nothing was to be done.
+    pub same: usize,
+    /// Hosts that nothing was begun on.
+    pub left: usize,
+    /// What failed.
+    pub failed: Vec<Trouble>,
+    /// What nobody knows the outcome of.
+    pub doubts: Vec<Trouble>,
+    /// Hosts that went back.
+    pub undone: Vec<String>,
+    /// In milliseconds.
+    pub took: u64,
+}
+
+/// Something that failed, or that nobody knows of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// The task.
+    pub task: String,
+    /// Its step's name.
+    pub name: String,
+    /// The host.
+    pub host: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ended {
+    /// `done`, `rolled_back`, `failed`, `unknown`, `stopped`.
+    pub outcome: String,
+    /// By the table of exit codes.
+    pub exit_code: u8,
+    /// Somebody asked for everything to be taken back.
+    pub asked_back: bool,
+    /// What failed first.
+    pub why: Option<String>,
+    /// Tasks that carried something out.
+    pub acted: usize,
+    /// On so many hosts.
+    pub hosts: usize,
+    /// Tasks that changed something that still stands.
+    pub changed: usize,
+    /// Debts that are left, and undos that could not be made.
+    pub owed: usize,
+    /// The debts, a line each.
+    pub debts: Vec<String>,
+    /// What is not as it was and not as it should be, a line each.
+    pub stands: Vec<String>,
+    /// Hosts on which something was taken back.
+    pub undone: Vec<String>,
+    /// From the begin of the run, in milliseconds.
+    pub took: u64,
+    /// Commands that go on from here.
+    pub next: Vec<String>,
+}
+
+/// An example of what a text can name, with something in every field.
+pub fn example(name: Name) -> Value {
+    let some = || Some("text".to_owned());
+    let trouble = || Trouble { task: "2@web1".into(), name: "Restart".into(), host: "web1".into(), why: "sick".into() };
+    let run = Run {
+        owner: some(),
+        file: some(),
+        limit: Some(vec!["web1".into()]),
+        params: BTreeMap::from([("site".to_owned(), json!("dc1"))]),
+        reason: some(),
+        ticket: some(),
+        ..Run::default()
+    };
+    let about = match name {
+        Name::Subject | Name::Opened => return json!({ "run": run }),
+        Name::Phase => json!(Phase {
+            batch: Some(Batch { number: 1, of: 2 }),
+            names: vec!["Restart".into()],
+            hosts: vec!["web1".into()],
+            acted: 1,
+            changed: 1,
+            same: 1,
+            left: 1,
+            failed: vec![trouble()],
+            doubts: vec![trouble()],
+            undone: vec!["web1".into()],
+            ..Phase::default()
+        }),
+        Name::Back => json!({ "all": false, "hosts": ["web1"], "why": "sick" }),
+        Name::Resumed => json!({ "operator": "mkr", "machine": "ops-1", "after": "interrupted" }),
+        Name::Resolved => {
+            json!({ "task": "2@web1", "done": true, "back": false, "reason": "seen", "operator": "mkr" })
+        }
+        Name::Waived => json!({ "task": "2@web1", "reason": "known", "operator": "mkr" }),
+        Name::Refused => json!({ "code": 75, "why": "held" }),
+        Name::Ended => json!(Ended {
+            outcome: "failed".into(),
+            why: some(),
+            debts: vec!["Restart on web1".into()],
+            stands: vec!["text".into()],
+            undone: vec!["web1".into()],
+            next: vec!["svcops owed".into()],
+            ..Ended::default()
+        }),
+        Name::Alike => {
+            json!({ "times": 2, "last": "SV-000001", "at": "2026-11-23 06:00 UTC", "tickets": ["SV-000001"] })
+        }
+        Name::Paid => json!({ "debt": "Restart on web1", "run": "01J9ZK3V7Q" }),
+    };
+    json!({ "run": run, name.word(): about })
+}

@@ -1,0 +1,114 @@
+use crate::Site;
+
+/// An app of commands: it runs on the hosts whose mark is there.
+const SHOP: &str = "apps:\n  shop:\n    hosts: all\n    manager: {command: {start: 'touch SITE/up-{{ host.name }}', stop: 'rm SITE/up-{{ host.name }}', status: 'test -e SITE/up-{{ host.name }}'}}";
+
+fn shop() -> Site {
+    let site = Site::new().host("web-1").host("web-2");
+    let yaml = site.fill(SHOP);
+    site.yaml(&yaml)
+}
+
+#[test]
+fn before_the_first_run_and_without_apps_all_is_well() {
+    let site = Site::new();
+    insta::assert_snapshot!(site.svcops("status"), @r"
+    exit: 0
+    --- stdout
+    OK: test: all is as it should be
+
+    OK        no app is declared
+    OK        no run is in progress
+    OK        no run was left unfinished
+    OK        nothing is owed
+    OK        nothing is locked
+    OK        no run has ended yet
+    ");
+    let json = site.svcops("status -o json").exits(0).json();
+    assert_eq!((&json["schema_version"], &json["status"], &json["exit_code"]), (&1.into(), &"OK".into(), &0.into()));
+    let names: Vec<&str> =
+        json["sections"].as_array().unwrap().iter().map(|s| s["section"].as_str().unwrap()).collect();
+    assert_eq!(names, ["apps", "runs", "unfinished", "owed", "locks", "last"]);
+}
+
+#[test]
+fn the_worst_of_it_is_the_exit_code() {
+    let site = shop();
+    insta::assert_snapshot!(site.svcops("status").exits(2), @r"
+    exit: 2
+    --- stdout
+    CRITICAL: test: app `shop` is in service on 0 of 2 hosts
+
+    CRITICAL  app `shop` is in service on 0 of 2 hosts
+              `web-1`, `web-2`: inactive
+              → `svcops app status shop` has every host
+    OK        no run is in progress
+    OK        no run was left unfinished
+    OK        nothing is owed
+    OK        nothing is locked
+    OK        no run has ended yet
+    ");
+    std::fs::write(site.path("up-web-1"), "").unwrap();
+    let output = site.svcops("status -q").exits(1);
+    insta::assert_snapshot!(output, @r"
+    exit: 1
+    --- stdout
+    WARNING: test: app `shop` is in service on 1 of 2 hosts
+
+    WARNING   app `shop` is in service on 1 of 2 hosts
+              `web-2`: inactive
+              → `svcops app status shop` has every host
+    ");
+    site.svcops("status -l web-1").exits(0);
+    site.svcops("status -l web-2").exits(2);
+    let output = site.svcops("status --no-hosts").exits(0);
+    assert!(output.stdout.contains("1 app, no host was asked"), "{output}");
+}
+
+#[test]
+fn a_run_that_failed_is_among_the_last_and_what_it_owes_is_told() {
+    let site = Site::new().host("web-1").runbook(
+        "
+        svcops: 1
+        name: owing
+        targets: all
+        on_failure: stop
+        steps:
+          - steps:
+              - {name: change, command: 'true', then: [{name: Перезапуск, command: 'false'}]}",
+    );
+    site.svcops("run owing --yes").exits(3);
+    insta::assert_snapshot!(site.svcops("status").exits(1), @r"
+    exit: 1
+    --- stdout
+    WARNING: test: 1 debt is owed
+
+    OK        no app is declared
+    OK        no run is in progress
+    OK        no run was left unfinished
+    WARNING   1 debt is owed
+              `web-1`: Перезапуск (command), from run [RUN] `owing` of [WHEN]
+              → `svcops owed` lists what is still to be done
+    OK        nothing is locked
+    OK        the last run began [WHEN]: failed
+              [RUN] failed       [WHEN] `owing` by [USER]
+    ");
+}
+
+#[test]
+fn a_host_that_is_silent_is_unknown_and_named_once_for_each_app() {
+    // nobody listens on port 1: the connection is refused at once
+    let site = Site::new().yaml("hosts: {far: {address: 127.0.0.1, ssh: {port: 1}}}\napps:\n  a: {hosts: far, manager: {systemd: a.service}}\n  b: {hosts: far, manager: {systemd: b.service}}");
+    let output = site.svcops("status").exits(3);
+    assert!(output.stdout.starts_with("UNKNOWN: test: 2 of 2 apps not in service"), "{output}");
+    assert_eq!(output.stdout.matches("could not reach `far`").count(), 2, "{output}");
+}
+
+#[test]
+fn what_status_cannot_use_is_refused_with_3() {
+    let site = Site::new();
+    for words in ["status --nonsense", "status -o jsonl", "status --yes", "status -l nothing", "-C /nonexistent status"]
+    {
+        site.svcops(words).exits(3);
+    }
+}
