@@ -1,7 +1,7 @@
 //! Blocks of the page: a change with its diffs, what an act wrote, hosts in a line.
 
 use super::{
-    changed::{Changed, Now},
+    changed::Changed,
     course::{Course, Fate, Stretch},
     escape::{sentence, text},
     outputs::Written,
@@ -54,13 +54,8 @@ pub(super) fn change(changed: &Changed, room: &mut usize) -> String {
         body += &command.map_or_else(String::new, |command| format!("<pre>{command}</pre>\n"));
     }
     if !(changed.before.is_empty() && changed.after.is_empty()) {
-        let back = if changed.now == Now::AsBefore {
-            format!("<span>and now</span><span class=\"mono\">{}</span>", text(&changed.before))
-        } else {
-            String::new()
-        };
         body += &format!(
-            "<div class=\"turn\"><span>before</span><span class=\"mono\">{}</span><span>after</span><span class=\"mono\">→ {}</span>{back}</div>\n",
+            "<div class=\"turn\"><span>before</span><span class=\"mono\">{}</span><span>after</span><span class=\"mono\">→ {}</span></div>\n",
             text(&changed.before),
             text(&changed.after)
         );

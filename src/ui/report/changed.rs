@@ -56,8 +56,12 @@ pub enum Now {
     Stands,
     /// Done; nothing that lasts is another than before: a restart, a message.
     Passed,
-    /// As before: it was taken back, or its failure left nothing.
+    /// It was taken back.
     AsBefore,
+    /// It failed, and nothing that lasts is known to be another than before.
+    Failed,
+    /// It has not ended.
+    Open,
     /// Neither as it was nor as it should be, for certain or perhaps.
     Left,
     /// Nobody knows.
@@ -71,7 +75,9 @@ impl Now {
             Self::Stands => "stands",
             Self::Passed => "done, leaves nothing",
             Self::AsBefore => "as before",
-            Self::Left => "failed and stands",
+            Self::Failed => "failed",
+            Self::Open => "not ended",
+            Self::Left => "not as it should be",
             Self::Unknown => "unknown",
         }
     }
@@ -80,7 +86,8 @@ impl Now {
         match self {
             Self::Stands | Self::Passed => "✓",
             Self::AsBefore => "↩",
-            Self::Left => "✕",
+            Self::Left | Self::Failed => "✕",
+            Self::Open => "…",
             Self::Unknown => "?",
         }
     }
@@ -89,7 +96,8 @@ impl Now {
         match self {
             Self::Stands | Self::Passed => "done",
             Self::AsBefore => "undone",
-            Self::Left => "failed",
+            Self::Left | Self::Failed => "failed",
+            Self::Open => "open",
             Self::Unknown => "unknown",
         }
     }
@@ -190,15 +198,16 @@ fn now(task: &TaskState) -> Now {
     if task.doubt().is_some() {
         return Now::Unknown;
     }
-    let back = task.undo.as_ref().is_some_and(Leg::done);
-    let ended_well = task.forward.done();
-    match (ended_well, task.stands()) {
-        _ if back => Now::AsBefore,
-        (true, true) if task.undo.as_ref().is_some_and(|u| u.why().is_some()) => Now::Left,
-        (true, true) => Now::Stands,
-        (true, false) => Now::Passed,
-        (false, true) => Now::Left,
-        (false, false) => Now::AsBefore,
+    if task.undo.as_ref().is_some_and(Leg::done) {
+        return Now::AsBefore;
+    }
+    let stuck = task.undo.as_ref().is_some_and(|undo| undo.why().is_some());
+    match (&task.forward.how, task.stands()) {
+        (None, _) => Now::Open,
+        (Some(_), true) if stuck || !task.forward.done() => Now::Left,
+        (Some(_), true) => Now::Stands,
+        (Some(_), false) if task.forward.done() => Now::Passed,
+        (Some(_), false) => Now::Failed,
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Stretch {
 /// What came of a leg, the harmless first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// There was nothing to do.
+    /// It went well, and nothing was done for it.
     Same,
     /// Something was done, and seen to be.
     Done,
@@ -74,7 +74,7 @@ impl Fate {
     /// In words.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Same => "nothing to do",
+            Self::Same => "ok, nothing changed",
             Self::Done => "done",
             Self::Waived => "left out by a person",
             Self::Undone => "taken back",

@@ -87,7 +87,7 @@ impl Page<'_> {
             (counts.done.to_string(), "✓ done", false),
         ];
         let rest = [
-            (counts.same, "= nothing to do", false),
+            (counts.same, "= nothing changed", false),
             (counts.failed, "✕ failed", true),
             (counts.undone, "↩ taken back", false),
             (counts.stuck, "‼ not taken back", true),
@@ -129,7 +129,11 @@ impl Page<'_> {
             rows.extend(report.ticket().map(|ticket| ("Ticket", text(&ticket))));
         }
         rows.push(("Began", time(report.began)));
-        let ended = if report.outcome == "running" { "As of" } else { "Ended" };
+        let ended = match report.outcome {
+            "running" => "As of",
+            "interrupted" => "Last event",
+            _ => "Ended",
+        };
         rows.push((ended, format!("{}, after {}", time(report.until), lines::span(report.took()))));
         if let Some(header) = &report.header {
             let file = header.file.as_ref().map_or_else(String::new, |file| format!(", <code>{}</code>", text(file)));

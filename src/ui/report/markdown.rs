@@ -70,7 +70,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.push(("When", when));
     let parts = [
         (counts.done, "done"),
-        (counts.same, "with nothing to do"),
+        (counts.same, "ok with nothing changed"),
         (counts.failed, "failed"),
         (counts.undone, "taken back"),
         (counts.stuck, "not taken back"),

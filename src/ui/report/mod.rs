@@ -136,7 +136,7 @@ pub struct Counts {
     pub hosts: usize,
     /// Something was done, and stays.
     pub done: usize,
-    /// There was nothing to do.
+    /// It went well, and nothing was done for it.
     pub same: usize,
     /// It failed or was refused, whether or not it was taken back.
     pub failed: usize,

@@ -75,14 +75,19 @@ pub(super) fn outputs(records: &[Record], state: &RunState, room: usize) -> Outp
                 let streams = [stream("stdout", &receipt.stdout), stream("stderr", &receipt.stderr)];
                 (task, *way, receipt.code, streams)
             }
-            // a check does nothing: what it read is its output
-            Event::Ended { task, way, how: How::Done { outputs }, .. } if !acted.contains(task) => {
+            // a check does nothing: what it read is its output, however it ended
+            Event::Ended { task, way, how, seen, .. } if !acted.contains(task) => {
+                let facts = match how {
+                    How::Done { outputs } if outputs.get("stdout").is_some() => Some(outputs),
+                    _ => seen.as_ref(),
+                };
+                let fact = |name: &str| facts.and_then(|f| f.get(name));
                 let read = |name: &'static str| {
-                    let text = outputs.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                    let text = fact(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                     let bytes = text.len() as u64;
                     stream(name, &Output { text, bytes, redacted: false })
                 };
-                let code = outputs.get("code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
+                let code = fact("code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
                 (task, *way, code, [read("stdout"), read("stderr")])
             }
             _ => continue,
@@ -136,7 +141,7 @@ fn fit(groups: Vec<Written>, room: usize) -> Outputs {
 }
 
 fn stream(name: &'static str, output: &Output) -> Option<Stream> {
-    if output.is_empty() {
+    if output.text.trim().is_empty() && output.bytes <= Output::CAP as u64 {
         return None;
     }
     let text = beginning_and_end(&output.text);

@@ -228,6 +228,37 @@ fn a_run_that_went_back_is_told_by_its_counts_and_by_what_is_as_before() {
 }
 
 #[test]
+fn what_has_not_ended_or_has_failed_is_never_called_as_before() {
+    let mut story = Story::new();
+    story.copy("1", "web-1", failed("no"));
+    story.copy("2", "web-1", done());
+    story.records.pop();
+    // a consequence leaves nothing that a rollback sees to, and may have stopped its app all the same
+    for record in &mut story.records {
+        if let Event::Began(began) = &mut record.event {
+            began.pays = Some("k".into());
+        }
+    }
+    let report = story.report();
+    assert_eq!(report.changed.iter().map(|c| c.now).collect::<Vec<_>>(), [Now::Failed, Now::Open]);
+    assert_eq!((report.outcome, report.counts.open, report.counts.failed), ("interrupted", 1, 1));
+}
+
+#[test]
+fn what_a_check_read_is_its_output_however_it_ended_and_an_empty_line_is_none() {
+    let mut story = Story::new();
+    story.copy_of("1", "web-1", done(), ("old", "new"), output("\n"));
+    story.say(Event::Began(Box::new(began("2", "Smoke", "web-1", "check.command"))));
+    let seen = Some(json!({"code": 3, "stdout": "latency 812 ms\n", "stderr": ""}));
+    let (task, how) = (TaskId::new("2", &"web-1".into()), failed("exit 3"));
+    story.say(Event::Ended { task, way: Way::Forward, how, seen, changed: false }).end(End::RolledBack, "exit 3");
+    let report = story.report();
+    let [one] = report.outputs.written.as_slice() else { panic!("{:?}", report.outputs) };
+    assert_eq!((one.step.as_str(), one.code, one.streams[0].text.as_str()), ("2", Some(3), "latency 812 ms\n"));
+    assert!(report.junit().contains("<system-out>latency 812 ms\n</system-out>"));
+}
+
+#[test]
 fn the_note_for_a_ticket_is_short_and_says_what_matters() {
     insta::assert_snapshot!(taken_back().report().markdown(), @r"
     ## ↩ Failed and taken back: Новая конфигурация &lt;биллинга>
