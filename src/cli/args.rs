@@ -208,7 +208,7 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops owed
   svcops owed -o json")]
     Owed,
-    /// One look at all of it: apps, runs, debts, locks
+    /// One look at all of it: apps, runs, debts, tickets, locks
     #[command(after_help = super::status::EXAMPLES)]
     Status(super::status::Args),
     /// Look at past runs, and check that nobody rewrote them

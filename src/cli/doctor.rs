@@ -297,6 +297,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{base::Smtp, transport::vault::Vault};
+    use std::{collections::BTreeMap, sync::Arc};
 
     fn screen() -> Screen {
         Screen::plain(60)
@@ -311,6 +313,24 @@ mod tests {
         assert_eq!(found[0], (Level::Critical, "2 tools not found in the PATH of its login: `setsid`, `stat`".into()));
         assert_eq!(found[1], (Level::Critical, "sudo wants a password or refuses: sudo: требуется пароль".into()));
         assert_eq!(found[2], (Level::Warning, "its clock is off by 59s".into()));
+    }
+
+    #[tokio::test]
+    async fn a_mail_server_is_tried_and_one_that_can_be_listened_to_on_the_way_is_warned_of() {
+        let redactor = crate::base::Redactor::default();
+        let vault = Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone());
+        let pen = Pen { vault: Arc::new(vault), redactor };
+        assert_eq!(mail(None, &pen).await, []);
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let smtp =
+            Smtp { server: format!("127.0.0.1:{port}"), tls: Tls::None, login: None, ca: None, within: Span::secs(10) };
+        let at = |server: String| Mail { smtp: Smtp { server, ..smtp.clone() }, from: "a@b.test".into() };
+        let found = mail(Some(&at(smtp.server.clone())), &pen).await;
+        let [Finding { level: Level::Critical, says, .. }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*says, format!("could not reach the mail server `127.0.0.1:{port}`: connection refused"));
+        // not this machine by its name, so whoever is between could listen
+        let found = mail(Some(&at(format!("0.0.0.0:{port}"))), &pen).await;
+        assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Critical, Level::Warning]);
     }
 
     #[test]

@@ -110,7 +110,13 @@ fn page(tree: &Command, above: &[&str], of: &Command) -> Page {
     }
     examples(&mut page, &notes.examples);
     see_also(&mut page, above, of);
-    Page { file: format!("{name}.1"), text: title + &page.to_roff() }
+    Page { file: format!("{name}.1"), text: ascii(&(title + &page.to_roff())) }
+}
+
+/// Letters of other alphabets as troff(1) names them: only some ways to a page guess an encoding.
+fn ascii(text: &str) -> String {
+    let letter = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    text.chars().map(letter).collect()
 }
 
 /// What stands below the options in `--help`, taken apart.

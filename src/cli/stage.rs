@@ -94,6 +94,7 @@ impl Face {
             } else {
                 "finishing what is under way; once more ends it, on the hosts too"
             };
+            told.stopping(again);
             told.tell(&Message::warning(format!("{name}: {what}")));
         };
         signals::watch(heard)

@@ -88,12 +88,20 @@ async fn end(courier: &mut Courier, last: &Last) -> Delivery {
         let bounds = |most| Bounds { first: Some(run.clone()), most, until: Some(began + OWN) };
         let own = courier.waiting_of(run);
         came_to = turn(courier, &bounds(own), began + OWN).await;
+        if courier.waiting_of(run) == 0 {
+            // another process may have been faster
+            came_to.busy = false;
+        }
         if came_to.busy || !came_to.why.is_empty() {
             return came_to;
         }
     }
     let rest = Bounds { first: None, most: usize::MAX, until: Some(began + EARLIER) };
-    let rest = turn(courier, &rest, began + EARLIER).await;
+    let rest = turn(courier, &rest, began).await;
+    if rest.busy {
+        // somebody sees to it
+        return Delivery { left: 0, ..came_to };
+    }
     Delivery { delivered: came_to.delivered + rest.delivered, notes: [came_to.notes, rest.notes].concat(), ..rest }
 }
 
@@ -101,9 +109,54 @@ async fn end(courier: &mut Courier, last: &Last) -> Delivery {
 async fn turn(courier: &mut Courier, bounds: &Bounds, until: Instant) -> Delivery {
     loop {
         match courier.round(bounds).await {
-            Ok(done) if done.busy && Instant::now() < until => tokio::time::sleep(TURN).await,
+            Ok(done) if done.busy && Instant::now() < until && !told(courier, bounds) => {
+                tokio::time::sleep(TURN).await;
+            }
             Ok(done) => return done,
             Err(why) => return Delivery { why: vec![super::courier::chain(&why)], ..Delivery::default() },
         }
+    }
+}
+
+/// Nothing of the run that comes first waits any more.
+fn told(courier: &Courier, bounds: &Bounds) -> bool {
+    bounds.first.as_ref().is_some_and(|run| courier.waiting_of(run) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::outbox::Outbox as _;
+    use crate::ticket::tests::{Told, in_memory};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_courier_beside_a_run_has_delivered_all_of_it_when_it_is_finished() {
+        let (mut told, folder) = (Told::new(), in_memory());
+        told.failing(&serde_json::Value::Null, "web3").await;
+        let run = told.failing(&serde_json::Value::Null, "web7").await;
+        let beside = Beside::start(told.with_desk(folder.path())).unwrap();
+        let last = run.clone();
+        let delivery = tokio::task::spawn_blocking(move || beside.finish(Some(&last), || {})).await.unwrap().unwrap();
+        assert!(delivery.delivered >= 10 && delivery.why.is_empty(), "{delivery:?}");
+        // what an earlier run left may wait for the next command, its own may not
+        let waits = told.journal.waiting(Some(&run), 1).unwrap();
+        assert!(waits.iter().all(|w| w.run != run), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn while_another_process_delivers_nobody_is_told_twice_and_nobody_waits_for_ever() {
+        let (mut told, folder) = (Told::new(), in_memory());
+        let run = told.begin(None, &serde_json::Value::Null);
+        let locks = Arc::new(crate::journal::locks::Locks::open(folder.path()).unwrap());
+        let other = locks.courier().unwrap().unwrap();
+        let post = Post { locks: Some(locks.clone()), ..told.with_desk(folder.path()) };
+        let mut courier = Courier::new(post);
+        let over = Instant::now();
+        let bounds = Bounds { first: Some(run), most: 9, until: None };
+        let busy = turn(&mut courier, &bounds, over).await;
+        assert_eq!((busy.busy, busy.left, busy.delivered), (true, 1, 0));
+        drop(other);
+        assert_eq!(turn(&mut courier, &bounds, over).await.left, 0);
     }
 }

@@ -101,8 +101,8 @@ impl TicketSystem for Mortal {
 }
 
 /// Events of runs, at one second each.
-struct Told {
-    journal: Arc<MemoryJournal>,
+pub(super) struct Told {
+    pub(super) journal: Arc<MemoryJournal>,
     second: i64,
 }
 
@@ -111,14 +111,14 @@ fn who(name: &str) -> Operator {
 }
 
 impl Told {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { journal: Arc::new(MemoryJournal::new()), second: 0 }
     }
     fn at(&mut self) -> Timestamp {
         self.second += 1;
         Timestamp::from_second(1_795_000_000 + self.second).unwrap()
     }
-    fn begin(&mut self, ticket: Option<Value>, tickets: &Value) -> RunId {
+    pub(super) fn begin(&mut self, ticket: Option<Value>, tickets: &Value) -> RunId {
         let runbook = json!({"title": "Перезапуск billing", "owner": "СРК", "targets": "app={{ params.app }}"});
         let header = Header {
             project: "crm".into(),
@@ -207,7 +207,7 @@ impl Told {
         self.say(run, Event::Finished(end)).await;
     }
     /// A run that rolls over three batches, is stopped, goes on, and fails.
-    async fn failing(&mut self, tickets: &Value, host: &str) -> RunId {
+    pub(super) async fn failing(&mut self, tickets: &Value, host: &str) -> RunId {
         let run = self.begin(None, tickets);
         for number in 1..=2 {
             let hosts = [format!("web{number}"), format!("web1{number}")];
@@ -238,13 +238,13 @@ impl Told {
         };
         Post { outbox: self.journal.clone(), system, locks: None, report: Arc::new(report) }
     }
-    fn with_desk(&self, folder: &Path) -> Post {
+    pub(super) fn with_desk(&self, folder: &Path) -> Post {
         self.post(Arc::new(Desk::of(folder)))
     }
 }
 
 /// A folder that needs no disk, where the machine has one: the desk flushes each of its writes.
-fn in_memory() -> tempfile::TempDir {
+pub(super) fn in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

@@ -115,6 +115,15 @@ pub struct Back {
     pub done: usize,
 }
 
+/// What the time that is left was reckoned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The batches of the rolling group under way.
+    Batches,
+    /// The step under way.
+    Step,
+}
+
 /// From so many hosts on, a step is told as one, and single hosts only where something is wrong or slow.
 pub const MANY: usize = 16;
 
@@ -198,7 +207,7 @@ impl Board {
     }
 
     /// What is left of the batches or of the step under way, where enough of it was seen to say so, and of which.
-    pub fn left(&self, now: Timestamp) -> Option<(Duration, &'static str)> {
+    pub fn left(&self, now: Timestamp) -> Option<(Duration, Left)> {
         let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
         if self.back.is_some() || self.stopping.is_some() {
             return None;
@@ -210,7 +219,7 @@ impl Board {
             let over = u32::try_from(batch.number.checked_sub(1)?).ok().filter(|over| *over > 0)?;
             let each = Duration::try_from(last.duration_since(*first)).ok()? / over;
             let ahead = u32::try_from(batch.of.checked_sub(batch.number)? + 1).ok()?;
-            return Some(((each * ahead).saturating_sub(since(*last)), "of the batches"));
+            return Some(((each * ahead).saturating_sub(since(*last)), Left::Batches));
         }
         let step = self.steps.iter().rev().find(|s| !s.closed && s.hosts > 1)?;
         let (over, spent) = (step.now.over(), since(step.since));
@@ -218,7 +227,7 @@ impl Board {
             return None;
         }
         let share = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Some((spent / share(over) * share(step.hosts.saturating_sub(over)), "of this step"))
+        Some((spent / share(over) * share(step.hosts.saturating_sub(over)), Left::Step))
     }
 
     fn phase(&mut self, (number, name): (&str, &str), batch: Option<Batch>, hosts: usize, at: Timestamp) {

@@ -139,6 +139,11 @@ impl Progress {
         answer
     }
 
+    /// Somebody asked to stop; `now`: for the second time.
+    pub fn stopping(&self, now: bool) {
+        self.inner().board.stopping = Some(now);
+    }
+
     /// A message that cannot wait, above the bars; also while a question stands.
     pub fn tell(&self, message: &Message) {
         let mut inner = self.inner();

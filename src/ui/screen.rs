@@ -21,6 +21,8 @@ pub struct Screen {
     pub data_paint: Paint,
     /// Terminals show more than ASCII: the locale says UTF-8.
     pub unicode: bool,
+    /// Stdout is a file or a pipe that nobody gave a width: a row of a table is one line there.
+    pub endless: bool,
 }
 
 /// When to colour.
@@ -39,7 +41,7 @@ impl Screen {
     /// A stream into a file or a pipe, of that width and without colour.
     pub fn plain(width: usize) -> Self {
         let paint = Paint::default();
-        Self { width, rows: 24, live: false, data_live: false, paint, data_paint: paint, unicode: true }
+        Self { width, rows: 24, live: false, data_live: false, paint, data_paint: paint, unicode: true, endless: false }
     }
     /// Asks the terminal. `columns` is what `$COLUMNS` says: it counts where there is no terminal.
     pub fn ask(colour: Colour, columns: Option<usize>) -> Self {
@@ -63,6 +65,7 @@ impl Screen {
             paint: Paint::new(on(live)),
             data_paint: Paint::new(on(data_live)),
             unicode: true,
+            endless: !data_live && columns.is_none(),
         }
     }
     /// For what the environment says of the terminal: its locale's name, and that it can do nothing but print.

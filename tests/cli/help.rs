@@ -106,7 +106,7 @@ fn the_short_help_lists_the_verbs() {
       resolve      Record what a person saw or did about an unknown outcome
 
     Look:
-      status       One look at all of it: apps, runs, debts, locks
+      status       One look at all of it: apps, runs, debts, tickets, locks
       plan         Show what a run would change; changes nothing
       inventory    Show what svcops.yaml declares
       owed         Show what failed runs left to be done

@@ -21,6 +21,7 @@ fn before_the_first_run_and_without_apps_all_is_well() {
     OK        no run is in progress
     OK        no run was left unfinished
     OK        nothing is owed
+    OK        tickets were told of all runs
     OK        nothing is locked
     OK        no run has ended yet
     ");
@@ -28,7 +29,7 @@ fn before_the_first_run_and_without_apps_all_is_well() {
     assert_eq!((&json["schema_version"], &json["status"], &json["exit_code"]), (&1.into(), &"OK".into(), &0.into()));
     let names: Vec<&str> =
         json["sections"].as_array().unwrap().iter().map(|s| s["section"].as_str().unwrap()).collect();
-    assert_eq!(names, ["apps", "runs", "unfinished", "owed", "locks", "last"]);
+    assert_eq!(names, ["apps", "runs", "unfinished", "owed", "tickets", "locks", "last"]);
 }
 
 #[test]
@@ -45,6 +46,7 @@ fn the_worst_of_it_is_the_exit_code() {
     OK        no run is in progress
     OK        no run was left unfinished
     OK        nothing is owed
+    OK        tickets were told of all runs
     OK        nothing is locked
     OK        no run has ended yet
     ");
@@ -89,6 +91,7 @@ fn a_run_that_failed_is_among_the_last_and_what_it_owes_is_told() {
     WARNING   1 debt is owed
               `web-1`: Перезапуск (command), from run [RUN] `owing` of [WHEN]
               → `svcops owed` lists what is still to be done
+    OK        tickets were told of all runs
     OK        nothing is locked
     OK        the last run began [WHEN]: failed
               [RUN] failed       [WHEN] `owing` by [USER]

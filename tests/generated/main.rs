@@ -1,6 +1,12 @@
 //! What is generated from the code is in the repository, so that it can be read and packed without building anything; here
 //! it is held against what the code says. `SVCOPS_BLESS=1 cargo test --test generated` writes it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so at once")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on should say so at once"
+)]
 
 mod man;
 mod reference;

@@ -47,7 +47,7 @@ fn every_page_has_its_sections_and_the_first_one_codes_files_and_variables() {
 fn every_page_is_set_without_a_warning() {
     for (file, text) in pages() {
         let groff = Command::new("groff")
-            .args(["-Kutf8", "-man", "-ww", "-Tutf8", "-rLL=80n"])
+            .args(["-man", "-ww", "-Tutf8", "-rLL=80n"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

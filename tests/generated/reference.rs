@@ -253,7 +253,7 @@ fn resolve(whole: &Value, schema: &Value) -> Value {
 }
 
 fn about(schema: &Value) -> String {
-    schema["description"].as_str().unwrap_or_default().trim_end_matches('.').replace("\n", " ")
+    schema["description"].as_str().unwrap_or_default().trim_end_matches('.').replace('\n', " ")
 }
 
 fn code(value: &Value) -> String {

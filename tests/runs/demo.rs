@@ -54,6 +54,8 @@ fn every_act_ends_as_it_should_and_nothing_is_left_but_the_folder() {
         "interrupted",
         "$ svcops resume last --yes",
         "nothing was changed, moved or taken out",
+        "SV-000003",
+        "report.html",
         "Try next:",
     ] {
         assert!(text.contains(words), "`{words}` is not in\n{text}");

@@ -13,4 +13,5 @@ mod kills;
 mod later;
 mod mail;
 mod secrets;
+mod terminal;
 mod tickets;

@@ -103,8 +103,8 @@ async fn proof(play: &mut Play) -> Result<(), Cut> {
 }
 
 async fn others(play: &mut Play) -> Result<(), Cut> {
-    let words = "Who did not watch reads the run's ticket, which was told by the run itself, or its report: one page that \
-                 needs nothing else, to be printed or attached. Here of the run that took itself back.";
+    let words = "Each run has opened a ticket and said in it what it did. Its report is one page that needs nothing else: \
+                 print it, attach it. Here of the run that took itself back.";
     play.act("8/8", "For everybody else", words).await?;
     let failed = taken_back(play);
     play.svcops("ticket list --all", 0).await?;

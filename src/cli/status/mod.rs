@@ -11,6 +11,7 @@ use crate::{
         Journal as _, JournalError, RunRow,
         event::{Event, Record},
         locks::Locks,
+        outbox::Outbox as _,
         state::{RunState, TaskState},
     },
     runbook::Project,
@@ -122,6 +123,7 @@ fn seen(past: &Past<'_>, locks: &Locks, apps: Apps) -> Result<Seen, JournalError
     Ok(Seen {
         apps,
         owed: owed::unpaid(past)?,
+        undelivered: past.journal.undelivered()?,
         held: locks.held(),
         last: ended.take(LAST).map(|row| past.listed(row)).collect(),
         now: WallClock.now(),

@@ -8,6 +8,7 @@ use crate::{
         RunRow,
         event::{Batch, End},
         locks::Holding,
+        outbox::Undelivered,
     },
     survey::app::{AppStatus, HostStatus, Level},
     ui::{
@@ -29,6 +30,8 @@ pub struct Seen {
     pub left: Vec<Left>,
     /// What runs have left to be done.
     pub owed: Vec<Unpaid>,
+    /// What ticket systems were not told yet.
+    pub undelivered: Undelivered,
     /// What is locked.
     pub held: Vec<Holding>,
     /// The newest runs that are over.
@@ -99,7 +102,7 @@ pub struct Item {
 }
 
 /// All parts, in their order.
-pub const SECTIONS: &[fn(&Seen) -> Section] = &[apps, under_way, left, owed, locks, last];
+pub const SECTIONS: &[fn(&Seen) -> Section] = &[apps, under_way, left, owed, tickets, locks, last];
 
 /// So many single things are shown; the rest is counted.
 const MOST: usize = 5;
@@ -276,6 +279,24 @@ fn owed(seen: &Seen) -> Section {
         hint: Some("`svcops owed` lists what is still to be done".to_owned()),
         json: owed_json(&seen.owed).get("owed").cloned().unwrap_or_default(),
         ..part.says(if n == 1 { "1 debt is owed".to_owned() } else { format!("{n} debts are owed") })
+    }
+}
+
+fn tickets(seen: &Seen) -> Section {
+    let part = Section::new("tickets", Level::Ok);
+    let Undelivered { rows, runs, why } = &seen.undelivered;
+    if *rows == 0 {
+        return part.says("tickets were told of all runs");
+    }
+    // a run that is under way delivers by itself
+    let level = if why.is_none() && !seen.under_way.is_empty() { Level::Ok } else { Level::Warning };
+    let waits = format!("{} of {} not told to tickets yet", words::count("event", *rows), words::count("run", *runs));
+    Section {
+        level,
+        items: why.iter().map(|why| Item::of(format!("the last try: {why}"))).collect(),
+        hint: (level == Level::Warning).then(|| "`svcops ticket sync` delivers what waits".to_owned()),
+        json: json!([{ "events": rows, "runs": runs, "why": why }]),
+        ..part.says(waits)
     }
 }
 

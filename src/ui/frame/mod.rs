@@ -2,7 +2,7 @@
 //! times a second, from the board, for the size that the terminal has at that moment.
 
 use super::{
-    board::{Board, MANY, Step, Turn},
+    board::{Board, Left, MANY, Step, Turn},
     lines::span,
     paint::Paint,
     signs::Signs,
@@ -90,7 +90,7 @@ fn head(board: &Board, now: Timestamp, easel: &Easel) -> Line {
     let over = board.over;
     if let Some(total) = board.total.filter(|total| *total > 0) {
         let total = total.max(over);
-        let long = (easel.width / 4).clamp(8, 30);
+        let long = (easel.width.saturating_sub(24) / 4).clamp(4, 30);
         let done = long * over / total;
         line.push((Tone::Good, easel.signs.done.repeat(done)));
         line.push((Tone::Dim, easel.signs.ahead.repeat(long - done)));
@@ -112,8 +112,10 @@ fn head(board: &Board, now: Timestamp, easel: &Easel) -> Line {
     } else if let Some(batch) = board.steps.iter().rev().find(|s| !s.closed).and_then(|s| s.batch) {
         line.push((Tone::Plain, format!("{dot}batch {} of {}", batch.number, batch.of)));
     }
-    if let Some((left, of)) = board.left(now) {
-        line.push((Tone::Dim, format!("{dot}about {} left {of}", rounded(left))));
+    match board.left(now) {
+        Some((left, Left::Batches)) => line.push((Tone::Dim, format!(", about {} left", rounded(left)))),
+        Some((left, Left::Step)) => line.push((Tone::Dim, format!("{dot}about {} left in this step", rounded(left)))),
+        None => {}
     }
     line
 }
@@ -164,7 +166,9 @@ fn hosts(board: &Board, now: Timestamp, room: usize, easel: &Easel) -> Vec<Line>
     }
     let mut silent = board.silent.iter().filter(|_| board.doing.is_none()).collect::<Vec<_>>();
     turns.retain(|turn| !board.silent.contains_key(&turn.host));
-    turns.sort_by(|a, b| if many { a.since.cmp(&b.since) } else { a.host.cmp(&b.host) });
+    // where not all can be named: who waits, then who is at it for the longest time
+    let by_need = |turn: &&Turn| (!turn.waits, turn.since, turn.host.clone());
+    turns.sort_by(|a, b| if many { by_need(a).cmp(&by_need(b)) } else { a.host.cmp(&b.host) });
     let most = if many { NAMED.min(room) } else { room };
     let more = (turns.len() + silent.len()).saturating_sub(most);
     let most = if more > 0 { most.saturating_sub(1) } else { most };
