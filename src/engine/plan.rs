@@ -6,6 +6,7 @@ use crate::{
         event::Batch,
         shown::{Outlook, Shown, ShownDiff},
     },
+    ui::facts,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -133,14 +134,15 @@ impl PlannedTask {
             Certainty::Conditional => "conditional",
             Certainty::Opaque => "opaque",
         };
-        let words = |change: &PlannedChange| (change.what.clone(), change.before.clone(), change.after.clone());
+        let word = |text: &String| facts::masked(text, self.host.as_str());
+        let words = |change: &PlannedChange| (word(&change.what), word(&change.before), word(&change.after));
         Outlook {
             number: self.number.clone(),
             name: self.step.clone(),
             action: self.action.clone(),
             certainty: certainty.to_owned(),
-            note: self.note.clone(),
-            trouble: self.trouble.clone(),
+            note: self.note.as_ref().map(word),
+            trouble: self.trouble.as_ref().map(word),
             changes: self.changes.iter().map(words).collect(),
             tasks: vec![self.task.clone()],
         }
@@ -149,12 +151,13 @@ impl PlannedTask {
 
 impl PlannedChange {
     fn shown(&self) -> Option<ShownDiff> {
-        let diff = self.diff.clone()?;
-        let (path, to) = match &self.change.what {
-            Change::WriteFile { path, content, .. } => (path.clone(), Some(content.hash.clone())),
-            Change::RemoveFile(path) => (path.clone(), None),
+        let diff = self.diff.as_ref()?;
+        let to = match &self.change.what {
+            Change::WriteFile { content, .. } => Some(content.hash.clone()),
+            Change::RemoveFile(_) => None,
             _ => return None,
         };
-        Some(ShownDiff { path, from: self.from.clone(), to, diff })
+        let body = diff.find("\n@@").filter(|_| diff.starts_with("--- ")).and_then(|at| diff.get(at + 1..));
+        Some(ShownDiff { from: self.from.clone(), to, diff: body.unwrap_or(diff).to_owned() })
     }
 }

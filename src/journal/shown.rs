@@ -35,22 +35,20 @@ pub struct Outlook {
     /// The changes in words: what, before, after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<(String, String, String)>,
-    /// The tasks of which all this holds.
+    /// The tasks of which all this holds; `HOST` stands for the host's name in the words.
     pub tasks: Vec<TaskId>,
 }
 
-/// How the content of a file would differ.
+/// How the content of a file would differ, wherever it is: the two hashes say all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownDiff {
-    /// The file.
-    pub path: String,
     /// The content that was there; none: no file was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Hash>,
     /// The content that would be there; none: it would be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Hash>,
-    /// A unified diff, redacted; a sentence where it is no text or too large.
+    /// A unified diff without the names of files, redacted; a sentence where it is no text or too large.
     pub diff: String,
 }
 
@@ -58,10 +56,10 @@ impl Shown {
     /// More than so many bytes of diffs are not kept with a run.
     pub const MOST_DIFFS: usize = 4 * 1024 * 1024;
 
-    /// The diff of a file between two contents.
-    pub fn diff(&self, path: &str, from: Option<&str>, to: Option<&str>) -> Option<&str> {
+    /// The diff between two contents.
+    pub fn diff(&self, from: Option<&str>, to: Option<&str>) -> Option<&str> {
         let is = |one: &Option<Hash>, other: Option<&str>| one.as_ref().map(|h| h.0.as_str()) == other;
-        let found = self.diffs.iter().find(|d| d.path == path && is(&d.from, from) && is(&d.to, to));
+        let found = self.diffs.iter().find(|d| is(&d.from, from) && is(&d.to, to));
         found.map(|d| d.diff.as_str())
     }
 }

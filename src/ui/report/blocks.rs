@@ -74,12 +74,12 @@ fn take(room: &mut usize, size: usize) -> bool {
 }
 
 fn diff_of(path: &str, diff: &str, room: &mut usize) -> String {
-    if !diff.contains("\n@@") {
+    if !diff.starts_with("@@") {
         return format!("<p class=\"mute\"><code>{}</code>: {}</p>\n", text(path), text(diff));
     }
     let mut body = String::new();
     let (mut shown, mut left) = (0, 0);
-    for line in diff.lines().filter(|line| !line.starts_with("--- ") && !line.starts_with("+++ ")) {
+    for line in diff.lines() {
         let safe = text(line);
         if shown >= DIFF_LINES || !take(room, safe.len() + 14) {
             left += 1;

@@ -180,7 +180,7 @@ fn diff(change: &Change, before: Option<&Value>, shown: Option<&Shown>) -> Optio
         Change::RemoveFile(path) => (path, None),
         _ => return None,
     };
-    Some((path.clone(), shown?.diff(path, from, to)?.to_owned()))
+    Some((path.clone(), shown?.diff(from, to)?.to_owned()))
 }
 
 /// The whole command, if there is more of it than the words show.

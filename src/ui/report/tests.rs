@@ -194,10 +194,9 @@ fn taken_back() -> Story {
         tasks: vec!["1@web-1".into(), "1@web-2".into(), "1@web-3".into()],
     };
     let diff = ShownDiff {
-        path: "/etc/billing.conf".into(),
         from: Some(Hash::of(b"old")),
         to: Some(Hash::of(b"new")),
-        diff: "--- /etc/billing.conf\n+++ /etc/billing.conf\n@@ -1 +1,2 @@\n-workers = 4\n+workers = 8\n+<b>\n".into(),
+        diff: "@@ -1 +1,2 @@\n-workers = 4\n+workers = 8\n+<b>\n".into(),
     };
     story.shown = Some(Shown { schema_version: 1, steps: vec![outlook], diffs: vec![diff] });
     story.title = Some("Новая конфигурация <биллинга>".into());
@@ -453,10 +452,10 @@ fn a_run_of_five_hundred_hosts_folds_and_stays_small_even_where_all_differ() {
             let (old, new) = (format!("old {host} {step}"), format!("new {host} {step}"));
             let lines: String = (0..400).map(|n| format!("{n} <\"{host}-{step}\">\n")).collect();
             let how = if host % 100 == 7 && step == 8 { failed("exit code 7") } else { done() };
-            let mut diff = String::from("--- a\n+++ b\n@@ -1 +1,400 @@\n");
+            let mut diff = String::from("@@ -1 +1,400 @@\n");
             lines.lines().take(50).for_each(|line| writeln!(diff, "+{line}").unwrap());
             let [from, to] = [&old, &new].map(|content| Some(Hash::of(content.as_bytes())));
-            shown.diffs.push(ShownDiff { path: "/etc/billing.conf".into(), from, to, diff });
+            shown.diffs.push(ShownDiff { from, to, diff });
             story.copy_of(&step.to_string(), &name, how, (&old, &new), output(&lines));
         }
     }
