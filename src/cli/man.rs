@@ -254,7 +254,9 @@ fn examples(page: &mut Roff, lines: &[String]) {
             line.split_once("  ").map_or((line.as_str(), ""), |(command, about)| (command, about.trim()));
         page.control("TP", []);
         page.text([bold(command)]);
-        page.text([roman(about)]);
+        if !about.is_empty() {
+            page.text([roman(about)]);
+        }
     }
 }
 

@@ -177,6 +177,8 @@ fn runs_are_offered_to_the_verbs_that_can_do_something_with_them() {
     assert!(runs[0].starts_with("last\tok, done, ") && runs[1].starts_with("01"), "{found}");
     assert_eq!(offers("svcops rollback "), found);
     assert_eq!(offers("svcops resume "), "words\n");
+    assert!(offers("svcops ticket show ").starts_with("words\nSV-000001\t"), "{}", offers("svcops ticket show "));
+    assert_eq!(offers("svcops ticket comment "), "words\n", "the run's ticket is done");
     assert_eq!(offers("svcops cancel "), "words\n");
 }
 

@@ -59,8 +59,8 @@ fn a_ticket_is_opened_talked_in_and_closed() {
     insta::assert_snapshot!(site.svcops("ticket list done new"), @r"
     exit: 0
     --- stdout
-    TICKET     STATE  SUBJECT                                                     RUN  UPDATED
-    SV-000002  done   Replace the disk of web-1, which has reported errors since       [WHEN]
+    TICKET     STATE  SUBJECT                                                      RUN  UPDATED
+    SV-000002  done   Replace the disk of web-1, which has reported errors since        [WHEN]
                       last night, and check the array
     ");
     attach(&site, "SV-000001", "report.html", "<h1>Отчёт</h1>");

@@ -141,12 +141,13 @@ impl Known {
         open.map(|t| Offer::new(t.began.task.as_str(), format!("{}: {}", t.began.action, t.began.name))).collect()
     }
 
-    /// The newest tickets of the desk that are not done.
-    pub(super) fn tickets(&self) -> Vec<Offer> {
+    /// The newest tickets of the desk: all of them to look at, else those that are not done.
+    pub(super) fn tickets(&self, verb: &[String]) -> Vec<Offer> {
         let desk = self.state_dir(self.project().as_ref()).map(|dir| Desk::of(&dir));
         let Some(desk) = desk.filter(|desk| desk.path().is_file()) else { return Vec::new() };
-        let open =
-            Filter { states: ticket::State::ALL.into_iter().filter(|s| *s != ticket::State::Done).collect(), most: 30 };
+        let looks = verb.first().is_some_and(|v| v == "ticket") && verb.last().is_none_or(|v| v != "comment");
+        let states = ticket::State::ALL.into_iter().filter(|state| looks || *state != ticket::State::Done);
+        let open = Filter { states: states.collect(), most: 30 };
         let rows = tokio::runtime::Builder::new_current_thread().build().ok().map(|r| r.block_on(desk.list(&open)));
         let rows = rows.and_then(Result::ok).unwrap_or_default();
         rows.into_iter().map(|row| Offer::new(row.id.0, row.subject)).collect()

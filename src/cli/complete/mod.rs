@@ -122,13 +122,13 @@ fn values(arg: &Arg, line: &Line) -> (Vec<Offer>, Also) {
         "selector" => words(known.selectors(&line.word)),
         "params" => words(known.params(line)),
         "task" | "skip" => words(known.tasks(line)),
-        "ticket" => words(known.tickets()),
+        "ticket" | "id" => words(known.tickets(&line.verb)),
         _ => {
             let offer = |value: &clap::builder::PossibleValue| {
                 Offer::new(value.get_name(), value.get_help().map(ToString::to_string).unwrap_or_default())
             };
             let possible = arg.get_possible_values().iter().filter(|v| !v.is_hide_set()).map(offer).collect();
-            let folder = matches!(arg.get_id().as_str(), "dir" | "state");
+            let folder = matches!(arg.get_id().as_str(), "dir" | "state" | "folder");
             match arg.get_value_hint() {
                 ValueHint::DirPath => (possible, Also::Folders),
                 ValueHint::AnyPath if folder => (possible, Also::Folders),

@@ -63,6 +63,7 @@ fn what_is_well_is_said_in_a_line_and_what_is_owed_by_its_step() {
               `dc1-app1`: Перезапуск (app.restart), from run 01M7Q5FS50
               `billing-restart` of 2026-11-18 14:08
               → `svcops owed` lists what is still to be done
+    OK        tickets were told of all runs
     OK        nothing is locked
     OK        the last run began 2026-11-18 14:08: failed
               01M7Q5FS50 failed       2026-11-18 14:08 `billing-restart` by мария
@@ -141,6 +142,27 @@ fn what_is_held_is_listed_with_its_holder() {
     drop(held);
     assert_eq!(named(&say(&stored, Apps::NotAsked(2)), "locks").says, "nothing is locked");
     assert_eq!(named(&sections, "apps").says, "2 apps, no host was asked");
+}
+
+#[tokio::test]
+async fn what_tickets_were_not_told_is_a_warning_unless_a_run_is_telling_it() {
+    let stored = Stored::new();
+    assert_eq!(named(&say(&stored, Apps::NotAsked(0)), "tickets").level, Level::Ok);
+    let run = stored.newest();
+    let operator = Operator::here();
+    stored.journal.append(&run, WallClock.now(), Event::Resumed { operator }).await.unwrap();
+    let sections = say(&stored, Apps::NotAsked(0));
+    let part = named(&sections, "tickets");
+    assert_eq!((part.level, part.says.as_str()), (Level::Warning, "1 event of 1 run not told to tickets yet"));
+    assert!(part.hint.as_ref().unwrap().contains("svcops ticket sync"), "{part:?}");
+    let owned = stored.locks.own(&run).unwrap();
+    assert_eq!(named(&say(&stored, Apps::NotAsked(0)), "tickets").level, Level::Ok);
+    let waits = stored.journal.waiting(None, 1).unwrap();
+    stored.journal.not_delivered(waits[0].row, "the desk is locked").unwrap();
+    let sections = say(&stored, Apps::NotAsked(0));
+    let part = named(&sections, "tickets");
+    assert_eq!((part.level, part.items[0].text.as_str()), (Level::Warning, "the last try: the desk is locked"));
+    drop(owned);
 }
 
 #[test]

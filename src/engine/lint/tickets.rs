@@ -66,18 +66,12 @@ mod tests {
             .0
             .into_iter()
             .map(|f| {
-                format!(
-                    "{}:{}:{}: {}; {}",
-                    f.spot.file,
-                    f.spot.line,
-                    f.spot.column,
-                    f.message,
-                    f.hint.unwrap_or_default()
-                )
+                let hint = f.hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                format!("{}:{}:{}: {}{hint}", f.spot.file, f.spot.line, f.spot.column, f.message)
             })
             .collect();
         insta::assert_snapshot!(found.join("\n"), @r"
-        tickets/ended.txt:2:14: it cannot be read: unexpected end of input, expected end of block;
+        tickets/ended.txt:2:14: it cannot be read: unexpected end of input, expected end of block
         tickets/fase.txt:1:1: no ticket text is called `fase.txt`; did you mean `phase.txt`?
         tickets/phase.txt:2:9: unknown name `phase.hots`; did you mean `phase.hosts`?
         ");

@@ -103,11 +103,11 @@ fn diff_of(path: &str, diff: &str, room: &mut usize) -> String {
 
 pub(super) fn written(one: &Written) -> String {
     let back = if one.back { ", on the way back" } else { "" };
-    let code = one.code.map_or_else(String::new, |code| format!(" <span class=\"mute\">exit code {code}</span>"));
+    let code = one.code.map_or_else(String::new, |code| format!(" <span class=\"mute\">· exit code {code}</span>"));
     let trouble = if one.troubled { "<span class=\"badge failed\">✕ failed</span> " } else { "" };
     let total: u64 = one.streams.iter().map(|s| s.bytes).sum();
     let mut body = format!(
-        "<details{}><summary>{trouble}<span class=\"num\">{}</span> {}{back}: {}{code} <span class=\"mute\">{}</span></summary>\n",
+        "<details{}><summary>{trouble}<span class=\"num\">{}</span> {}{back}: {}{code} <span class=\"mute\">· {}</span></summary>\n",
         if one.troubled { " open" } else { " class=\"fold\"" },
         text(&one.step),
         text(&one.name),
