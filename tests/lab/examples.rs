@@ -3,6 +3,7 @@
 use crate::{
     client::Client,
     hosts::{APP_HOSTS, Lab, all_ready},
+    mail::parsed,
     support::Project,
 };
 use std::collections::BTreeMap;
@@ -148,6 +149,47 @@ fn readiness_names_who_is_not_ready_and_touches_nothing() {
     let ended = examples.svcops(&["run", "readiness"]).exits(1).says("`dc2-app1`");
     assert!(!ended.stderr.contains("failed  `dc1"), "{ended}");
     assert_eq!(lab.seen(), before);
+}
+
+#[test]
+fn a_site_goes_out_of_service_and_comes_back_with_mails_to_duty() {
+    let Some(lab) = Lab::take("a_site_goes_out_of_service_and_comes_back_with_mails_to_duty") else { return };
+    let examples = lab.examples();
+    lab.mails_with("");
+    let told = || {
+        let run = examples.newest()["run"].as_str().unwrap().to_owned();
+        let mut subjects: Vec<String> = lab.mails_with(&run).iter().map(|m| parsed(m)["subject"].to_string()).collect();
+        subjects.sort();
+        subjects
+    };
+
+    let client = Client::start();
+    let ended = examples.svcops(&["run", "site-stop", "--yes", "--reason", "CHG-1042: замена ИБП"]).exits(0);
+    let answers = client.stop();
+    answers.none_failed();
+    assert!(answers.hosts.last().is_some_and(|host| host.starts_with("dc2")), "{answers:?}");
+    assert_eq!(lab.balanced()["dc1-app1"], "drain", "{ended}");
+    assert_eq!(lab.on("dc1-app2", "systemctl is-active billing || true"), "inactive\n", "{ended}");
+    assert_eq!(told(), ["\"Биллинг: вывод площадки dc1: done\"", "\"Биллинг: начинаем вывод площадки dc1\""]);
+
+    // One node does not come up: the site stays out of service as a whole, and duty is told.
+    lab.on("dc1-app2", "sudo touch /etc/billing/fail-start");
+    let ended = examples.svcops(&["run", "site-start", "--yes"]).exits(1).says("dc1-app2");
+    assert_eq!(lab.balanced()["dc1-app1"], "drain", "{ended}");
+    assert_eq!(lab.on("dc1-app1", "systemctl is-active billing || true"), "inactive\n", "{ended}");
+    assert_eq!(told(), ["\"Биллинг: возврат площадки dc1: rolled_back\""]);
+    lab.on("dc1-app2", "sudo rm /etc/billing/fail-start; sudo systemctl reset-failed billing");
+
+    let ended = examples.svcops(&["run", "site-start", "--yes"]).exits(0);
+    assert_eq!(lab.balanced(), all_ready(), "{ended}");
+    assert_eq!(told(), ["\"Биллинг: возврат площадки dc1: done\""]);
+
+    // Nothing is stopped while the other site cannot carry it; the last mail is sent all the same.
+    sick(&lab, "dc2-app1");
+    let before = lab.seen();
+    examples.svcops(&["run", "site-stop", "--yes"]).exits(1).says("dc2-app1");
+    assert_eq!(lab.seen(), before);
+    assert_eq!(told(), ["\"Биллинг: вывод площадки dc1: rolled_back\""]);
 }
 
 /// All of the backend's servers take traffic but this one.

@@ -42,7 +42,7 @@ fn a_mail_in_russian_reaches_everybody_as_it_was_written_and_once() {
 }
 
 /// A mail as a mail program reads it: its headers in small letters, and its `text`.
-fn parsed(mail: &str) -> Value {
+pub fn parsed(mail: &str) -> Value {
     const READ: &str = "
 import email, email.policy, json, sys
 mail = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.default)
