@@ -25,7 +25,7 @@ pub enum Depth {
 pub fn text(plan: &Plan, depth: Depth, paint: Paint, width: usize) -> String {
     let view = View { paint, width };
     let mut text = view.head(plan);
-    for step in steps(plan) {
+    for step in steps(plan, depth) {
         match depth {
             Depth::Full => text += &view.step(&step),
             Depth::Short => text += &view.short(&step),
@@ -59,7 +59,7 @@ struct Group<'a> {
     hosts: Vec<&'a str>,
 }
 
-fn steps(plan: &Plan) -> Vec<Step<'_>> {
+fn steps(plan: &Plan, depth: Depth) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for task in &plan.tasks {
         let known =
@@ -71,7 +71,7 @@ fn steps(plan: &Plan) -> Vec<Step<'_>> {
         }
         let Some(step) = steps.get_mut(index) else { continue };
         step.batches.extend(task.batch.map(|b| b.number));
-        match step.groups.iter_mut().find(|g| same(g.first, task)) {
+        match step.groups.iter_mut().find(|g| same(g.first, task, depth)) {
             Some(group) => group.hosts.push(task.host.as_str()),
             None => step.groups.push(Group { first: task, hosts: vec![task.host.as_str()] }),
         }
@@ -79,14 +79,14 @@ fn steps(plan: &Plan) -> Vec<Step<'_>> {
     steps
 }
 
-/// Equal but for the hosts' own names.
-fn same(one: &PlannedTask, other: &PlannedTask) -> bool {
+/// Equal but for the hosts' own names, as far as it is shown.
+fn same(one: &PlannedTask, other: &PlannedTask, depth: Depth) -> bool {
     let line = |task: &PlannedTask, text: &str| masked(text, task.host.as_str());
     let change = |a: &PlannedChange, b: &PlannedChange| {
-        line(one, &a.what) == line(other, &b.what)
-            && line(one, &a.before) == line(other, &b.before)
-            && line(one, &a.after) == line(other, &b.after)
-            && a.diff == b.diff
+        let shown = |change: &PlannedChange, of: &PlannedTask| {
+            (line(of, &change.before), line(of, &change.after), change.diff.clone())
+        };
+        line(one, &a.what) == line(other, &b.what) && (depth == Depth::Short || shown(a, one) == shown(b, other))
     };
     let words = |task: &PlannedTask, text: &Option<String>| text.as_ref().map(|t| line(task, t));
     one.certainty == other.certainty
@@ -300,6 +300,21 @@ mod tests {
             tasks,
             pinned: std::collections::BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn a_fleet_whose_files_differ_by_the_hosts_name_is_one_line_before_a_run() {
+        let tasks = ["web001", "web002", "web003"].map(|host| {
+            let change = change(&format!("write `/etc/{host}.conf`"), "absent", &format!("{} bytes", host.len()), None);
+            task(
+                "1",
+                "Settings",
+                host,
+                Certainty::Exact,
+                vec![PlannedChange { after: Hash::of(host.as_bytes()).0, ..change }],
+            )
+        });
+        insta::assert_snapshot!(text(&plan(tasks.to_vec()), Depth::Short, Paint::default(), 80), @"");
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn goes_through_states(system: &dyn TicketSystem) {
         system.state(&id, &stamp(&format!("state {n}"), 3), target).await.unwrap();
         assert_eq!(system.show(&id).await.unwrap().row.state, target);
     }
-    // what comes late does not bring back a state that was left since
+    // what comes late does not bring back a state that was left since, nor one in which the ticket was anyway
     system.state(&id, &stamp("state 0", 3), State::Waiting).await.unwrap();
     let ticket = system.show(&id).await.unwrap();
     assert_eq!(ticket.row.state, State::Done);

@@ -135,8 +135,14 @@ impl TicketSystem for Desk {
     fn state<'a>(&'a self, id: &'a TicketId, stamp: &'a Stamp, target: State) -> Fut<'a, ()> {
         ready(self.write(|desk| {
             let (ticket, now) = there(desk, id)?;
-            // a state that was reached under this key may have been left since, and is not brought back
-            if now != target.word() && enter(desk, ticket, stamp, (What::State, target.word()))?.is_some() {
+            // A state that was reached under this key may have been left since, and is not brought back. That holds for one
+            // in which the ticket was anyway, so its key is kept as well, without a word to show.
+            let moves = now != target.word();
+            if !moves && stamp.key.is_none() {
+                return Ok(());
+            }
+            let text = if moves { target.word() } else { UNMOVED };
+            if enter(desk, ticket, stamp, (What::State, text))?.is_some() && moves {
                 desk.prepare_cached("UPDATE tickets SET state = ? WHERE id = ?")?
                     .execute(params![target.word(), ticket])?;
             }
@@ -197,8 +203,10 @@ impl TicketSystem for Desk {
                 .optional()?
                 .ok_or_else(|| TicketError::Gone(id.clone()))?;
             let entries = desk
-                .prepare_cached("SELECT at, author, what, text FROM entries WHERE ticket = ? ORDER BY id")?
-                .query_map([number], |r| {
+                .prepare_cached(
+                    "SELECT at, author, what, text FROM entries WHERE ticket = ? AND NOT (what = ? AND text = ?) ORDER BY id",
+                )?
+                .query_map(params![number, What::State.word(), UNMOVED], |r| {
                     let what = what(&r.get::<_, String>(2)?);
                     Ok(Entry { at: time(r, 0)?, author: r.get(1)?, what, text: r.get(3)? })
                 })?
@@ -343,6 +351,9 @@ fn there(desk: &Connection, id: &TicketId) -> Result<(i64, String), Wrong> {
         .optional()?
         .ok_or_else(|| TicketError::Gone(id.clone()).into())
 }
+
+/// The text of a state's entry where the ticket was in that state already.
+const UNMOVED: &str = "";
 
 /// Writes an entry, once under its key: none where it stands there already.
 fn enter(desk: &Connection, ticket: i64, stamp: &Stamp, (what, text): (What, &str)) -> Result<Option<i64>, Wrong> {
