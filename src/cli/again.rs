@@ -31,7 +31,8 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
         let (name, state) = (&recorded.header.runbook, &recorded.state);
         let open = state.tasks.iter().filter(|t| t.forward.how.is_none()).count();
         let began = words::count("task", state.tasks.len());
-        face.confirm(&format!("Go on with run {run} of `{name}` ({began} begun, {open} of them under way)?"))?;
+        face.confirm(set, &format!("Go on with run {run} of `{name}` ({began} begun, {open} of them under way)?")).await?;
+        set.begins();
         let reason = face.global.reason.clone().unwrap_or_default();
         let skip: Vec<_> = args.skip.iter().map(|task| (task.clone(), reason.clone())).collect();
         let ended = engine::resume(&set.stage, run, &Operator::here(), &skip, set.stop.clone()).await?;
@@ -51,7 +52,8 @@ pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
             return Err(Failure::wrong(message.hint(format!("`svcops history show {run}` says why"))));
         }
         let stands = recorded.state.tasks.iter().filter(|t| t.stands()).count();
-        face.confirm(&format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands)))?;
+        face.confirm(set, &format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands))).await?;
+        set.begins();
         let reason = face.global.reason.clone().unwrap_or_else(|| "`svcops rollback`".to_owned());
         let ended = engine::rollback(&set.stage, run, &Operator::here(), &reason, set.stop.clone()).await?;
         if ended.summary.outcome != End::RolledBack {
@@ -73,6 +75,7 @@ pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
 pub fn cancel(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     with(face, &args.run, async |set, run, _| {
+        set.begins();
         let said = match engine::cancel(&set.stage, run).await? {
             Cancelled::Told => format!("run {run} was told to stop; it finishes what is under way"),
             Cancelled::Ended(0) => format!("run {run} has no process, and nothing of it is under way"),
@@ -91,6 +94,7 @@ pub fn resolve(face: &Face, args: &Resolve) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let Some(reason) = face.global.reason.as_deref() else { return Err(no_reason("resolve")) };
     with(face, &args.run, async |set, run, _| {
+        set.begins();
         let by = Operator::here();
         engine::resolve(&set.stage, run, &args.task, args.saw == Saw::Done, (&by, reason)).await?;
         let saw = if args.saw == Saw::Done { "was done" } else { "was not done" };

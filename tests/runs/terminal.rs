@@ -48,6 +48,20 @@ fn ctrl_c_stops_a_run_properly_and_leaves_the_screen_clean() {
 }
 
 #[test]
+fn ctrl_c_is_an_answer_to_the_question_whether_to_begin() {
+    let project = Project::new(INVENTORY);
+    project.file("runbooks/mark.yaml", "svcops: 1\nname: mark\ntargets: all\nsteps:\n  - command: touch marked\n");
+    let terminal = Terminal::of(&project, "LANG=C.UTF-8 TERM=xterm", "run mark", 80, 24);
+    terminal.until("[y/N]");
+    terminal.press("\u{3}");
+    terminal.until("interrupted; nothing was touched");
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 130, "{shown}");
+    assert!(!shown.contains("finishing") && !shown.contains("SIGINT"), "nothing was under way:\n{shown}");
+    assert_eq!(project.svcops(&["history", "list", "-o", "json"]).exits(0).json()["runs"], serde_json::json!([]));
+}
+
+#[test]
 fn a_question_has_the_screen_for_itself_while_the_run_goes_on() {
     let project = Project::new(INVENTORY);
     let runbook =
