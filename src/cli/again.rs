@@ -47,7 +47,8 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
 pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
     with(face, &args.run, async |set, run, recorded| {
         let name = &recorded.header.runbook;
-        if recorded.state.end.is_some() && recorded.state.tasks.is_empty() {
+        let over = recorded.state.end.as_ref().is_some_and(|e| !e.outcome.resumable());
+        if over && recorded.state.tasks.is_empty() {
             let message = Message::error(format!("run {run} of `{name}` cannot be rolled back: it began nothing"));
             return Err(Failure::wrong(message.hint(format!("`svcops history show {run}` says why"))));
         }
