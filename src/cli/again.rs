@@ -31,7 +31,8 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
         let (name, state) = (&recorded.header.runbook, &recorded.state);
         let open = state.tasks.iter().filter(|t| t.forward.how.is_none()).count();
         let began = words::count("task", state.tasks.len());
-        face.confirm(set, &format!("Go on with run {run} of `{name}` ({began} begun, {open} of them under way)?")).await?;
+        let what = if state.goes_back() { "Finish taking back" } else { "Go on with" };
+        face.confirm(set, &format!("{what} run {run} of `{name}` ({began} begun, {open} of them under way)?")).await?;
         set.begins();
         let reason = face.global.reason.clone().unwrap_or_default();
         let skip: Vec<_> = args.skip.iter().map(|task| (task.clone(), reason.clone())).collect();
