@@ -11,7 +11,7 @@ use crate::{
     base::{Hash, RunId, words},
     engine::{
         self, Ended,
-        run::{Cancelled, Recorded, recorded},
+        run::{Cancelled, Recorded, may_resume, may_roll_back, recorded},
     },
     journal::event::{End, Operator, Summary},
     runbook::Project,
@@ -28,6 +28,7 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
         return Err(no_reason("--skip"));
     }
     with(face, &args.run, async |set, run, recorded| {
+        may_resume(run, &recorded.state)?;
         let (name, state) = (&recorded.header.runbook, &recorded.state);
         let open = state.tasks.iter().filter(|t| t.forward.how.is_none()).count();
         let began = words::count("task", state.tasks.len());
@@ -53,6 +54,7 @@ pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
             let message = Message::error(format!("run {run} of `{name}` cannot be rolled back: it began nothing"));
             return Err(Failure::wrong(message.hint(format!("`svcops history show {run}` says why"))));
         }
+        may_roll_back(run, &recorded.state)?;
         let stands = recorded.state.tasks.iter().filter(|t| t.stands()).count();
         face.confirm(set, &format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands))).await?;
         set.begins();

@@ -214,6 +214,11 @@ fn what_is_over_is_not_resumed_and_what_is_not_there_is_not_found() {
     --- stderr
     error: `resolve` needs `--reason TEXT`: the journal keeps why
     ");
+    let asked = site.svcops("resume last").exits(2).to_string();
+    assert!(
+        asked.contains("it is over") && !asked.contains("nobody can be asked"),
+        "refused before a question: {asked}"
+    );
     site.svcops("cancel last").exits(2);
     site.svcops("resume last --skip 1@web-1 --yes").exits(2);
 }
