@@ -87,10 +87,10 @@ impl Face {
             None => None,
         };
         let required = Settings::of(set.stage.inventory.tickets.as_ref()).required;
+        let able = if required { desk.ready().await } else { Ok(()) };
         let asked = match &id {
-            Some(id) => desk.show(id).await.map(drop),
-            None if required => desk.name().await.map(drop),
-            None => Ok(()),
+            Some(id) if able.is_ok() => desk.show(id).await.map(drop),
+            _ => able,
         };
         match asked {
             Err(error @ TicketError::Unavailable { .. }) if !required => {

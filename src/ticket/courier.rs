@@ -334,11 +334,13 @@ impl Courier {
             return Ok(Own { given: given(id), id: id.clone() });
         }
         let name = system.name().await?;
-        let known = outbox.ticket_of(run)?.filter(|t| t.system == name).map(|t| TicketId(t.ticket));
-        let id = if let Some(id) = known {
-            id
+        let known = outbox.ticket_of(run)?;
+        let id = if let Some(known) = known.as_ref().filter(|t| t.system == name) {
+            TicketId(known.ticket.clone())
         } else {
-            let id = match self.named(named.as_ref()).await? {
+            // an id that was named in another system means another ticket here
+            let named = named.as_ref().filter(|_| known.is_none());
+            let id = match self.named(named).await? {
                 Some(id) => id,
                 None => self.opened(run, came_to).await?,
             };

@@ -56,6 +56,9 @@ impl Mortal {
 }
 
 impl TicketSystem for Mortal {
+    fn ready(&self) -> Fut<'_, ()> {
+        self.desk.ready()
+    }
     fn name(&self) -> Fut<'_, String> {
         self.call(|| self.desk.name())
     }
@@ -677,6 +680,23 @@ async fn a_desk_that_was_made_anew_gets_tickets_of_its_own() {
     let tickets = all(folders[1].path()).await;
     let states: Vec<_> = tickets.iter().map(|t| (t.row.run.clone().unwrap(), t.row.state)).collect();
     assert_eq!(states, [(run, State::Done), (other, State::Open)]);
+}
+
+#[tokio::test]
+async fn an_id_that_was_named_in_one_desk_is_no_ticket_of_another() {
+    let (mut told, folders) = (Told::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let first = told.begin(None, &Value::Null);
+    sync(&told.with_desk(folders[0].path())).await.unwrap();
+    let named = told.begin(Some(json!("SV-000001")), &Value::Null);
+    told.phase(&named, "1", "Restart", None, &["web1"]).await;
+    sync(&told.with_desk(folders[0].path())).await.unwrap();
+    assert_eq!(told.journal.ticket_of(&named).unwrap().unwrap().ticket, "SV-000001");
+    // the desk is lost, and the first ticket of the new one is about something else
+    told.finish(&first, End::Done, None, &[]).await;
+    sync(&told.with_desk(folders[1].path())).await.unwrap();
+    told.finish(&named, End::Done, None, &[]).await;
+    sync(&told.with_desk(folders[1].path())).await.unwrap();
+    assert_eq!(told.journal.ticket_of(&named).unwrap().unwrap().ticket, "SV-000002");
 }
 
 #[tokio::test]
