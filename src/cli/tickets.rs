@@ -48,7 +48,9 @@ impl From<TicketError> for Failure {
             }
             TicketError::Refused { .. } => Self::wrong(message),
             TicketError::Unavailable { .. } => {
-                Self::new(ExitCode::NotNow, message.hint("`svcops doctor` looks at the state directory"))
+                let hint =
+                    "runs go on without it; once it can be used, `svcops ticket sync` delivers what they had to tell";
+                Self::new(ExitCode::NotNow, message.hint(hint))
             }
         }
     }
