@@ -48,7 +48,9 @@ impl From<TicketError> for Failure {
             }
             TicketError::Refused { .. } => Self::wrong(message),
             TicketError::Unavailable { .. } => {
-                Self::new(ExitCode::NotNow, message.hint("`svcops doctor` looks at the state directory"))
+                let hint =
+                    "runs go on without it; once it can be used, `svcops ticket sync` delivers what they had to tell";
+                Self::new(ExitCode::NotNow, message.hint(hint))
             }
         }
     }
@@ -87,10 +89,10 @@ impl Face {
             None => None,
         };
         let required = Settings::of(set.stage.inventory.tickets.as_ref()).required;
+        let able = if required { desk.ready().await } else { Ok(()) };
         let asked = match &id {
-            Some(id) => desk.show(id).await.map(drop),
-            None if required => desk.name().await.map(drop),
-            None => Ok(()),
+            Some(id) if able.is_ok() => desk.show(id).await.map(drop),
+            _ => able,
         };
         match asked {
             Err(error @ TicketError::Unavailable { .. }) if !required => {

@@ -90,6 +90,10 @@ impl TicketSystem for Desk {
             Ok(format!("desk {name}"))
         }))
     }
+    fn ready(&self) -> Fut<'_, ()> {
+        // a write that changes nothing: a full file system can still be read
+        ready(self.write(|desk| Ok(desk.execute("UPDATE desk SET name = name", []).map(drop)?)))
+    }
     fn capabilities(&self) -> Capabilities {
         Capabilities { attach: Some(64 << 20), link: true, alike: true }
     }

@@ -34,6 +34,8 @@ pub type Fut<'a, T> = Pin<Box<dyn Future<Output = Result<T, TicketError>> + Send
 pub trait TicketSystem: Send + Sync {
     /// A name that no other ticket system has, not even one of the same kind.
     fn name(&self) -> Fut<'_, String>;
+    /// It would take something in at this moment.
+    fn ready(&self) -> Fut<'_, ()>;
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
     /// The id that a person has written, in the system's own form. Whether there is such a ticket is another question.

@@ -56,6 +56,9 @@ impl Mortal {
 }
 
 impl TicketSystem for Mortal {
+    fn ready(&self) -> Fut<'_, ()> {
+        self.desk.ready()
+    }
     fn name(&self) -> Fut<'_, String> {
         self.call(|| self.desk.name())
     }
@@ -505,6 +508,7 @@ async fn a_ticket_that_was_named_is_used_and_closed_at_the_good_end() {
     };
     let id = desk.create(&draft).await.unwrap();
     let run = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&run, "1", "Restart", None, &["web1"]).await;
     sync(&told.with_desk(folder.path())).await.unwrap();
     assert_eq!(desk.show(&id).await.unwrap().row.state, State::Open);
     told.finish(&run, End::Done, None, &[]).await;
@@ -522,6 +526,41 @@ async fn a_ticket_that_was_named_is_used_and_closed_at_the_good_end() {
     sync(&told.with_desk(folder.path())).await.unwrap();
     let own = told.journal.ticket_of(&lost).unwrap().unwrap().ticket;
     assert_eq!(own, "SV-000002");
+}
+
+#[tokio::test]
+async fn somebodys_own_ticket_is_closed_only_when_all_that_was_done_for_it_has_come_to_an_end() {
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let desk = Desk::of(folder.path());
+    let stamp = Stamp { key: None, author: "олег".into(), at: told.at() };
+    let draft = |subject: &str, stamp: &Stamp| Draft {
+        stamp: stamp.clone(),
+        subject: subject.into(),
+        text: String::new(),
+        state: State::New,
+        kind: None,
+        queue: None,
+        run: None,
+    };
+    let id = desk.create(&draft("CHG-77", &stamp)).await.unwrap();
+    let refused = told.begin(Some(json!(id)), &Value::Null);
+    told.say(&refused, Event::Refused { code: 75, why: "`web1` is held".into() }).await;
+    told.finish(&refused, End::NotNow, Some("`web1` is held"), &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let state = desk.show(&id).await.unwrap().row.state;
+    assert_eq!(state, State::New, "a refusal leaves it as it was");
+
+    let other = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&other, "1", "Restart", None, &["web1"]).await;
+    let good = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&good, "1", "Restart", None, &["web2"]).await;
+    told.finish(&good, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let state = desk.show(&id).await.unwrap().row.state;
+    assert_eq!(state, State::Open, "another run is under way");
+    told.finish(&other, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    assert_eq!(desk.show(&id).await.unwrap().row.state, State::Done);
 }
 
 #[tokio::test]
@@ -641,6 +680,23 @@ async fn a_desk_that_was_made_anew_gets_tickets_of_its_own() {
     let tickets = all(folders[1].path()).await;
     let states: Vec<_> = tickets.iter().map(|t| (t.row.run.clone().unwrap(), t.row.state)).collect();
     assert_eq!(states, [(run, State::Done), (other, State::Open)]);
+}
+
+#[tokio::test]
+async fn an_id_that_was_named_in_one_desk_is_no_ticket_of_another() {
+    let (mut told, folders) = (Told::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let first = told.begin(None, &Value::Null);
+    sync(&told.with_desk(folders[0].path())).await.unwrap();
+    let named = told.begin(Some(json!("SV-000001")), &Value::Null);
+    told.phase(&named, "1", "Restart", None, &["web1"]).await;
+    sync(&told.with_desk(folders[0].path())).await.unwrap();
+    assert_eq!(told.journal.ticket_of(&named).unwrap().unwrap().ticket, "SV-000001");
+    // the desk is lost, and the first ticket of the new one is about something else
+    told.finish(&first, End::Done, None, &[]).await;
+    sync(&told.with_desk(folders[1].path())).await.unwrap();
+    told.finish(&named, End::Done, None, &[]).await;
+    sync(&told.with_desk(folders[1].path())).await.unwrap();
+    assert_eq!(told.journal.ticket_of(&named).unwrap().unwrap().ticket, "SV-000002");
 }
 
 #[tokio::test]
