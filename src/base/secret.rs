@@ -200,15 +200,12 @@ fn behind_percents(text: &str, value: &str) -> Option<(usize, usize)> {
     let mut meant: Vec<(u8, usize, usize)> = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        match (byte, hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                meant.push((high << 4 | low, at, at + 3));
-                at += 3;
-            }
-            _ => {
-                meant.push((*byte, at, at + 1));
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, hex(at + 1), hex(at + 2)) {
+            meant.push((high << 4 | low, at, at + 3));
+            at += 3;
+        } else {
+            meant.push((*byte, at, at + 1));
+            at += 1;
         }
     }
     let same = |(meant, from, to): &(u8, usize, usize), wanted: &u8| {

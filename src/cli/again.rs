@@ -11,7 +11,7 @@ use crate::{
     base::{Hash, RunId, words},
     engine::{
         self, Ended,
-        run::{Cancelled, Recorded, recorded},
+        run::{Cancelled, Recorded, may_resume, may_roll_back, recorded},
     },
     journal::event::{End, Operator, Summary},
     runbook::Project,
@@ -28,10 +28,13 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
         return Err(no_reason("--skip"));
     }
     with(face, &args.run, async |set, run, recorded| {
+        may_resume(run, &recorded.state)?;
         let (name, state) = (&recorded.header.runbook, &recorded.state);
         let open = state.tasks.iter().filter(|t| t.forward.how.is_none()).count();
         let began = words::count("task", state.tasks.len());
-        face.confirm(&format!("Go on with run {run} of `{name}` ({began} begun, {open} of them under way)?"))?;
+        let what = if state.goes_back() { "Finish taking back" } else { "Go on with" };
+        face.confirm(set, &format!("{what} run {run} of `{name}` ({began} begun, {open} of them under way)?")).await?;
+        set.begins();
         let reason = face.global.reason.clone().unwrap_or_default();
         let skip: Vec<_> = args.skip.iter().map(|task| (task.clone(), reason.clone())).collect();
         let ended = engine::resume(&set.stage, run, &Operator::here(), &skip, set.stop.clone()).await?;
@@ -46,12 +49,15 @@ pub fn resume(face: &Face, args: &Resume) -> Result<ExitCode, Failure> {
 pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
     with(face, &args.run, async |set, run, recorded| {
         let name = &recorded.header.runbook;
-        if recorded.state.end.is_some() && recorded.state.tasks.is_empty() {
+        let over = recorded.state.end.as_ref().is_some_and(|e| !e.outcome.resumable());
+        if over && recorded.state.tasks.is_empty() {
             let message = Message::error(format!("run {run} of `{name}` cannot be rolled back: it began nothing"));
             return Err(Failure::wrong(message.hint(format!("`svcops history show {run}` says why"))));
         }
+        may_roll_back(run, &recorded.state)?;
         let stands = recorded.state.tasks.iter().filter(|t| t.stands()).count();
-        face.confirm(&format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands)))?;
+        face.confirm(set, &format!("Bring back {} of run {run} of `{name}`?", words::count("task", stands))).await?;
+        set.begins();
         let reason = face.global.reason.clone().unwrap_or_else(|| "`svcops rollback`".to_owned());
         let ended = engine::rollback(&set.stage, run, &Operator::here(), &reason, set.stop.clone()).await?;
         if ended.summary.outcome != End::RolledBack {
@@ -73,6 +79,7 @@ pub fn rollback(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
 pub fn cancel(face: &Face, args: &OneRun) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     with(face, &args.run, async |set, run, _| {
+        set.begins();
         let said = match engine::cancel(&set.stage, run).await? {
             Cancelled::Told => format!("run {run} was told to stop; it finishes what is under way"),
             Cancelled::Ended(0) => format!("run {run} has no process, and nothing of it is under way"),
@@ -91,6 +98,7 @@ pub fn resolve(face: &Face, args: &Resolve) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let Some(reason) = face.global.reason.as_deref() else { return Err(no_reason("resolve")) };
     with(face, &args.run, async |set, run, _| {
+        set.begins();
         let by = Operator::here();
         engine::resolve(&set.stage, run, &args.task, args.saw == Saw::Done, (&by, reason)).await?;
         let saw = if args.saw == Saw::Done { "was done" } else { "was not done" };

@@ -17,6 +17,7 @@ use crate::{
     },
     runbook::{Project, Runbook},
     ui::message::Message,
+    yaml::{Faults, Severity},
 };
 use std::path::PathBuf;
 
@@ -53,12 +54,17 @@ impl Face {
         })
     }
 
-    /// The runbook of a name or a path.
+    /// The runbook of a name or a path, with every step bound to its hosts: a typo in the last step must not be found when
+    /// the first ones are done. Its warnings are `lint`'s to tell.
     ///
     /// # Errors
     /// There is none, or what is wrong with it.
     pub fn runbook(&self, project: &Project, name: &str) -> Result<Runbook, Failure> {
-        project.runbook(name).map_err(|found| words::faults(&project.root, &found, self.screen.paint.on()))
+        let wrong = |found: Faults| words::faults(&project.root, &found, self.screen.paint.on());
+        let runbook = project.runbook(name).map_err(wrong)?;
+        let mut found = engine::lint::lint_runbook(project, &runbook, CATALOG);
+        found.0.retain(|fault| fault.severity == Severity::Error);
+        if found.is_empty() { Ok(runbook) } else { Err(wrong(found)) }
     }
 
     /// Opens the journal and the locks of this project.

@@ -24,6 +24,7 @@ use crate::{
         summary,
     },
 };
+use tokio::sync::oneshot;
 
 /// Runs a runbook, or a saved plan.
 ///
@@ -102,9 +103,10 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
             0 => String::new(),
             hosts => format!(" on {}", words::count("host", hosts)),
         };
-        face.confirm(&format!("Carry out `{}`{on}?", order.runbook.name))?;
+        face.confirm(set, &format!("Carry out `{}`{on}?", order.runbook.name)).await?;
     }
     somebody_answers(&planned.plan)?;
+    set.begins();
     let ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
     face.ended(set, &ended)
 }
@@ -122,15 +124,29 @@ fn somebody_answers(plan: &Plan) -> Result<(), Failure> {
 }
 
 impl Face {
-    /// Asks before a change, unless `--yes` has answered.
+    /// Asks before a change, unless `--yes` has answered. A signal is an answer too.
     ///
     /// # Errors
-    /// The answer is no, or there is nobody to ask.
-    pub fn confirm(&self, question: &str) -> Result<(), Failure> {
+    /// The answer is no, a signal came, or there is nobody to ask.
+    pub async fn confirm(&self, set: &Set, question: &str) -> Result<(), Failure> {
         if self.global.yes {
             return Ok(());
         }
-        match prompt::yes(question) {
+        let (tell, told) = oneshot::channel();
+        let words = question.to_owned();
+        // A thread of its own: the runtime would wait for one of its threads to come back from the terminal.
+        let asked = std::thread::Builder::new().name("question".to_owned()).spawn(move || {
+            // after a signal nobody waits for the answer
+            drop(tell.send(prompt::yes(&words)));
+        });
+        let answer = match asked {
+            Ok(_) => set.unless_stopped(told).await.inspect_err(|_| {
+                // the question's line is not ended yet
+                self.screen.note("\n");
+            })?,
+            Err(_) => Ok(prompt::yes(question)),
+        };
+        match answer.unwrap_or(Err(NoAnswer::Ended)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::wrong(Message::error("not confirmed; nothing was touched"))),
             Err(NoAnswer::NoTerminal(_)) => Err(Failure::wrong(

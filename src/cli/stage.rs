@@ -23,7 +23,10 @@ use crate::{
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -35,6 +38,8 @@ pub struct Set {
     pub progress: Arc<Progress>,
     /// 1 after the first signal, 2 after the second.
     pub stop: Stop,
+    /// Something may be touched from here on.
+    begun: Arc<AtomicBool>,
     /// The stage's journal, with its outbox.
     pub journal: Arc<SqliteJournal>,
     /// The state directory.
@@ -87,8 +92,14 @@ impl Face {
         };
         let (ask, stop) = watch::channel(0);
         let told = Arc::clone(&progress);
+        let begun = Arc::new(AtomicBool::new(false));
+        let under_way = Arc::clone(&begun);
         let heard = move |name: &'static str, again: bool| {
             ask.send_replace(if again { 2 } else { 1 });
+            if !under_way.load(Ordering::SeqCst) {
+                // nothing is to be finished; the command says itself that it was interrupted
+                return;
+            }
             let what = if again {
                 "ending what is under way, on the hosts too"
             } else {
@@ -99,7 +110,7 @@ impl Face {
         };
         signals::watch(heard)
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
-        Ok(Set { stage, progress, stop, journal, state: opened.state, courier: Mutex::default() })
+        Ok(Set { stage, progress, stop, begun, journal, state: opened.state, courier: Mutex::default() })
     }
 }
 
@@ -121,6 +132,10 @@ impl Ways {
 }
 
 impl Set {
+    /// From here on something may be touched, and a signal lets what is under way end.
+    pub fn begins(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
     /// The outcome of something that changes nothing, unless a signal asks to stop before.
     ///
     /// # Errors

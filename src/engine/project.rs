@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -59,11 +59,13 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
     let journal = Arc::new(MemoryJournal::new());
     let world = Simulated::new(Links::of(&stage.inventory));
     let projected = Projected::new(Arc::clone(&stage.transport), tokio::runtime::Handle::current(), world);
+    // who stops waiting for the plan hears no more of it, though the thread below may still look
+    let told = Arc::new(Arc::clone(&stage.watcher));
     let double = Stage {
         transport: Arc::new(projected),
         journal: journal.clone(),
         locks: None,
-        watcher: Arc::new(Counter { of, done: AtomicUsize::new(0), watcher: Arc::clone(&stage.watcher) }),
+        watcher: Arc::new(Counter { of, done: AtomicUsize::new(0), watcher: Arc::downgrade(&told) }),
         ..stage.clone()
     };
     let start = stage.clock.now();
@@ -126,19 +128,27 @@ fn blank(order: &Order, stage: &Stage) -> Header {
 struct Counter {
     of: usize,
     done: AtomicUsize,
-    watcher: Arc<dyn Watcher>,
+    watcher: Weak<Arc<dyn Watcher>>,
+}
+
+impl Counter {
+    fn tell(&self, notice: &Notice) {
+        if let Some(watcher) = self.watcher.upgrade() {
+            watcher.notice(notice);
+        }
+    }
 }
 
 impl Watcher for Counter {
     fn record(&self, record: &Record) {
         if matches!(record.event, Event::Began(_) | Event::Skipped { .. }) {
             let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-            self.watcher.notice(&Notice::Observed { done, of: self.of.max(done) });
+            self.tell(&Notice::Observed { done, of: self.of.max(done) });
         }
     }
     fn notice(&self, notice: &Notice) {
         if matches!(notice, Notice::Silent { .. } | Notice::Warning(_)) {
-            self.watcher.notice(notice);
+            self.tell(notice);
         }
     }
 }

@@ -200,16 +200,7 @@ pub async fn resume(
     stop: Stop,
 ) -> Result<Ended, EngineError> {
     let recorded = recorded(&*stage.journal, run)?;
-    if let Some(end) = &recorded.state.end
-        && !end.outcome.resumable()
-    {
-        let why = format!("it is over, with the outcome `{}`", end.outcome.word());
-        return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
-    }
-    if untouched(&recorded.state) {
-        let why = "it was interrupted before it began; run it again".to_owned();
-        return Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
-    }
+    may_resume(run, &recorded.state)?;
     let again = Again::open(stage, run, &recorded, operator)?;
     let engine = again.engine(stage, run, recorded.state.clone(), stop)?;
     engine.say(Event::Resumed { operator: operator.clone() }).await?;
@@ -219,6 +210,36 @@ pub async fn resume(
     }
     let summary = engine.go().await?;
     Ok(Ended { run: run.clone(), summary })
+}
+
+/// Whether a run can be resumed at all, so that nobody is asked in vain.
+///
+/// # Errors
+/// [`EngineError::NotSo`]
+pub fn may_resume(run: &RunId, state: &RunState) -> Result<(), EngineError> {
+    let not_so = |why| Err(EngineError::NotSo { run: run.clone(), what: "resumed", why });
+    match &state.end {
+        Some(end) if !end.outcome.resumable() => {
+            not_so(format!("it is over, with the outcome `{}`", end.outcome.word()))
+        }
+        _ if untouched(state) => not_so("it was interrupted before it began; run it again".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a run can be rolled back at all, so that nobody is asked in vain.
+///
+/// # Errors
+/// [`EngineError::NoReturn`], [`EngineError::NotSo`]
+pub fn may_roll_back(run: &RunId, state: &RunState) -> Result<(), EngineError> {
+    if let Some(task) = state.no_return() {
+        return Err(EngineError::NoReturn { run: run.clone(), task: task.clone() });
+    }
+    if untouched(state) {
+        let why = "it touched nothing".to_owned();
+        return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
+    }
+    Ok(())
 }
 
 /// It was refused, or interrupted before it had its locks.
@@ -238,13 +259,7 @@ pub async fn rollback(
     stop: Stop,
 ) -> Result<Ended, EngineError> {
     let recorded = recorded(&*stage.journal, run)?;
-    if let Some(task) = recorded.state.no_return() {
-        return Err(EngineError::NoReturn { run: run.clone(), task: task.clone() });
-    }
-    if untouched(&recorded.state) {
-        let why = "it touched nothing".to_owned();
-        return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
-    }
+    may_roll_back(run, &recorded.state)?;
     let again = Again::open(stage, run, &recorded, operator)?;
     let engine = again.engine(stage, run, recorded.state.clone(), stop)?;
     engine.say(Event::Resumed { operator: operator.clone() }).await?;

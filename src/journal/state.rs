@@ -188,6 +188,10 @@ impl RunState {
         let crossed = |t: &&TaskState| t.no_return && (t.forward.changed || t.forward.why().is_none());
         self.tasks.iter().find(crossed).map(|t| &t.began.task)
     }
+    /// It was on its way back: to go on with it is to take back the rest.
+    pub fn goes_back(&self) -> bool {
+        self.back.keys().any(|scope| !matches!(scope, Scope::Host(_)))
+    }
     /// Tasks of which nobody knows what an act did.
     pub fn doubts(&self) -> impl Iterator<Item = (&TaskState, Way, &str)> {
         self.tasks.iter().filter_map(|t| t.doubt().map(|(way, why)| (t, way, why)))

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{runtime::Handle, task};
+use tokio::{runtime::Handle, sync::oneshot, task};
 
 /// A simulated world that asks the real one for what it does not know yet. Changes go to the simulated one only.
 ///
@@ -56,16 +56,23 @@ impl Projected {
         }
     }
 
-    /// Does real work where time is real.
+    /// Does real work where time is real. It is handed over and waited for: where that runtime ends before the work does
+    /// (somebody stopped the planning), the work is dropped, and this is told.
     async fn outside<T: Send + 'static>(
         &self,
         host: Option<&HostName>,
         work: impl Future<Output = Result<T, Lost>> + Send + 'static,
     ) -> Result<T, Lost> {
-        let runtime = self.runtime.clone();
-        task::spawn_blocking(move || runtime.block_on(work)).await.unwrap_or_else(|e| {
-            Err(Lost { host: host.cloned(), why: format!("the look did not end: {e}"), kind: LostKind::Cancelled })
-        })
+        let (tell, told) = oneshot::channel();
+        self.runtime.spawn(async move { drop(tell.send(work.await)) });
+        let lost = |why: String| {
+            Err(Lost { host: host.cloned(), why: format!("the look did not end: {why}"), kind: LostKind::Cancelled })
+        };
+        match task::spawn_blocking(move || told.blocking_recv()).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => lost("it was stopped".to_owned()),
+            Err(e) => lost(e.to_string()),
+        }
     }
 }
 
@@ -176,5 +183,25 @@ mod tests {
             assert_eq!(projected.fetch(&Place::on(&host), "/etc/x", 9).await.unwrap(), Some(b"real".to_vec()));
         });
         assert_eq!(real.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_look_that_is_under_way_when_its_runtime_ends_is_stopped_without_a_panic() {
+        let outer = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let inner = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let real = Arc::new(Real::default());
+        let shared: Arc<dyn Transport> = Arc::clone(&real) as _;
+        let projected = Projected::new(shared, outer.handle().clone(), Simulated::new(Links::default()));
+        let ends = std::thread::spawn(move || {
+            while real.0.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            drop(outer);
+        });
+        let host = HostName::new("dc1-app1");
+        let reads = [Place::on(&host).at(Read::Unit { name: "billing.service".into() })];
+        let lost = inner.block_on(projected.look(Some(&host), &reads)).unwrap_err();
+        ends.join().unwrap();
+        assert_eq!((lost.kind, lost.why.as_str()), (LostKind::Cancelled, "the look did not end: it was stopped"));
     }
 }

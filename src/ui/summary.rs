@@ -167,6 +167,9 @@ fn hints(message: Message, run: &RunId, state: &RunState, summary: &Summary) -> 
     let message = match summary.outcome {
         End::Done | End::NotAllowed => message,
         End::NotNow => return in_the_way(message, run, summary),
+        End::Stopped if state.goes_back() => {
+            return message.hint(format!("`svcops resume {run}` finishes taking it back"));
+        }
         End::Stopped => {
             return message.hint(format!("`svcops resume {run}` goes on; `svcops rollback {run}` brings all back"));
         }

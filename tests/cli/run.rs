@@ -38,6 +38,20 @@ fn failing(site: Site, last: &str) -> Site {
 }
 
 #[test]
+fn what_lint_refuses_is_refused_before_anything_is_touched() {
+    let site = failing(site(), "check.command: {runn: \"true\"}");
+    for (words, code) in [("run failing --yes", 2), ("plan failing", 2), ("doctor --sudoers failing", 3)] {
+        let text = site.svcops(words).exits(code).to_string();
+        for part in ["runbooks/failing.yaml:8:", "runn", "did you mean `run`"] {
+            assert!(text.contains(part), "`{part}` is not said by `{words}`:\n{text}");
+        }
+        assert!(!site.path("out").exists(), "{words}");
+    }
+    let listed = site.svcops("history list").to_string();
+    assert!(!listed.contains("failing"), "nothing was begun: {listed}");
+}
+
+#[test]
 fn a_run_shows_its_plan_carries_it_out_and_says_how_it_ended() {
     let site = site();
     insta::assert_snapshot!(site.svcops("run marks --yes"), @r"
@@ -200,6 +214,11 @@ fn what_is_over_is_not_resumed_and_what_is_not_there_is_not_found() {
     --- stderr
     error: `resolve` needs `--reason TEXT`: the journal keeps why
     ");
+    let asked = site.svcops("resume last").exits(2).to_string();
+    assert!(
+        asked.contains("it is over") && !asked.contains("nobody can be asked"),
+        "refused before a question: {asked}"
+    );
     site.svcops("cancel last").exits(2);
     site.svcops("resume last --skip 1@web-1 --yes").exits(2);
 }

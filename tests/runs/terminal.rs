@@ -48,6 +48,43 @@ fn ctrl_c_stops_a_run_properly_and_leaves_the_screen_clean() {
 }
 
 #[test]
+fn ctrl_c_is_an_answer_to_the_question_whether_to_begin() {
+    let project = Project::new(INVENTORY);
+    project.file("runbooks/mark.yaml", "svcops: 1\nname: mark\ntargets: all\nsteps:\n  - command: touch marked\n");
+    let terminal = Terminal::of(&project, "LANG=C.UTF-8 TERM=xterm", "run mark", 80, 24);
+    terminal.until("[y/N]");
+    terminal.press("\u{3}");
+    terminal.until("interrupted; nothing was touched");
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 130, "{shown}");
+    assert!(!shown.contains("finishing") && !shown.contains("SIGINT"), "nothing was under way:\n{shown}");
+    assert_eq!(project.svcops(&["history", "list", "-o", "json"]).exits(0).json()["runs"], serde_json::json!([]));
+}
+
+#[test]
+fn a_run_that_was_turned_back_says_that_a_resume_takes_the_rest_back() {
+    let project = Project::new("project: tty\nhosts:\n  app-1: {local: true}\n");
+    let site = project.root().to_string_lossy().into_owned();
+    let runbook = "svcops: 1\nname: turn\ntargets: all\nsteps:\n  - name: First\n    file.copy: {content: x, dest: SITE/x}\n  \
+                   - name: Long\n    command: 'until [ -e SITE/go ]; do sleep 0.02; done'\n    undo: [{command: 'true'}]\n";
+    project.file("runbooks/turn.yaml", &runbook.replace("SITE", &site));
+    let terminal = Terminal::of(&project, "LANG=C.UTF-8 TERM=xterm", "run turn --yes", 100, 30);
+    terminal.until("2 Long");
+    terminal.press("\u{3}");
+    terminal.until("SIGINT: finishing what is under way");
+    terminal.press("\u{3}");
+    let (code, shown) = terminal.ends();
+    assert_eq!(code, 130, "{shown}");
+    assert!(shown.contains("finishes taking it back") && !shown.contains("goes on"), "{shown}");
+    let terminal = Terminal::of(&project, "LANG=C.UTF-8 TERM=xterm", "resume last", 100, 30);
+    let screen = terminal.until("[y/N]");
+    assert!(screen.contains("Finish taking back run"), "{screen}");
+    terminal.press("y\n");
+    terminal.ends();
+    assert!(!project.root().join("x").exists());
+}
+
+#[test]
 fn a_question_has_the_screen_for_itself_while_the_run_goes_on() {
     let project = Project::new(INVENTORY);
     let runbook =

@@ -10,7 +10,7 @@ mod tickets;
 use crate::{
     actions::Entry,
     inventory,
-    runbook::{self, Project, project},
+    runbook::{self, Project, Runbook, project},
     yaml::{Faults, Folder},
 };
 use std::{
@@ -61,6 +61,13 @@ pub fn lint_project(project: &Project, paths: &[PathBuf], catalog: &[Entry]) -> 
     for part in parts {
         faults.add(part);
     }
+    faults.settled()
+}
+
+/// Lints one runbook that was read already, against an inventory that is right: what a run must know before it begins.
+pub fn lint_runbook(project: &Project, runbook: &Runbook, catalog: &[Entry]) -> Faults {
+    let mut faults = bind::Bench::new(project, catalog).runbook(runbook);
+    faults.add(order::lint(runbook, catalog));
     faults.settled()
 }
 

@@ -547,3 +547,16 @@ async fn a_run_keeps_the_plan_that_was_shown_and_each_diff_once() {
     assert!(diff.starts_with("@@") && diff.contains("\n-old") && diff.contains("\n+new"), "{diff}");
     assert_eq!(shown.diff(Some(&new.0), Some(&old.0)), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_stopped_before_its_first_task_can_be_rolled_back_and_is_over_then() {
+    let rig = Rig::new();
+    let (stage, order) = (rig.stage(), rig.order(STOP_COPY_START));
+    let planned = plan(&stage, &order).await.unwrap();
+    let (_ask, stop) = watch::channel(1);
+    let ended = run(&stage, &order, &planned, None, stop).await.unwrap();
+    assert_eq!((ended.summary.outcome, rig.state().tasks.len()), (End::Stopped, 0));
+    let back = rig.rollback().await.unwrap();
+    assert_eq!((back.outcome, back.stands.len(), rig.done().len()), (End::RolledBack, 0, 0));
+    assert!(matches!(rig.resume().await, Err(EngineError::NotSo { what: "resumed", .. })));
+}
