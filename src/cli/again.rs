@@ -106,7 +106,7 @@ fn with(
     work: impl AsyncFnOnce(&Set, &RunId, &Recorded) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let (opened, project) = face.open_past()?;
-    let run = opened.run(name)?;
+    let run = opened.own_run(name)?;
     let recorded = recorded(&opened.journal, &run)?;
     face.runtime()?.block_on(async {
         let root = PathBuf::from(&recorded.header.root);
