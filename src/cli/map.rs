@@ -21,11 +21,11 @@ pub const PARTIAL: &[&str] = &["selector", "limit", "failed_from", "parallel", "
 pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
-        ["plan" | "doctor"] | ["app", "status"] => &["selector", "limit", "failed_from", "parallel"],
-        ["status"] => &["selector", "parallel"],
+        ["plan"] => &["selector", "limit", "failed_from", "parallel"],
+        ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
-        ["inventory", ..] => &["selector", "limit", "failed_from"],
+        ["inventory", ..] => &["selector"],
         ["init"] => &["yes"],
         _ => &[],
     }
