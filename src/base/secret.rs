@@ -86,50 +86,75 @@ impl From<&str> for Text {
 /// Knows every secret that was read so far, and puts `***` for it wherever a text leaves svcops. Clones share what they
 /// know.
 #[derive(Clone, Default)]
-pub struct Redactor(Arc<RwLock<Vec<Zeroizing<String>>>>);
+pub struct Redactor(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// All forms that are looked for as they are, longest first.
+    forms: Vec<Zeroizing<String>>,
+    /// The values and their lines: looked for behind percent signs as well.
+    plain: Vec<Zeroizing<String>>,
+}
 
 impl Redactor {
-    /// From now on this value is hidden, also in base64 (at each of its three alignments), in URL form, in hexadecimal
-    /// digits and as a JSON string. Values under 4 bytes are not: hiding them would tell more than it hides.
+    /// From now on this value is hidden, also in base64 (at each of its three alignments), in URL form (whatever is written
+    /// with a percent sign, in either case), in hexadecimal digits, as a JSON string and as HTML. Values under 4 bytes are not: hiding them would tell more than it hides.
     pub fn hide(&self, secret: &Secret) {
         let value = secret.reveal();
-        let mut forms: Vec<String> = Vec::new();
+        let (mut forms, mut plain): (Vec<String>, Vec<&str>) = (Vec::new(), Vec::new());
         for line in std::iter::once(value).chain(value.lines()) {
             if line.len() < 4 {
                 continue;
             }
             let bytes = line.as_bytes();
+            plain.push(line);
             forms.push(line.to_owned());
             forms.extend(base64_cores(bytes));
-            forms.push(url_form(bytes, false));
-            forms.push(url_form(bytes, true));
+            forms.extend(["&#39;", "&#x27;", "'"].map(|quote| html_form(line, quote)));
             forms.push(bytes.iter().map(|b| format!("{b:02x}")).collect());
             forms.push(serde_json::to_string(line).unwrap_or_default().trim_matches('"').to_owned());
         }
         let Ok(mut known) = self.0.write() else { return };
         for form in forms.into_iter().filter(|f| f.len() >= 4) {
-            if !known.iter().any(|k| **k == form) {
-                known.push(Zeroizing::new(form));
+            if !known.forms.iter().any(|k| **k == form) {
+                known.forms.push(Zeroizing::new(form));
             }
         }
-        known.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
+        for value in plain {
+            if !known.plain.iter().any(|k| **k == value) {
+                known.plain.push(Zeroizing::new(value.to_owned()));
+            }
+        }
+        let longest_first = |a: &Zeroizing<String>, b: &Zeroizing<String>| b.len().cmp(&a.len()).then(a.cmp(b));
+        known.forms.sort_by(longest_first);
+        known.plain.sort_by(longest_first);
     }
     /// The text with `***` for every secret, and whether there was one.
     pub fn clean(&self, text: &str) -> (String, bool) {
         let Ok(known) = self.0.read() else { return (MASK.to_owned(), true) };
         let mut clean = text.to_owned();
         let mut found = false;
-        for form in known.iter() {
+        for form in &known.forms {
             if clean.contains(form.as_str()) {
                 found = true;
                 clean = clean.replace(form.as_str(), MASK);
+            }
+        }
+        // which characters a program writes with a percent sign, and in which case, is its own choice
+        if clean.contains(['%', '+']) {
+            for value in &known.plain {
+                while let Some((from, to)) = behind_percents(&clean, value) {
+                    found = true;
+                    clean.replace_range(from..to, MASK);
+                }
             }
         }
         (clean, found)
     }
     /// The longest form known, in bytes: who cuts a text before cleaning it must leave so much over.
     pub fn longest(&self) -> usize {
-        self.0.read().map_or(0, |known| known.first().map_or(0, |k| k.len()))
+        let of = |list: &[Zeroizing<String>]| list.first().map_or(0, |k| k.len());
+        self.0.read().map_or(0, |known| of(&known.forms).max(of(&known.plain) * 3))
     }
 }
 
@@ -166,16 +191,39 @@ fn base64_digit(bytes: &[u8], index: usize, alphabet: &[u8; 64]) -> Option<char>
     alphabet.get(usize::from(pair >> (10 - bit % 8) & 63)).map(|c| char::from(*c))
 }
 
-fn url_form(bytes: &[u8], plus: bool) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(*byte)),
-            b' ' if plus => text.push('+'),
-            other => text += &format!("%{other:02X}"),
+/// Where a value stands in a text of which any byte may be written as `%2F` or `%2f`, and a blank as `+` (RFC 3986; HTML
+/// forms). The place is one of whole characters.
+fn behind_percents(text: &str, value: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    // each byte that is meant, and where it begins and ends in the text
+    let mut meant: Vec<(u8, usize, usize)> = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                meant.push((high << 4 | low, at, at + 3));
+                at += 3;
+            }
+            _ => {
+                meant.push((*byte, at, at + 1));
+                at += 1;
+            }
         }
     }
-    text
+    let same = |(meant, from, to): &(u8, usize, usize), wanted: &u8| {
+        meant == wanted || (*wanted == b' ' && *meant == b'+' && to - from == 1)
+    };
+    let found =
+        meant.windows(value.len().max(1)).find(|part| part.iter().zip(value.as_bytes()).all(|(m, w)| same(m, w)));
+    let (from, to) = found.and_then(|part| Some((part.first()?.1, part.last()?.2)))?;
+    text.get(from..to).map(|_| (from, to))
+}
+
+/// As text in HTML (or XML), where a program writes an apostrophe as `quote`.
+fn html_form(text: &str, quote: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    text.replace('\'', quote)
 }
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -197,6 +245,24 @@ mod tests {
             assert!(redactor.clean(longer).1, "{longer}");
         }
         assert_eq!(redactor.clean("nothing here"), ("nothing here".into(), false));
+    }
+
+    #[test]
+    fn which_characters_stand_behind_percent_signs_makes_no_difference() {
+        let redactor = Redactor::default();
+        redactor.hide(&Secret::new("abcd/efgh+ijkl 'x'".into()));
+        for form in [
+            "abcd%2Fefgh%2Bijkl%20%27x%27",
+            "abcd/efgh%2Bijkl%20%27x%27",
+            "abcd%2fefgh%2bijkl+%27x'",
+            "%61%62%63%64%2f%65%66%67%68%2b%69%6a%6b%6c%20%27%78%27",
+            "abcd/efgh+ijkl &#39;x&#39;",
+            "abcd/efgh+ijkl &#x27;x&#x27;",
+        ] {
+            assert_eq!(redactor.clean(&format!("k=50%&t={form}&я=1 {form}")), ("k=50%&t=***&я=1 ***".into(), true));
+        }
+        assert_eq!(redactor.clean("100 % of a+b, 50%2"), ("100 % of a+b, 50%2".into(), false));
+        assert!(redactor.longest() >= "abcd/efgh+ijkl 'x'".len() * 3);
     }
 
     #[test]

@@ -314,7 +314,12 @@ mod tests {
                 vec![PlannedChange { after: Hash::of(host.as_bytes()).0, ..change }],
             )
         });
-        insta::assert_snapshot!(text(&plan(tasks.to_vec()), Depth::Short, Paint::default(), 80), @"");
+        insta::assert_snapshot!(text(&plan(tasks.to_vec()), Depth::Short, Paint::default(), 80), @r"
+        plan of `billing-restart` in project `crm`, with site=dc1
+          1    Settings: `web001`, `web002`, `web003`: write `/etc/HOST.conf`
+
+        3 changes on 3 of 7 hosts (site: dc1)
+        ");
     }
 
     #[test]

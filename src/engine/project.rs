@@ -94,6 +94,7 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
     let records = journal.records(&run)?;
     let state = RunState::fold(&records);
     let mut tasks = tasks(stage, &records, &state, &script);
+    in_order(stage, &mut tasks);
     diffs(stage, &state, &mut tasks).await;
     let (exclusive, shared) = locks(stage, &state);
     let plan = assemble(stage, order, &script, &state, tasks);
@@ -306,6 +307,19 @@ fn locks(stage: &Stage, state: &RunState) -> (Vec<Lock>, Vec<Lock>) {
     (exclusive.into_iter().collect(), shared.into_iter().collect())
 }
 
+/// Puts the hosts of a step in a batch into the inventory's order: which of them answered first is no part of a plan.
+fn in_order(stage: &Stage, tasks: &mut [PlannedTask]) {
+    let mut steps: BTreeMap<(String, usize), usize> = BTreeMap::new();
+    let step = |task: &PlannedTask| (task.number.clone(), task.batch.map_or(0, |b| b.number));
+    for task in &*tasks {
+        let next = steps.len();
+        steps.entry(step(task)).or_insert(next);
+    }
+    let hosts: BTreeMap<&HostName, usize> =
+        stage.inventory.hosts.iter().enumerate().map(|(at, h)| (&h.name, at)).collect();
+    tasks.sort_by_key(|task| (steps.get(&step(task)).copied(), hosts.get(&task.host).copied()));
+}
+
 fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tasks: Vec<PlannedTask>) -> Plan {
     let touches = |t: &&PlannedTask| {
         let changes = Entry::find(stage.catalog, &t.action).is_some_and(|e| e.traits.changes);
@@ -319,14 +333,18 @@ fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tas
         stage.inventory.hosts.iter().filter(|h| touched.contains(&h.name)).filter_map(|h| h.site.clone()).collect();
     let selected = script.hosts();
     let declared: Vec<_> = stage.inventory.hosts.iter().filter(|h| selected.contains(&h.name)).collect();
-    let acts: Vec<Value> = tasks
-        .iter()
+    let mut by_task: Vec<&PlannedTask> = tasks.iter().collect();
+    by_task.sort_by_key(|t| &t.task);
+    let acts: Vec<Value> = by_task
+        .into_iter()
         .map(|t| {
             let changes: Vec<_> = t.changes.iter().map(|c| json!(c.change)).collect();
             json!([t.task, t.certainty, changes])
         })
         .collect();
-    let contents: Vec<Value> = state.tasks.iter().map(|t| t.began.value.clone()).collect();
+    let mut begun: Vec<_> = state.tasks.iter().map(|t| &t.began).collect();
+    begun.sort_by_key(|began| &began.task);
+    let contents: Vec<Value> = begun.into_iter().map(|began| began.value.clone()).collect();
     let part = |value: &Value| Hash::of(value.to_string().as_bytes());
     let pinned: BTreeMap<String, Hash> = [
         ("runbook", part(&json!(order.runbook))),

@@ -6,6 +6,7 @@ use super::{
     event::{Event, Header, Record},
     open_among,
     outbox::{Outbox, TicketOf, Undelivered, Waiting},
+    state::RunState,
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -229,5 +230,16 @@ impl Outbox for MemoryJournal {
         kept.alive()?;
         kept.tickets.insert(run.clone(), ticket.clone());
         Ok(())
+    }
+    fn others_unsettled(&self, ticket: &TicketOf, run: &RunId) -> Result<bool, JournalError> {
+        let others: Vec<RunId> =
+            self.kept().tickets.iter().filter(|(of, t)| *of != run && *t == ticket).map(|(of, _)| of.clone()).collect();
+        for other in others {
+            let end = RunState::fold(&self.records(&other)?).end;
+            if end.is_none_or(|end| end.outcome.resumable() || end.owed > self.paid_of(&other).map_or(0, |p| p.len())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -77,6 +77,11 @@ pub trait Outbox: Journal {
     /// # Errors
     /// The store cannot be written.
     fn set_ticket(&self, run: &RunId, ticket: &TicketOf) -> Result<(), JournalError>;
+    /// Whether another run of that ticket is under way, was left half done, or owes something.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn others_unsettled(&self, ticket: &TicketOf, run: &RunId) -> Result<bool, JournalError>;
 }
 
 /// An event that a ticket system does not have yet.

@@ -295,6 +295,15 @@ impl Outbox for SqliteJournal {
         let TicketOf { system, ticket } = ticket.clone();
         self.ask_and_wait(Ask::Mark(Mark::Ticket { run: run.clone(), system, ticket })).map(drop)
     }
+    fn others_unsettled(&self, ticket: &TicketOf, run: &RunId) -> Result<bool, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(
+            "SELECT 1 FROM tickets t JOIN runs r ON r.run = t.run WHERE t.ticket = ? AND t.system = ? AND t.run <> ?
+             AND (r.ended IS NULL OR r.outcome IN ('unknown', 'stopped') OR r.owed > 0)",
+        )
+        .and_then(|mut q| q.exists([&ticket.ticket, &ticket.system, run.as_str()]))
+        .map_err(schema::failed(&self.path))
+    }
 }
 
 const ROW: &str = "run, runbook, operator, machine, began, ended, outcome, exit_code, changed, owed, head";

@@ -202,10 +202,23 @@ impl Courier {
         {
             system.attach(&own.id, &stamp("report"), &report).await?;
         }
-        if let Some(state) = telling.state {
+        if let Some(state) = telling.state
+            && (state != State::Done || self.settles(&row.run, &own).await?)
+        {
             system.state(&own.id, &stamp("state"), state).await?;
         }
         Ok(())
+    }
+
+    /// Whether the good end of a run is also that of its ticket. One that was there before the run is somebody's own: a run that
+    /// was refused has done nothing of what it asks for, and other runs may still be at it, or owe something.
+    async fn settles(&self, run: &RunId, own: &Own) -> Result<bool, Undelivered> {
+        if !own.given {
+            return Ok(true);
+        }
+        let refused = self.stories.get(run).is_some_and(|told| told.story.was_refused());
+        let ticket = TicketOf { system: self.post.system.name().await?, ticket: own.id.0.clone() };
+        Ok(!refused && !self.post.outbox.others_unsettled(&ticket, run)?)
     }
 
     /// Names earlier tickets of the same failure, and links the last of them.

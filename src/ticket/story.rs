@@ -113,7 +113,6 @@ impl Story {
         match &record.event {
             Event::Started(_) => {
                 telling.said.push(self.say(Name::Opened, &Value::Null));
-                telling.state = Some(State::Open);
             }
             Event::Refused { code, why } => {
                 self.refused = true;
@@ -129,6 +128,8 @@ impl Story {
                 telling.state = Some(State::Open);
             }
             Event::Phase { step, name, batch, hosts } => {
+                // a ticket that was there before is open from here on: the run was not refused
+                telling.state = self.part.is_none().then_some(State::Open);
                 let top = step.split('.').next().unwrap_or(step);
                 if self.part.as_ref().is_none_or(|p| p.step != top || p.batch != *batch) {
                     telling.said.extend(self.over(record.at));
@@ -195,6 +196,11 @@ impl Story {
             },
             (None, None) => key.to_owned(),
         }
+    }
+
+    /// The run was refused: it touched nothing.
+    pub fn was_refused(&self) -> bool {
+        self.refused
     }
 
     fn finished(&mut self, telling: &mut Telling, end: &Summary) {

@@ -505,6 +505,7 @@ async fn a_ticket_that_was_named_is_used_and_closed_at_the_good_end() {
     };
     let id = desk.create(&draft).await.unwrap();
     let run = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&run, "1", "Restart", None, &["web1"]).await;
     sync(&told.with_desk(folder.path())).await.unwrap();
     assert_eq!(desk.show(&id).await.unwrap().row.state, State::Open);
     told.finish(&run, End::Done, None, &[]).await;
@@ -522,6 +523,41 @@ async fn a_ticket_that_was_named_is_used_and_closed_at_the_good_end() {
     sync(&told.with_desk(folder.path())).await.unwrap();
     let own = told.journal.ticket_of(&lost).unwrap().unwrap().ticket;
     assert_eq!(own, "SV-000002");
+}
+
+#[tokio::test]
+async fn somebodys_own_ticket_is_closed_only_when_all_that_was_done_for_it_has_come_to_an_end() {
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let desk = Desk::of(folder.path());
+    let stamp = Stamp { key: None, author: "олег".into(), at: told.at() };
+    let draft = |subject: &str, stamp: &Stamp| Draft {
+        stamp: stamp.clone(),
+        subject: subject.into(),
+        text: String::new(),
+        state: State::New,
+        kind: None,
+        queue: None,
+        run: None,
+    };
+    let id = desk.create(&draft("CHG-77", &stamp)).await.unwrap();
+    let refused = told.begin(Some(json!(id)), &Value::Null);
+    told.say(&refused, Event::Refused { code: 75, why: "`web1` is held".into() }).await;
+    told.finish(&refused, End::NotNow, Some("`web1` is held"), &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let state = desk.show(&id).await.unwrap().row.state;
+    assert_eq!(state, State::New, "a refusal leaves it as it was");
+
+    let other = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&other, "1", "Restart", None, &["web1"]).await;
+    let good = told.begin(Some(json!(id)), &Value::Null);
+    told.phase(&good, "1", "Restart", None, &["web2"]).await;
+    told.finish(&good, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let state = desk.show(&id).await.unwrap().row.state;
+    assert_eq!(state, State::Open, "another run is under way");
+    told.finish(&other, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    assert_eq!(desk.show(&id).await.unwrap().row.state, State::Done);
 }
 
 #[tokio::test]

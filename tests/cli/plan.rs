@@ -45,6 +45,27 @@ fn a_plan_shows_what_would_change_and_changes_nothing() {
 }
 
 #[test]
+fn the_host_that_answers_last_does_not_change_the_plan() {
+    let site = Site::new().host("web-1").host("web-2").file("slow", "web-1");
+    // the first host's status takes its time, then the second's
+    let app = site.fill(
+        "apps:\n  shop:\n    hosts: role=web\n    manager:\n      command:\n        start: 'true'\n        stop: 'true'\n        status: 'if grep -q {{ host.name }} SITE/slow; then sleep 0.2; fi; exit 3'\n",
+    );
+    let site =
+        site.yaml(&app).runbook("svcops: 1\nname: begin\ntargets: role=web\nsteps: [{app.start: {app: shop}}]\n");
+    let plan = |slow: &str| {
+        std::fs::write(site.path("slow"), slow).unwrap();
+        let plan = site.svcops("plan begin -o json").json();
+        let hosts: Vec<String> =
+            plan["tasks"].as_array().unwrap().iter().map(|t| t["host"].as_str().unwrap().to_owned()).collect();
+        (plan["hash"].clone(), hosts)
+    };
+    let (first, second) = (plan("web-1"), plan("web-2"));
+    assert_eq!(first, second);
+    assert_eq!(first.1, ["web-1", "web-2"]);
+}
+
+#[test]
 fn a_plan_as_json_has_its_tasks_and_their_changes() {
     let plan = site().svcops("plan motd -o json").exits(0).json();
     assert_eq!(plan["schema_version"], 1);
