@@ -213,7 +213,7 @@ fn completions_name_the_shells_that_they_know() {
 
 #[test]
 fn without_a_folder_the_page_of_svcops_is_printed_and_no_file_is_written() {
-    let site = crate::Site::new();
+    let site = Site::new();
     let there = || std::fs::read_dir(site.root()).unwrap().count();
     let before = there();
     for words in ["man", "-C SITE/project man"] {
