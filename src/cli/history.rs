@@ -8,6 +8,7 @@ use crate::{
         chain::Anchor,
         event::{End, Event, Record},
         locks::Locks,
+        outbox::Outbox as _,
         state::RunState,
     },
     ui::{
@@ -64,7 +65,11 @@ pub fn show(past: &Past<'_>, run: &RunId) -> Result<String, Failure> {
         return Ok(records.iter().map(jsonl).collect());
     }
     let listed = past.as_of_now(past.journal.row(run)?)?;
-    let (state, now) = (RunState::fold(&records), past.clock.now());
+    let (mut state, now) = (RunState::fold(&records), past.clock.now());
+    if let (Some(header), Some(known)) = (&mut state.header, past.journal.ticket_of(run)?) {
+        // where it is recorded says more than what was asked for
+        header.ticket = Some(known.ticket.into());
+    }
     if past.output == Output::Json {
         return Ok(pretty(&history::show_json(&listed, &state, now)));
     }
@@ -244,6 +249,18 @@ pub(super) mod tests {
         let lines = show(&stored.past(Output::Jsonl), &run).unwrap();
         let records: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(records, stored.journal.records(&run).unwrap());
+    }
+
+    #[test]
+    fn a_run_names_the_ticket_that_was_opened_for_it() {
+        let stored = Stored::new();
+        let run = stored.newest();
+        assert!(!show(&stored.past(Output::Table), &run).unwrap().contains("\nticket "));
+        let ticket = crate::journal::outbox::TicketOf { system: "desk".into(), ticket: "T-7".into() };
+        stored.journal.set_ticket(&run, &ticket).unwrap();
+        assert!(show(&stored.past(Output::Table), &run).unwrap().contains("\nticket    T-7\n"));
+        let json: Value = serde_json::from_str(&show(&stored.past(Output::Json), &run).unwrap()).unwrap();
+        assert_eq!(json["ticket"], "T-7");
     }
 
     #[tokio::test]
