@@ -4,6 +4,7 @@ use super::{
     Face,
     args::{OneRun, Output, Resolve, Resume, RunName, Saw},
     exit::ExitCode,
+    owed,
     stage::Set,
     words::Failure,
 };
@@ -13,7 +14,10 @@ use crate::{
         self, Ended,
         run::{Cancelled, Recorded, may_resume, may_roll_back, recorded},
     },
-    journal::event::{End, Operator, Summary},
+    journal::{
+        event::{End, Operator, Summary},
+        state::RunState,
+    },
     runbook::Project,
     ui::message::Message,
 };
@@ -102,7 +106,7 @@ pub fn resolve(face: &Face, args: &Resolve) -> Result<ExitCode, Failure> {
         let by = Operator::here();
         engine::resolve(&set.stage, run, &args.task, args.saw == Saw::Done, (&by, reason)).await?;
         let saw = if args.saw == Saw::Done { "was done" } else { "was not done" };
-        face.said(run, &format!("recorded: `{}` {saw}; `svcops resume {run}` goes on", args.task));
+        face.said(run, &format!("recorded: `{}` {saw}; {}", args.task, what_is_left(set, run)?));
         Ok(ExitCode::Done)
     })
 }
@@ -114,7 +118,7 @@ fn with(
     work: impl AsyncFnOnce(&Set, &RunId, &Recorded) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let (opened, project) = face.open_past()?;
-    let run = opened.run(name)?;
+    let run = opened.own_run(name)?;
     let recorded = recorded(&opened.journal, &run)?;
     face.runtime()?.block_on(async {
         let root = PathBuf::from(&recorded.header.root);
@@ -140,6 +144,18 @@ fn differs(face: &Face, project: &Project, file: &str, recorded: &Recorded) {
             "`{file}` is no longer what it was; the run goes by the recorded runbook"
         )));
     }
+}
+
+/// What there is to do after a person's word: to go on, or, where the run is over, what it still owes.
+fn what_is_left(set: &Set, run: &RunId) -> Result<String, Failure> {
+    let state = RunState::fold(&set.stage.journal.records(run)?);
+    if state.end.as_ref().is_none_or(|end| end.outcome.resumable()) {
+        return Ok(format!("`svcops resume {run}` goes on"));
+    }
+    Ok(match owed::left(&*set.stage.journal, run)?.len() {
+        0 => format!("run {run} owes nothing any more"),
+        left => format!("run {run} still owes {left}: `svcops owed`"),
+    })
 }
 
 fn no_reason(what: &str) -> Failure {

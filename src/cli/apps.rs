@@ -11,7 +11,7 @@ use crate::{
     runbook::Project,
     survey::{self, app::Level},
     ui::{message::Message, table::table},
-    verbs::app::{Verb, compose, find},
+    verbs::app::{Verb, compose, find, some_hosts},
 };
 
 /// Acts on an app, or looks at it.
@@ -51,12 +51,21 @@ fn status(face: &Face, args: &AppLooks) -> Result<ExitCode, Failure> {
     face.no_stream()?;
     let project: Project = face.project()?;
     let found = find(&project.inventory, &args.app).map_err(|e| Failure::wrong(Message::of(&e)))?;
+    let wrong = |e| Failure::wrong(Message::of(&e));
+    let mut hosts = some_hosts(&project.inventory, found, args.site.as_deref()).map_err(wrong)?;
+    if let Some(chosen) = face.hosts(&project.inventory)? {
+        hosts.retain(|host| chosen.contains(&host.name));
+    }
+    if hosts.is_empty() {
+        // of nothing that was looked at a monitor must not hear that it is well
+        let message = format!("no selected host is one of the hosts of app `{}`", args.app);
+        return Err(Failure::wrong(Message::error(message).hint("`svcops inventory apps` lists the apps")));
+    }
     let seen = face.runtime()?.block_on(async {
         let ways = face.fleet(&project.root, &project.inventory, None);
         ways.progress.doing(&format!("looking at `{}`", args.app));
-        let site = args.site.as_deref();
         let parallel = face.global.parallel;
-        let seen = survey::app::look(&project.inventory, found, site, &*ways.transport, parallel).await;
+        let seen = survey::app::look(&project.inventory, found, hosts, &*ways.transport, parallel).await;
         ways.progress.rest();
         ways.transport.close().await;
         seen

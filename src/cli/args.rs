@@ -198,7 +198,10 @@ What is as it was before is left alone.")]
 
 As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end it on the hosts too.")]
     Cancel(OneRun),
-    /// Record what a person saw or did about an unknown outcome
+    /// Record what a person saw of an unknown outcome, or did about a debt
+    ///
+    /// A debt is settled with `done` once it was put right by hand: the undo of a task that could not be made in a run that
+    /// is over. `svcops owed` lists the debts.
     #[command(after_help = "Examples:
   svcops resolve 01J9ZK3V7Q 2.2@web-3 done --reason 'service is up'
   svcops resolve 01J9ZK3V7Q 2.2@web-3 not-done --reason 'reinstalled'")]

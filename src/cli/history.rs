@@ -1,13 +1,14 @@
 //! `svcops history`: runs that were, and whether the journal is what was written.
 
-use super::{args::Output, exit::ExitCode, words::Failure};
+use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
     base::{Clock, RunId},
     journal::{
-        Journal, RunRow, SqliteJournal,
+        Journal, JournalError, RunRow, SqliteJournal,
         chain::Anchor,
         event::{End, Event, Record},
         locks::Locks,
+        outbox::Outbox as _,
         state::RunState,
     },
     ui::{
@@ -45,7 +46,8 @@ pub fn zone(name: Option<&str>) -> TimeZone {
 /// # Errors
 /// The journal cannot be read.
 pub fn list(past: &Past<'_>, most: usize, runbook: Option<&str>) -> Result<String, Failure> {
-    let runs: Vec<Listed> = past.journal.list(most, runbook)?.into_iter().map(|row| past.listed(row)).collect();
+    let runs = past.journal.list(most, runbook)?.into_iter().map(|row| past.as_of_now(row));
+    let runs = runs.collect::<Result<Vec<Listed>, _>>()?;
     let now = past.clock.now();
     Ok(match past.output {
         Output::Table => history::list(past.screen, &runs, &past.zone, now),
@@ -62,8 +64,12 @@ pub fn show(past: &Past<'_>, run: &RunId) -> Result<String, Failure> {
     if past.output == Output::Jsonl {
         return Ok(records.iter().map(jsonl).collect());
     }
-    let listed = past.listed(past.journal.row(run)?);
-    let (state, now) = (RunState::fold(&records), past.clock.now());
+    let listed = past.as_of_now(past.journal.row(run)?)?;
+    let (mut state, now) = (RunState::fold(&records), past.clock.now());
+    if let (Some(header), Some(known)) = (&mut state.header, past.journal.ticket_of(run)?) {
+        // where it is recorded says more than what was asked for
+        header.ticket = Some(known.ticket.into());
+    }
     if past.output == Output::Json {
         return Ok(pretty(&history::show_json(&listed, &state, now)));
     }
@@ -123,6 +129,14 @@ impl Past<'_> {
     pub fn listed(&self, row: RunRow) -> Listed {
         let alive = row.outcome.is_none() && self.locks.alive(&row.run);
         Listed { row, alive }
+    }
+    /// As [`listed`](Self::listed), with what the run owes by now: the row has what it owed at its end.
+    fn as_of_now(&self, row: RunRow) -> Result<Listed, JournalError> {
+        let mut listed = self.listed(row);
+        if !listed.alive && (listed.row.owed > 0 || listed.row.outcome.is_none()) {
+            listed.row.owed = owed::left(self.journal, &listed.row.run)?.len();
+        }
+        Ok(listed)
     }
     fn timeline(&self) -> Timeline {
         Timeline::new(self.zone.clone(), self.screen.width)
@@ -235,6 +249,18 @@ pub(super) mod tests {
         let lines = show(&stored.past(Output::Jsonl), &run).unwrap();
         let records: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(records, stored.journal.records(&run).unwrap());
+    }
+
+    #[test]
+    fn a_run_names_the_ticket_that_was_opened_for_it() {
+        let stored = Stored::new();
+        let run = stored.newest();
+        assert!(!show(&stored.past(Output::Table), &run).unwrap().contains("\nticket "));
+        let ticket = crate::journal::outbox::TicketOf { system: "desk".into(), ticket: "T-7".into() };
+        stored.journal.set_ticket(&run, &ticket).unwrap();
+        assert!(show(&stored.past(Output::Table), &run).unwrap().contains("\nticket    T-7\n"));
+        let json: Value = serde_json::from_str(&show(&stored.past(Output::Json), &run).unwrap()).unwrap();
+        assert_eq!(json["ticket"], "T-7");
     }
 
     #[tokio::test]

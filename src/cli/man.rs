@@ -10,8 +10,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// A folder that is there, for all pages; without one svcops(1) is printed
-    #[arg(value_hint = clap::ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
 }
 
 /// For its help.
@@ -31,7 +31,7 @@ impl Face {
     pub(super) fn man(&self, args: &Args) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let pages = pages();
-        let Some(dir) = &args.dir else {
+        let Some(dir) = &args.folder else {
             for page in pages.iter().take(1) {
                 self.screen.data(&page.text);
             }

@@ -21,11 +21,11 @@ pub const PARTIAL: &[&str] = &["selector", "limit", "failed_from", "parallel", "
 pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
-        ["plan" | "doctor"] | ["app", "status"] => &["selector", "limit", "failed_from", "parallel"],
-        ["status"] => &["selector", "parallel"],
+        ["plan"] => &["selector", "limit", "failed_from", "parallel"],
+        ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
-        ["inventory", ..] => &["selector", "limit", "failed_from"],
+        ["inventory", ..] => &["selector"],
         ["init"] => &["yes"],
         _ => &[],
     }
@@ -168,6 +168,24 @@ mod tests {
         ] {
             assert_eq!(help(words).contains(option), there, "{words:?} {option}");
         }
+    }
+
+    #[test]
+    fn no_verb_has_an_argument_by_the_name_of_an_option_of_every_verb() {
+        fn taken(of: &Command, words: &str, globals: &[Arg], found: &mut Vec<String>) {
+            for verb in of.get_subcommands() {
+                let words = format!("{words} {}", verb.get_name());
+                let own = verb.get_arguments().filter(|own| globals.iter().any(|g| g.get_id() == own.get_id()));
+                found.extend(own.map(|own| format!("{words}: {}", own.get_id())));
+                taken(verb, &words, globals, found);
+            }
+        }
+        let cli = Cli::command();
+        let globals: Vec<Arg> = cli.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
+        let mut found = Vec::new();
+        taken(&cli, "svcops", &globals, &mut found);
+        // it would be given the other's value
+        assert_eq!(found, [""; 0]);
     }
 
     #[test]

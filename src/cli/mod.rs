@@ -80,15 +80,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand as NoVerb, DisplayVersion};
     let words = usage::words(tree, args);
-    if let DisplayHelp | DisplayVersion | NoVerb = error.kind() {
+    if let DisplayHelp | DisplayVersion = error.kind() {
         // Who asked for help has gone if this fails: nobody is left to tell.
         drop(error.print());
-        return if error.kind() == NoVerb { usage::wrong(&words) } else { ExitCode::Done };
+        return ExitCode::Done;
     }
     let output = usage::written(args, "--output", Some("-o")).or_else(|| env::value(env::OUTPUT));
     let output = output.and_then(|form| Output::from_str(&form, false).ok()).unwrap_or_default();
     let when = usage::written(args, "--color", None).and_then(|when| When::from_str(&when, false).ok());
-    told(&screen(when), output, &usage::message(tree, &words, error), usage::wrong(&words))
+    let screen = screen(when);
+    if let (NoVerb | ErrorKind::MissingSubcommand, Output::Table) = (error.kind(), output) {
+        screen.note(&usage::short_help(tree, &words, screen.paint.on()));
+        return usage::wrong(&words);
+    }
+    told(&screen, output, &usage::message(tree, &words, error), usage::wrong(&words))
 }
 
 /// Tells why a command ended: people on stderr, and a machine that asked for JSON on stdout as well.

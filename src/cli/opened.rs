@@ -29,15 +29,28 @@ pub struct Opened {
     pub journal: SqliteJournal,
     /// The locks.
     pub locks: Locks,
+    /// The project of this folder; the state directory may hold runs of others too.
+    pub project: Option<String>,
 }
 
 impl Opened {
-    /// The run of that name.
+    /// The run of that name, to be looked at.
     ///
     /// # Errors
     /// There is none.
     pub fn run(&self, name: &RunName) -> Result<RunId, Failure> {
-        Ok(engine::find_run(&self.journal, &name.0)?)
+        Ok(engine::find_run(&self.journal, self.project.as_deref(), &name.0)?)
+    }
+    /// The run of that name, to do something with it.
+    ///
+    /// # Errors
+    /// There is none, or it is another project's.
+    pub fn own_run(&self, name: &RunName) -> Result<RunId, Failure> {
+        let run = self.run(name)?;
+        if let Some(here) = &self.project {
+            engine::belongs(&self.journal, here, &run)?;
+        }
+        Ok(run)
     }
 }
 
@@ -79,7 +92,8 @@ impl Face {
             }
         }
         let journal = SqliteJournal::open(&state.dir)?;
-        Ok(Opened { locks: Locks::open(&state.dir)?, journal, state: state.dir })
+        let project = (!project.is_empty()).then(|| project.to_owned());
+        Ok(Opened { locks: Locks::open(&state.dir)?, journal, state: state.dir, project })
     }
 
     /// What decides where the state is.

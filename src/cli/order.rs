@@ -81,7 +81,7 @@ impl Face {
     fn selected(&self, inventory: &Inventory, opened: &Opened) -> Result<Option<Vec<HostName>>, Failure> {
         let mut hosts = self.hosts(inventory)?;
         if let Some(name) = &self.global.failed_from {
-            let run = opened.run(name)?;
+            let run = opened.own_run(name)?;
             let state = RunState::fold(&opened.journal.records(&run)?);
             let failed: BTreeSet<HostName> = state.troubled().map(|t| t.began.host.clone()).collect();
             if failed.is_empty() {

@@ -6,10 +6,10 @@ use super::{
     words::Failure,
 };
 use crate::{
-    base::Way,
+    base::{RunId, Way},
     engine::finish::{undo_key, unmade},
     journal::{
-        Journal as _, JournalError,
+        Journal, JournalError,
         event::Debt,
         state::{Owed, RunState, TaskState},
     },
@@ -38,12 +38,16 @@ pub(super) fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
         if listed.alive {
             continue;
         }
-        let paid: BTreeSet<String> = past.journal.paid_of(&run)?.into_iter().collect();
-        let state = RunState::fold(&past.journal.records(&run)?);
-        let open = of(&state).into_iter().filter(|owed| !paid.contains(&owed.debt.key));
-        unpaid.extend(open.map(|owed| Unpaid { run: listed.row.clone(), owed }));
+        unpaid.extend(left(past.journal, &run)?.into_iter().map(|owed| Unpaid { run: listed.row.clone(), owed }));
     }
     Ok(unpaid)
+}
+
+/// What a run owes by now: its own debts but for those that later runs have paid and a person has put right.
+pub(super) fn left(journal: &dyn Journal, run: &RunId) -> Result<Vec<Owed>, JournalError> {
+    let paid: BTreeSet<String> = journal.paid_of(run)?.into_iter().collect();
+    let state = RunState::fold(&journal.records(run)?);
+    Ok(of(&state).into_iter().filter(|owed| !paid.contains(&owed.debt.key)).collect())
 }
 
 /// What a run owes by its own events, each debt once: ways back that were not gone, then consequences.

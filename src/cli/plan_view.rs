@@ -204,7 +204,8 @@ impl View {
         let open = plan.tasks.iter().filter(|t| t.certainty != Certainty::Exact).count();
         let mut lines = Vec::new();
         let sum: usize = acting.iter().map(|t| t.changes.len()).sum();
-        if sum == 0 && open == 0 {
+        let troubles = plan.tasks.iter().filter(|t| t.trouble.is_some()).count();
+        if sum == 0 && open == 0 && troubles == 0 {
             lines.push("nothing to change: everything is as the runbook wants it".to_owned());
         } else {
             let mut line =
@@ -218,7 +219,6 @@ impl View {
             }
             lines.push(line);
         }
-        let troubles = plan.tasks.iter().filter(|t| t.trouble.is_some()).count();
         if troubles > 0 {
             lines.push(self.paint.red(&format!(
                 "{} in trouble: it would fail or could not be observed",
@@ -239,7 +239,7 @@ impl View {
 /// How sure a task is, in words.
 pub fn sure(task: &PlannedTask) -> String {
     match task.certainty {
-        Certainty::Exact if task.changes.is_empty() && task.trouble.is_some() => "exact".to_owned(),
+        Certainty::Exact if task.changes.is_empty() && task.trouble.is_some() => "in trouble".to_owned(),
         Certainty::Exact if task.changes.is_empty() => "exact, nothing to do".to_owned(),
         Certainty::Exact => "exact".to_owned(),
         Certainty::Conditional => match &task.known_after {
@@ -389,6 +389,15 @@ mod tests {
                 assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_plan_in_trouble_is_neither_exact_nor_as_it_should_be() {
+        let lost = task("1", "Start", "web-1", Certainty::Exact, Vec::new());
+        let lost = PlannedTask { trouble: Some("could not reach `web-1`".into()), ..lost };
+        let drawn = text(&plan(vec![lost]), Depth::Full, Paint::default(), 80);
+        assert!(!drawn.contains("nothing to change") && !drawn.contains("exact"), "{drawn}");
+        assert!(drawn.contains("web-1: in trouble") && drawn.contains("0 changes on 0 of 7 hosts"), "{drawn}");
     }
 
     #[test]

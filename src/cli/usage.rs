@@ -36,6 +36,14 @@ pub fn written(args: &[OsString], long: &str, short: Option<&str>) -> Option<Str
     None
 }
 
+/// What `-h` says there.
+pub fn short_help(tree: &Command, words: &[String], colour: bool) -> String {
+    let line = ["svcops"].into_iter().chain(words.iter().map(String::as_str)).chain(["-h"]);
+    let Err(help) = tree.clone().try_get_matches_from(line) else { return String::new() };
+    let text = help.render();
+    if colour { text.ansi().to_string() } else { text.to_string() }
+}
+
 /// The error in words.
 pub fn message(tree: &Command, words: &[String], error: &clap::Error) -> Message {
     let mut built = tree.clone();
@@ -89,6 +97,9 @@ pub fn message(tree: &Command, words: &[String], error: &clap::Error) -> Message
         ErrorKind::MissingRequiredArgument => {
             let missing = text(ContextKind::InvalidArg);
             Message::error(format!("`{name}` needs {missing}")).hint(more)
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Message::error(format!("`{name}` needs a verb")).hint(format!("`{name} --help` lists its verbs"))
         }
         _ => {
             // clap's own sentence: up to its first empty line, as one

@@ -6,7 +6,7 @@ use crate::{
     base::words::count,
     engine::EngineError,
     journal::JournalError,
-    transport::{Lost, LostKind},
+    transport::{Lost, LostKind, shell::quote},
     ui::{faults, message::Message},
     yaml::{Faults, Folder},
 };
@@ -96,7 +96,10 @@ impl From<EngineError> for Failure {
             EngineError::Recorded { .. } => Self::wrong(
                 message.hint("the svcops that recorded it reads it; `svcops history show` names its version"),
             ),
-            EngineError::NoRuns | EngineError::NotARunId(_) => {
+            EngineError::Foreign { root, .. } => {
+                Self::wrong(message.hint(format!("`-C {}` works in that one", quote(&root))))
+            }
+            EngineError::NoRuns | EngineError::NoRunsOf(_) | EngineError::NotARunId(_) => {
                 Self::wrong(message.hint("`svcops history list` lists the runs"))
             }
             EngineError::Script(_) | EngineError::Plan(_) => {

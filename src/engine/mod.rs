@@ -112,10 +112,30 @@ pub fn never() -> Stop {
     watch::channel(0).1
 }
 
-/// The name of a run, or of the newest one: `last`.
-pub fn find_run(journal: &dyn Journal, name: &str) -> Result<RunId, EngineError> {
-    if name == "last" {
-        return journal.runs(1)?.into_iter().next().ok_or(EngineError::NoRuns);
+/// The run of that name; `last` is the newest one of this project, or of all where there is no project.
+///
+/// # Errors
+/// There is none, or it is no name of a run.
+pub fn find_run(journal: &dyn Journal, project: Option<&str>, name: &str) -> Result<RunId, EngineError> {
+    if name != "last" {
+        return Ok(name.parse::<RunId>()?);
     }
-    Ok(name.parse::<RunId>()?)
+    let newest = journal.runs(1)?.into_iter().next().ok_or(EngineError::NoRuns)?;
+    match project {
+        Some(here) => journal.newest_of(here)?.ok_or_else(|| EngineError::NoRunsOf(here.to_owned())),
+        None => Ok(newest),
+    }
+}
+
+/// Refuses a run of another project: what is done with it would be done to that project's hosts.
+///
+/// # Errors
+/// It is one, or there is no such run.
+pub fn belongs(journal: &dyn Journal, project: &str, run: &RunId) -> Result<(), EngineError> {
+    let header = journal.header(run)?;
+    if header.project == project {
+        return Ok(());
+    }
+    let (run, of, here) = (run.clone(), header.project, project.to_owned());
+    Err(EngineError::Foreign { run, of, here, root: header.root })
 }

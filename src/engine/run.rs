@@ -55,6 +55,21 @@ pub enum EngineError {
     /// There is no run yet.
     #[error("no run is recorded in this state directory")]
     NoRuns,
+    /// There is no run of this project yet.
+    #[error("no run of project `{0}` is recorded in this state directory")]
+    NoRunsOf(String),
+    /// Several projects share the state directory.
+    #[error("run {run} belongs to project `{of}`, this is `{here}`")]
+    Foreign {
+        /// The run.
+        run: RunId,
+        /// Its project.
+        of: String,
+        /// The project of this folder.
+        here: String,
+        /// The folder of its project.
+        root: String,
+    },
     /// The run is over.
     #[error("run {run} cannot be {what}: {why}")]
     NotSo {

@@ -66,6 +66,29 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError>;
+    /// The newest run of that project.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn newest_of(&self, project: &str) -> Result<Option<RunId>, JournalError> {
+        for run in self.runs(usize::MAX)? {
+            if self.header(&run)?.project == project {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+    /// How a run began.
+    ///
+    /// # Errors
+    /// No such run, or a row that cannot be read.
+    fn header(&self, run: &RunId) -> Result<Header, JournalError> {
+        let first = self.records(run)?.into_iter().next().map(|record| record.event);
+        match first {
+            Some(Event::Started(header)) => Ok(*header),
+            _ => Err(JournalError::NoRun(run.clone())),
+        }
+    }
     /// The ids of runs that are not over, in doubt, or owe something, oldest first.
     ///
     /// # Errors

@@ -186,6 +186,15 @@ impl Journal for SqliteJournal {
             .and_then(|mut q| q.query_map([limit(most)], |r| id(r, 0))?.collect())
             .map_err(schema::failed(&self.path))
     }
+    fn newest_of(&self, project: &str) -> Result<Option<RunId>, JournalError> {
+        let read = self.connection();
+        read.prepare_cached(
+            "SELECT r.run FROM runs r JOIN events e ON e.run = r.run AND e.seq = 1
+             WHERE json_extract(e.json, '$.project') = ? ORDER BY r.run DESC LIMIT 1",
+        )
+        .and_then(|mut q| q.query_row([project], |r| id(r, 0)).optional())
+        .map_err(schema::failed(&self.path))
+    }
     fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
         let read = self.connection();
         read.prepare_cached(

@@ -131,15 +131,14 @@ impl AppStatus {
     }
 }
 
-/// Looks at an app on all its hosts, `parallel` side by side; what cannot be seen is a row with its reason.
+/// Looks at an app on these of its hosts, `parallel` side by side; what cannot be seen is a row with its reason.
 pub async fn look(
     inventory: &Inventory,
     app: &App,
-    site: Option<&str>,
+    hosts: Vec<&Host>,
     transport: &dyn Transport,
     parallel: usize,
 ) -> AppStatus {
-    let hosts = inventory.hosts_of(app).filter(|h| site.is_none() || h.site.as_deref() == site).collect();
     let looks = all(inventory, vec![(app, hosts)], transport, parallel, |_, _| {}).await;
     looks.into_iter().next().unwrap_or_else(|| AppStatus::of(app, Vec::new()))
 }
@@ -263,7 +262,9 @@ mod tests {
             let read = front.at(Read::Server { api, backend, server: host.into() });
             world.learn(&read, &Answer::Server(ServerFacts { state, sessions: 1, up }));
         }
-        look(&inventory, &inventory.apps["billing"], site, &world, 4).await
+        let app = &inventory.apps["billing"];
+        let hosts = inventory.hosts_of(app).filter(|h| site.is_none() || h.site.as_deref() == site).collect();
+        look(&inventory, app, hosts, &world, 4).await
     }
 
     #[tokio::test]

@@ -298,7 +298,25 @@ pub fn owed(screen: &Screen, unpaid: &[Unpaid], zone: &TimeZone) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = unpaid.iter().map(row).collect();
-    table::table(screen, &["host", "owes", "action", "because of", "run", "runbook", "started"], &rows)
+    let mut text = table::table(screen, &["host", "owes", "action", "because of", "run", "runbook", "started"], &rows);
+    text += &(wrap::hanging("note   ", &settled_by(unpaid), screen.width) + "\n");
+    text
+}
+
+/// How debts are settled. What a person did by hand, only a way back takes: it is known what that was to come to.
+fn settled_by(unpaid: &[Unpaid]) -> String {
+    let mut runs: Vec<&str> = unpaid.iter().map(|u| u.run.run.as_str()).collect();
+    runs.dedup();
+    let run = if let [one] = runs.as_slice() { *one } else { "RUN" };
+    let both =
+        format!("settled by a later run that does the same there, or by `svcops rollback {run}`, which tries again");
+    let backs: Vec<&Unpaid> = unpaid.iter().filter(|u| u.owed.way == Way::Undo).collect();
+    let by_hand = match backs.as_slice() {
+        [] => return both,
+        [one] => format!("`svcops resolve {} {} done --reason …`", one.run.run, one.owed.by),
+        _ => format!("`svcops resolve {run} TASK done --reason …`, with the TASK below `because of`"),
+    };
+    format!("{both}; where it was put right by hand, {by_hand}")
 }
 
 /// The same as JSON: an interface.

@@ -77,13 +77,7 @@ pub enum NoRunbook {
 /// An app or a site that is not there, requirements in a circle.
 pub fn compose(inventory: &Inventory, verb: Verb, app: &str, site: Option<&str>) -> Result<String, NoRunbook> {
     let app = find(inventory, app)?;
-    if let Some(site) = site.filter(|s| !inventory.sites.contains_key(*s)) {
-        let near = words::nearest(site, inventory.sites.keys().map(String::as_str)).map(str::to_owned);
-        return Err(NoRunbook::NoSite { site: site.to_owned(), near });
-    }
-    if hosts(inventory, app, site).is_empty() {
-        return Err(NoRunbook::NoHost { app: app.name.clone(), site: site.map(str::to_owned) });
-    }
+    some_hosts(inventory, app, site)?;
     let mut steps = vec![];
     match verb {
         Verb::Restart | Verb::Reload => steps.push(rolling(inventory, verb, app, site)),
@@ -119,6 +113,22 @@ pub fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a App, NoRunbo
         app: name.to_owned(),
         near: words::nearest(name, inventory.apps.keys().map(String::as_str)).map(str::to_owned),
     })
+}
+
+/// The hosts of an app at a site, or at all: at least one.
+///
+/// # Errors
+/// There is no such site, or no host of it there.
+pub fn some_hosts<'a>(inventory: &'a Inventory, app: &'a App, site: Option<&str>) -> Result<Vec<&'a Host>, NoRunbook> {
+    if let Some(site) = site.filter(|s| !inventory.sites.contains_key(*s)) {
+        let near = words::nearest(site, inventory.sites.keys().map(String::as_str)).map(str::to_owned);
+        return Err(NoRunbook::NoSite { site: site.to_owned(), near });
+    }
+    let hosts = hosts(inventory, app, site);
+    if hosts.is_empty() {
+        return Err(NoRunbook::NoHost { app: app.name.clone(), site: site.map(str::to_owned) });
+    }
+    Ok(hosts)
 }
 
 fn hosts<'a>(inventory: &'a Inventory, app: &'a App, site: Option<&str>) -> Vec<&'a Host> {

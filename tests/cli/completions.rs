@@ -210,3 +210,17 @@ fn completions_name_the_shells_that_they_know() {
     site.svcops("completions").exits(2);
     site.svcops("completions tcsh").exits(2);
 }
+
+#[test]
+fn without_a_folder_the_page_of_svcops_is_printed_and_no_file_is_written() {
+    let site = Site::new();
+    let there = || std::fs::read_dir(site.root()).unwrap().count();
+    let before = there();
+    for words in ["man", "-C SITE/project man"] {
+        let page = site.svcops(&site.fill(words)).exits(0).stdout;
+        assert!(page.contains(".TH SVCOPS 1"), "{page}");
+        assert_eq!(there(), before);
+    }
+    site.svcops(&site.fill("man SITE/state")).exits(0);
+    assert!(site.path("state").join("svcops-run.1").is_file());
+}

@@ -103,7 +103,7 @@ fn the_short_help_lists_the_verbs() {
       resume       Go on with an interrupted, stopped or unknown run
       rollback     Bring back what a run changed, last first
       cancel       Ask a run to stop, or end what a dead one left running
-      resolve      Record what a person saw or did about an unknown outcome
+      resolve      Record what a person saw of an unknown outcome, or did about a debt
 
     Look:
       status       One look at all of it: apps, runs, debts, tickets, locks

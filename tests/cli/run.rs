@@ -372,3 +372,71 @@ fn a_run_that_would_change_its_own_journal_is_refused() {
     assert_eq!(refused.code, Some(77), "{refused}");
     assert!(refused.stderr.contains("belongs to the journal of this very run"), "{refused}");
 }
+
+#[test]
+fn a_run_of_another_project_that_shares_the_journal_is_looked_at_and_left_alone() {
+    let site = site().file("../other/svcops.yaml", "project: other\nhosts:\n  web-1: {local: true}\n");
+    let other = |words: &str| site.svcops(&site.fill(&format!("-C SITE/other {words}")));
+    site.svcops("run marks --yes -q").exits(0);
+    insta::assert_snapshot!(other("rollback last --yes"), @r"
+    exit: 2
+    --- stderr
+    error: no run of project `other` is recorded in this state directory
+    hint: `svcops history list` lists the runs
+    ");
+    let list = site.svcops("history list -o json").json();
+    let run = list["runs"][0]["run"].as_str().unwrap();
+    insta::assert_snapshot!(other(&format!("rollback {run} --yes")), @r"
+    exit: 2
+    --- stderr
+    error: run [RUN] belongs to project `test`, this is `other`
+    hint: `-C [SITE]/project` works in that one
+    ");
+    for words in ["resume RUN --yes", "cancel RUN", "resolve RUN 1@web-1 done --reason seen"] {
+        let refused = other(&words.replace("RUN", run)).exits(2);
+        assert!(refused.stderr.contains("belongs to project `test`"), "{refused}");
+        assert!(!refused.stderr.contains("no longer what it was"), "{refused}");
+    }
+    other(&format!("history show {run}")).exits(0);
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\n");
+
+    std::fs::create_dir(site.path("other/runbooks")).unwrap();
+    let text = "svcops: 1\nname: idle\ntargets: all\nsteps:\n  - name: Nothing\n    command: {run: 'true'}\n";
+    std::fs::write(site.path("other/runbooks/idle.yaml"), text).unwrap();
+    other("run idle --yes -q").exits(0);
+    site.svcops("rollback last --yes -q").exits(0);
+    assert_eq!(std::fs::read_to_string(site.path("marks")).unwrap(), "mark\nunmark\n");
+}
+
+#[test]
+fn a_debt_is_listed_with_what_settles_it_and_no_longer_once_it_was_put_right_by_hand() {
+    let text = "
+        svcops: 1
+        name: owing
+        targets: role=web
+        steps:
+          - name: Mark
+            command: {run: 'true'}
+            undo: [{command: 'exit 4'}]
+          - name: Break
+            command: {run: 'exit 3'}
+            undo: [{command: 'true'}]
+        ";
+    let site = site().runbook(text);
+    site.svcops("run owing --yes -q").exits(3);
+    let owes = || site.svcops("history list -o json").json()["runs"][0]["owed"].as_u64().unwrap();
+    assert_eq!(owes(), 1);
+    insta::assert_snapshot!(site.svcops("owed"), @r"
+    exit: 0
+    --- stdout
+    HOST   OWES          ACTION   BECAUSE OF  RUN         RUNBOOK  STARTED
+    web-1  undo of Mark  command  1@web-1     [RUN]  owing    [WHEN]
+    note   settled by a later run that does the same there, or by `svcops rollback [RUN]`, which
+           tries again; where it was put right by hand, `svcops resolve [RUN] 1@web-1 done --reason
+           …`
+    ");
+    insta::assert_snapshot!(site.svcops("resolve last 1@web-1 done --reason 'by hand'").exits(0).stdout, @"recorded: `1@web-1` was done; run [RUN] owes nothing any more");
+    assert!(site.svcops("owed").exits(0).stdout.contains("nothing is owed"));
+    assert_eq!(owes(), 0);
+    assert!(site.svcops("history list").stdout.lines().nth(1).unwrap().ends_with(" 0"));
+}

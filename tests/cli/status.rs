@@ -115,3 +115,27 @@ fn what_status_cannot_use_is_refused_with_3() {
         site.svcops(words).exits(3);
     }
 }
+
+#[test]
+fn only_selected_hosts_are_looked_at_and_a_selection_of_none_is_no_ok() {
+    let site = Site::new().host("web-1").host("web-2").host("db-1");
+    let yaml = site.fill(SHOP).replace("hosts: all", "hosts: web-[1-2]");
+    let site = site.yaml(&yaml);
+    std::fs::write(site.path("up-web-1"), "").unwrap();
+    let well = site.svcops("app status shop -l web-1").exits(0);
+    assert!(well.stdout.contains("on 1 of 1 host") && !well.stdout.contains("web-2"), "{well}");
+    site.svcops("app status shop").exits(1);
+    site.svcops("app status shop -l web-2").exits(2);
+    for (words, says) in [
+        ("app status shop -l nope", "`nope` matches no host"),
+        ("app status shop -l db-1", "no selected host is one of the hosts of app `shop`"),
+        ("app status shop --site nowhere", "no site `nowhere`"),
+        ("app status shop --limit 1", "no use for `--limit`"),
+        ("doctor --failed-from last", "no use for `--failed-from`"),
+        ("status -l nope", "`nope` matches no host"),
+        ("status -l db-1", "no app is on a selected host"),
+    ] {
+        let refused = site.svcops(words).exits(3);
+        assert!(refused.stderr.contains(says), "{refused}");
+    }
+}

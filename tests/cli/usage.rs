@@ -125,3 +125,16 @@ fn a_machine_that_asked_for_json_gets_the_error_as_json_too() {
     }
     assert_eq!(site.svcops("run nothing --yes").exits(2).stdout, "");
 }
+
+#[test]
+fn without_a_verb_the_short_help_is_on_stderr() {
+    let site = Site::new();
+    for (words, help) in [("", "-h"), ("-q", "-h"), ("app", "app -h"), ("history -q", "history -h")] {
+        let short = site.svcops(help).exits(0).stdout;
+        let bare = site.svcops(words).exits(2);
+        assert_eq!((bare.stderr.as_str(), bare.stdout.as_str()), (short.as_str(), ""), "{words}");
+        assert!(!bare.stderr.contains("demo-app") && !bare.stderr.contains("rehearse"), "{bare}");
+    }
+    let json = site.svcops("-o json").exits(2).json();
+    assert_eq!(json["error"]["message"], "`svcops` needs a verb");
+}

@@ -63,6 +63,7 @@ fn every_act_ends_as_it_should_and_nothing_is_left_but_the_folder() {
     assert_eq!(text.matches(", none failed (node1").count(), 3, "{text}");
     assert!(!text.contains("warning"), "{text}");
     assert_eq!((left(&temp), folders(&temp)), (vec![], 1));
+    assert!(text.contains("svcops init 'my project'") && text.contains("# in a new shell: a project"), "{text}");
     what_it_says_to_try_next_works(&temp, &text);
     let cleaned = demo(&temp, &["--clean"]).output().unwrap();
     assert_eq!((cleaned.status.code(), folders(&temp)), (Some(0), 0), "{}", said(&cleaned));

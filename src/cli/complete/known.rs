@@ -125,16 +125,21 @@ impl Known {
             let when = row.began.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
             Offer::new(value, format!("{}, {outcome}, {when}, {}", row.runbook, row.operator))
         };
-        let newest = runs.first().filter(|run| fits(run)).map(|run| offer(run, "last"));
+        let here = project.as_ref().map(|p| p.inventory.project.as_str());
+        let last = crate::engine::find_run(&journal, here, "last").ok();
+        let newest = runs.iter().find(|run| last.as_ref() == Some(&run.row.run)).filter(|run| fits(run));
+        let newest = newest.map(|run| offer(run, "last"));
         let others = runs.iter().filter(|run| fits(run)).take(RUNS).map(|run| offer(run, run.row.run.as_str()));
         newest.into_iter().chain(others).collect()
     }
 
     /// The tasks of the run that are not at their end.
     pub(super) fn tasks(&self, line: &Line) -> Vec<Offer> {
-        let Some((_, journal, _)) = self.past() else { return Vec::new() };
+        let Some((project, journal, _)) = self.past() else { return Vec::new() };
+        let here = project.as_ref().map(|p| p.inventory.project.as_str());
         let name = line.given.get("run").and_then(|all| all.first());
-        let Some(run) = name.and_then(|name| crate::engine::find_run(&journal, name).ok()) else { return Vec::new() };
+        let run = name.and_then(|name| crate::engine::find_run(&journal, here, name).ok());
+        let Some(run) = run else { return Vec::new() };
         let state = RunState::fold(&journal.records(&run).unwrap_or_default());
         let open =
             state.tasks.iter().filter(|t| t.doubt().is_some() || t.forward.how.is_none() || t.forward.why().is_some());

@@ -157,7 +157,8 @@ pub(super) fn ending(play: &Play) {
     tries.push(("svcops app start shop".to_owned(), "the nodes again, for ten minutes"));
     tries.push(("svcops run new-config -p workers=12".to_owned(), "shows the plan and asks"));
     tries.push((format!("svcops history show {}", taken_back(play)), "the one that took itself back"));
-    tries.push((format!("svcops init {}", quote("my project")), "a project of your own"));
+    // in this one SVCOPS_STATE would put that project's runs beside the demo's
+    tries.push((format!("svcops init {}", quote("my project")), "in a new shell: a project of your own"));
     play.screen.data("\nTry next:\n");
     let width = tries.iter().filter(|(_, why)| !why.is_empty()).map(|(line, _)| line.chars().count()).max();
     for (line, why) in tries {

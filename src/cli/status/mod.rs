@@ -16,7 +16,7 @@ use crate::{
     },
     runbook::Project,
     survey::{self, app::Level},
-    ui::{history::Listed, looking::Looking},
+    ui::{history::Listed, looking::Looking, message::Message},
 };
 use sections::{Apps, Left, SECTIONS, Seen, UnderWay};
 use std::collections::BTreeSet;
@@ -71,6 +71,11 @@ impl Face {
         let inventory = &project.inventory;
         let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
         let apps = of_hosts(inventory, chosen.as_ref());
+        if chosen.is_some() && apps.is_empty() && !inventory.apps.is_empty() {
+            return Err(Failure::wrong(
+                Message::error("no app is on a selected host").hint("`svcops inventory apps` lists the apps"),
+            ));
+        }
         if no_hosts {
             return Ok(Apps::NotAsked(apps.len()));
         }

@@ -329,9 +329,9 @@ impl Room<'_> {
             Ok(id) => return Ok(id),
             Err(error) => error,
         };
-        let run = match engine::find_run(&self.opened.journal, text) {
+        let run = match engine::find_run(&self.opened.journal, self.opened.project.as_deref(), text) {
             Ok(run) => self.opened.journal.row(&run)?.run,
-            Err(none @ EngineError::NoRuns) => return Err(none.into()),
+            Err(none @ (EngineError::NoRuns | EngineError::NoRunsOf(_))) => return Err(none.into()),
             Err(_) => return Err(error.into()),
         };
         match self.opened.journal.ticket_of(&run)? {
