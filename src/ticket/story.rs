@@ -72,8 +72,10 @@ pub struct Story {
     runbook: Runbook,
     part: Option<Part>,
     refused: bool,
-    /// The last event was a resume of a run in which nothing had failed, or that was over.
+    /// The last event was a resume that begins no way back by itself: nothing had failed, the run was over, or it waited
+    /// for a person.
     fresh: bool,
+    /// Somebody asked for everything to be taken back: that stays so however often it is gone on with.
     asked_back: bool,
 }
 
@@ -123,7 +125,6 @@ impl Story {
             Event::Resumed { operator } => {
                 let (after, calm) = before.unwrap_or_default();
                 self.fresh = calm;
-                self.asked_back = false;
                 let facts = json!({ "operator": operator.name, "machine": operator.machine, "after": after });
                 telling.said.push(self.say(Name::Resumed, &facts));
                 telling.state = Some(State::Open);
@@ -142,7 +143,7 @@ impl Story {
                 if let Scope::Host(_) = scope {
                     return None;
                 }
-                self.asked_back = self.fresh && *scope == Scope::Run;
+                self.asked_back |= self.fresh && *scope == Scope::Run;
                 telling.said.extend(self.over(record.at));
                 let hosts = if let Scope::Batch(hosts) = scope { hosts.as_slice() } else { &[] };
                 let facts = json!({ "all": *scope == Scope::Run, "hosts": hosts, "why": why });
@@ -232,7 +233,7 @@ impl Story {
             outcome: end.outcome.word().to_owned(),
             exit_code: end.exit_code,
             asked_back: self.asked_back,
-            why: end.why.clone(),
+            why: self.left_by_the_way_back().or_else(|| end.why.clone()),
             acted: acted.len(),
             hosts: hosts.len(),
             changed: end.changed,
@@ -243,6 +244,16 @@ impl Story {
             took: self.state.began.zip(self.state.last).map_or(0, |(from, to)| millis(from, to)),
             next: self.next(end),
         }
+    }
+
+    /// What came in the way of going back as somebody asked: who asked, and why, is no failure.
+    fn left_by_the_way_back(&self) -> Option<String> {
+        let task = self.state.tasks.iter().find_map(|t| {
+            let undo = || t.undo.as_ref().and_then(Leg::why);
+            t.doubt().map(|(_, why)| why).or_else(undo).map(|why| (&t.began, why))
+        });
+        let (began, why) = task.filter(|_| self.asked_back)?;
+        Some(format!("`{}` on `{}`: {why}", began.name, began.host))
     }
 
     /// The commands that go on from an end.
@@ -279,10 +290,12 @@ impl Story {
         fingerprint::of(runbook, step, why, hosts)
     }
 
-    /// Nothing had failed so far, or all was over: what goes back now was asked for.
+    /// Nothing had failed so far, all was over, or a person had to look at what nobody knows: what goes back now was
+    /// asked for.
     fn calm(&self) -> bool {
         let over = self.state.end.as_ref().is_some_and(|end| !end.outcome.resumable());
-        over || self.state.troubled().next().is_none() && self.state.back.is_empty()
+        let waits = self.state.troubled().next().is_none() || self.state.doubts().next().is_some();
+        over || waits && self.state.back.is_empty()
     }
 
     /// What the part that is under way came to.

@@ -150,6 +150,11 @@ impl Told {
     }
     /// A task that acts, and ends so.
     async fn task(&mut self, run: &RunId, step: &str, (name, host): (&str, &str), how: How) {
+        let task = self.began(run, step, (name, host)).await;
+        self.say(run, Event::Ended { task, way: Way::Forward, how, seen: None, changed: true }).await;
+    }
+    /// A task that acts.
+    async fn began(&mut self, run: &RunId, step: &str, (name, host): (&str, &str)) -> TaskId {
         let task = TaskId::new(step, &host.into());
         let debt = Debt {
             key: format!("{host} restart"),
@@ -193,7 +198,7 @@ impl Told {
             no_return: false,
         };
         self.say(run, announced).await;
-        self.say(run, Event::Ended { task, way, how, seen: None, changed: true }).await;
+        task
     }
     async fn finish(&mut self, run: &RunId, outcome: End, why: Option<&str>, stands: &[&str]) {
         let end = Summary {
@@ -563,6 +568,50 @@ async fn how_a_run_ended_is_the_state_of_its_ticket() {
     assert_eq!(of(&refused).attachments.len(), 0);
     let last = of(&undone).entries.iter().rfind(|e| e.what == What::Comment).unwrap();
     assert!(last.text.starts_with("Undone, as somebody asked"), "{last:?}");
+}
+
+#[tokio::test]
+async fn what_somebody_asked_to_take_back_is_undone_however_often_it_was_asked_for() {
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let asked = Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() };
+    let by_hand = Event::Resumed { operator: who("олег") };
+    // the first way back was killed; the second is asked for, and then gone on with
+    let killed = told.begin(None, &Value::Null);
+    told.phase(&killed, "1", "Restart", None, &["web1"]).await;
+    told.task(&killed, "1", ("Restart", "web1"), done()).await;
+    for event in [&by_hand, &asked, &by_hand, &asked, &by_hand] {
+        told.say(&killed, event.clone()).await;
+    }
+    told.finish(&killed, End::RolledBack, Some("`svcops rollback`"), &[]).await;
+    // nobody knew what a task had done
+    let mut unknown = Vec::new();
+    for outcome in [End::RolledBack, End::Unknown] {
+        let run = told.begin(None, &Value::Null);
+        let task = TaskId::new("1", &"web1".into());
+        told.phase(&run, "1", "Restart", None, &["web1"]).await;
+        told.began(&run, "1", ("Restart", "web1")).await;
+        let doubt = Event::InDoubt { task, way: Way::Forward, why: "no answer".into() };
+        told.say(&run, doubt).await;
+        told.finish(&run, End::Unknown, None, &[]).await;
+        for event in [&by_hand, &asked] {
+            told.say(&run, event.clone()).await;
+        }
+        told.finish(&run, outcome, Some("`svcops rollback`"), &[]).await;
+        unknown.push(run);
+    }
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let tickets = all(folder.path()).await;
+    let of = |run: &RunId| tickets.iter().find(|t| t.row.run.as_ref() == Some(run)).unwrap();
+    let last = |run: &RunId| of(run).entries.iter().rfind(|e| e.what == What::Comment).unwrap().text.clone();
+    for run in [&killed, &unknown[0]] {
+        assert_eq!(of(run).row.state, State::Done, "{}", read(of(run)));
+        assert!(last(run).starts_with("Undone, as somebody asked"), "{}", last(run));
+    }
+    assert!(of(&killed).links.is_empty(), "what was asked for is no failure");
+    assert_eq!(of(&unknown[1]).row.state, State::Open);
+    let said = read(of(&unknown[1]));
+    assert!(!said.contains("look: `svcops rollback`"), "{said}");
+    assert!(said.contains("Outcome unknown, a person must look: `Restart` on `web1`: no answer"), "{said}");
 }
 
 #[tokio::test]
