@@ -367,6 +367,8 @@ struct Part {
     acted: BTreeSet<HostName>,
     changed: BTreeSet<HostName>,
     undone: BTreeSet<HostName>,
+    /// Begun, and not ended on either way.
+    open: BTreeMap<TaskId, HostName>,
     failed: Vec<Trouble>,
     doubts: Vec<Trouble>,
 }
@@ -384,6 +386,7 @@ impl Part {
             acted: BTreeSet::new(),
             changed: BTreeSet::new(),
             undone: BTreeSet::new(),
+            open: BTreeMap::new(),
             failed: Vec::new(),
             doubts: Vec::new(),
         }
@@ -402,17 +405,22 @@ impl Part {
 
     fn watch(&mut self, event: &Event, state: &RunState) {
         match event {
-            Event::Began(began) => drop(self.begun.insert(began.host.clone())),
+            Event::Began(began) => {
+                self.begun.insert(began.host.clone());
+                self.open.insert(began.task.clone(), began.host.clone());
+            }
             Event::Skipped { task, .. } => {
                 if let Some((_, host)) = task.as_str().split_once('@') {
                     self.begun.insert(host.into());
                 }
             }
             Event::InDoubt { task, why, .. } => {
+                self.open.remove(task);
                 self.doubts.retain(|d| d.task != task.as_str());
                 self.doubts.extend(trouble(state, task, why));
             }
             Event::Ended { task, way, how, changed, .. } => {
+                self.open.remove(task);
                 self.doubts.retain(|d| d.task != task.as_str());
                 let Some(told) = state.task(task) else { return };
                 let host = &told.began.host;
@@ -439,13 +447,16 @@ impl Part {
     fn came_to(self, at: Timestamp) -> Phase {
         let bad: BTreeSet<&str> = self.failed.iter().chain(&self.doubts).map(|t| t.host.as_str()).collect();
         let begun = |host: &&HostName| self.begun.contains(*host);
-        let same = |host: &&HostName| !self.acted.contains(*host) && !bad.contains(host.as_str());
+        let cut: BTreeSet<&HostName> = self.open.values().collect();
+        let touched = |host: &HostName| self.acted.contains(host) || self.undone.contains(host) || cut.contains(host);
+        let same = |host: &&HostName| !touched(host) && !bad.contains(host.as_str());
         Phase {
             acted: self.acted.len(),
             changed: self.changed.len(),
             same: self.hosts.iter().filter(begun).filter(same).count(),
             left: self.hosts.iter().filter(|h| !begun(h)).count(),
             hosts: self.hosts.iter().map(ToString::to_string).collect(),
+            cut: cut.iter().map(ToString::to_string).collect(),
             undone: self.undone.iter().map(ToString::to_string).collect(),
             took: millis(self.since, at),
             step: self.step,

@@ -615,6 +615,40 @@ async fn what_somebody_asked_to_take_back_is_undone_however_often_it_was_asked_f
 }
 
 #[tokio::test]
+async fn a_step_that_was_cut_off_is_never_told_as_nothing_to_do() {
+    for (language, cut, nothing) in [
+        ("en", "cut off   on `web1`: under way when the run was interrupted", "nothing to do"),
+        ("ru", "прервано    на `web1`: выполнялось, когда запуск прервался", "делать было нечего"),
+    ] {
+        let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+        let run = told.begin(None, &json!({ "language": language }));
+        told.phase(&run, "1", "Restart", None, &["web1"]).await;
+        let task = told.began(&run, "1", ("Restart", "web1")).await;
+        told.say(&run, Event::Resumed { operator: who("олег") }).await;
+        told.say(&run, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() }).await;
+        told.say(&run, Event::UndoBegan { task: task.clone() }).await;
+        let how = done();
+        told.say(&run, Event::Ended { task, way: Way::Undo, how, seen: None, changed: true }).await;
+        told.finish(&run, End::RolledBack, None, &[]).await;
+        sync(&told.with_desk(folder.path())).await.unwrap();
+        let said = read(&all(folder.path()).await[0]);
+        assert!(said.contains(cut), "{said}");
+        assert!(!said.contains(nothing), "{said}");
+    }
+    // what ended after all was not cut off
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let run = told.begin(None, &Value::Null);
+    told.phase(&run, "1", "Restart", None, &["web1"]).await;
+    let task = told.began(&run, "1", ("Restart", "web1")).await;
+    told.say(&run, Event::Resumed { operator: who("олег") }).await;
+    told.say(&run, Event::Ended { task, way: Way::Forward, how: done(), seen: None, changed: true }).await;
+    told.finish(&run, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let said = read(&all(folder.path()).await[0]);
+    assert!(said.contains("done      on 1 host, 1 changed") && !said.contains("cut off"), "{said}");
+}
+
+#[tokio::test]
 async fn a_group_of_many_hosts_gets_a_comment_a_batch() {
     let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
     let run = told.begin(None, &Value::Null);
