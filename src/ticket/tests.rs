@@ -750,6 +750,16 @@ fn every_text_of_the_binary_is_right_in_both_languages() {
 }
 
 #[test]
+fn the_tickets_of_a_known_failure_are_called_the_newest_and_not_all() {
+    let about = json!({"times": 21, "last": "SV-21", "at": "2026-11-23 06:00 UTC", "tickets": ["SV-21", "SV-20"]});
+    for (language, said) in [("en", ". Newest: SV-21, SV-20"), ("ru", ". Последние: SV-21, SV-20")] {
+        let settings = serde_json::from_value(json!({ "language": language })).unwrap();
+        let (text, _) = texts::Texts::of(&settings, Path::new("/")).write(Name::Alike, &json!({ "alike": about }));
+        assert!(text.ends_with(said), "{text}");
+    }
+}
+
+#[test]
 fn a_text_of_a_project_is_checked_before_it_is_needed() {
     let check = |text| texts::check(Name::Phase, Language::En, text).unwrap_err();
     let unknown = check("Шаг {{ phase.step }} на {{ phase.hsots | names }}");
