@@ -66,6 +66,8 @@ pub struct Phase {
     pub failed: Vec<Trouble>,
     /// What nobody knows the outcome of.
     pub doubts: Vec<Trouble>,
+    /// Hosts on which something was under way when the run was interrupted, and on which it has not ended since.
+    pub cut: Vec<String>,
     /// Hosts that went back.
     pub undone: Vec<String>,
     /// In milliseconds.
@@ -141,6 +143,7 @@ pub fn example(name: Name) -> Value {
             left: 1,
             failed: vec![trouble()],
             doubts: vec![trouble()],
+            cut: vec!["web1".into()],
             undone: vec!["web1".into()],
             ..Phase::default()
         }),

@@ -72,8 +72,10 @@ pub struct Story {
     runbook: Runbook,
     part: Option<Part>,
     refused: bool,
-    /// The last event was a resume of a run in which nothing had failed, or that was over.
+    /// The last event was a resume that begins no way back by itself: nothing had failed, the run was over, or it waited
+    /// for a person.
     fresh: bool,
+    /// Somebody asked for everything to be taken back: that stays so however often it is gone on with.
     asked_back: bool,
 }
 
@@ -122,7 +124,6 @@ impl Story {
             Event::Resumed { operator } => {
                 let (after, calm) = before.unwrap_or_default();
                 self.fresh = calm;
-                self.asked_back = false;
                 let facts = json!({ "operator": operator.name, "machine": operator.machine, "after": after });
                 telling.said.push(self.say(Name::Resumed, &facts));
                 telling.state = Some(State::Open);
@@ -143,7 +144,7 @@ impl Story {
                 if let Scope::Host(_) = scope {
                     return None;
                 }
-                self.asked_back = self.fresh && *scope == Scope::Run;
+                self.asked_back |= self.fresh && *scope == Scope::Run;
                 telling.said.extend(self.over(record.at));
                 let hosts = if let Scope::Batch(hosts) = scope { hosts.as_slice() } else { &[] };
                 let facts = json!({ "all": *scope == Scope::Run, "hosts": hosts, "why": why });
@@ -238,7 +239,7 @@ impl Story {
             outcome: end.outcome.word().to_owned(),
             exit_code: end.exit_code,
             asked_back: self.asked_back,
-            why: end.why.clone(),
+            why: self.left_by_the_way_back().or_else(|| end.why.clone()),
             acted: acted.len(),
             hosts: hosts.len(),
             changed: end.changed,
@@ -249,6 +250,16 @@ impl Story {
             took: self.state.began.zip(self.state.last).map_or(0, |(from, to)| millis(from, to)),
             next: self.next(end),
         }
+    }
+
+    /// What came in the way of going back as somebody asked: who asked, and why, is no failure.
+    fn left_by_the_way_back(&self) -> Option<String> {
+        let task = self.state.tasks.iter().find_map(|t| {
+            let undo = || t.undo.as_ref().and_then(Leg::why);
+            t.doubt().map(|(_, why)| why).or_else(undo).map(|why| (&t.began, why))
+        });
+        let (began, why) = task.filter(|_| self.asked_back)?;
+        Some(format!("`{}` on `{}`: {why}", began.name, began.host))
     }
 
     /// The commands that go on from an end.
@@ -285,10 +296,12 @@ impl Story {
         fingerprint::of(runbook, step, why, hosts)
     }
 
-    /// Nothing had failed so far, or all was over: what goes back now was asked for.
+    /// Nothing had failed so far, all was over, or a person had to look at what nobody knows: what goes back now was
+    /// asked for.
     fn calm(&self) -> bool {
         let over = self.state.end.as_ref().is_some_and(|end| !end.outcome.resumable());
-        over || self.state.troubled().next().is_none() && self.state.back.is_empty()
+        let waits = self.state.troubled().next().is_none() || self.state.doubts().next().is_some();
+        over || waits && self.state.back.is_empty()
     }
 
     /// What the part that is under way came to.
@@ -360,6 +373,8 @@ struct Part {
     acted: BTreeSet<HostName>,
     changed: BTreeSet<HostName>,
     undone: BTreeSet<HostName>,
+    /// Begun, and not ended on either way.
+    open: BTreeMap<TaskId, HostName>,
     failed: Vec<Trouble>,
     doubts: Vec<Trouble>,
 }
@@ -377,6 +392,7 @@ impl Part {
             acted: BTreeSet::new(),
             changed: BTreeSet::new(),
             undone: BTreeSet::new(),
+            open: BTreeMap::new(),
             failed: Vec::new(),
             doubts: Vec::new(),
         }
@@ -395,17 +411,22 @@ impl Part {
 
     fn watch(&mut self, event: &Event, state: &RunState) {
         match event {
-            Event::Began(began) => drop(self.begun.insert(began.host.clone())),
+            Event::Began(began) => {
+                self.begun.insert(began.host.clone());
+                self.open.insert(began.task.clone(), began.host.clone());
+            }
             Event::Skipped { task, .. } => {
                 if let Some((_, host)) = task.as_str().split_once('@') {
                     self.begun.insert(host.into());
                 }
             }
             Event::InDoubt { task, why, .. } => {
+                self.open.remove(task);
                 self.doubts.retain(|d| d.task != task.as_str());
                 self.doubts.extend(trouble(state, task, why));
             }
             Event::Ended { task, way, how, changed, .. } => {
+                self.open.remove(task);
                 self.doubts.retain(|d| d.task != task.as_str());
                 let Some(told) = state.task(task) else { return };
                 let host = &told.began.host;
@@ -432,13 +453,16 @@ impl Part {
     fn came_to(self, at: Timestamp) -> Phase {
         let bad: BTreeSet<&str> = self.failed.iter().chain(&self.doubts).map(|t| t.host.as_str()).collect();
         let begun = |host: &&HostName| self.begun.contains(*host);
-        let same = |host: &&HostName| !self.acted.contains(*host) && !bad.contains(host.as_str());
+        let cut: BTreeSet<&HostName> = self.open.values().collect();
+        let touched = |host: &HostName| self.acted.contains(host) || self.undone.contains(host) || cut.contains(host);
+        let same = |host: &&HostName| !touched(host) && !bad.contains(host.as_str());
         Phase {
             acted: self.acted.len(),
             changed: self.changed.len(),
             same: self.hosts.iter().filter(begun).filter(same).count(),
             left: self.hosts.iter().filter(|h| !begun(h)).count(),
             hosts: self.hosts.iter().map(ToString::to_string).collect(),
+            cut: cut.iter().map(ToString::to_string).collect(),
             undone: self.undone.iter().map(ToString::to_string).collect(),
             took: millis(self.since, at),
             step: self.step,

@@ -153,6 +153,11 @@ impl Told {
     }
     /// A task that acts, and ends so.
     async fn task(&mut self, run: &RunId, step: &str, (name, host): (&str, &str), how: How) {
+        let task = self.began(run, step, (name, host)).await;
+        self.say(run, Event::Ended { task, way: Way::Forward, how, seen: None, changed: true }).await;
+    }
+    /// A task that acts.
+    async fn began(&mut self, run: &RunId, step: &str, (name, host): (&str, &str)) -> TaskId {
         let task = TaskId::new(step, &host.into());
         let debt = Debt {
             key: format!("{host} restart"),
@@ -196,7 +201,7 @@ impl Told {
             no_return: false,
         };
         self.say(run, announced).await;
-        self.say(run, Event::Ended { task, way, how, seen: None, changed: true }).await;
+        task
     }
     async fn finish(&mut self, run: &RunId, outcome: End, why: Option<&str>, stands: &[&str]) {
         let end = Summary {
@@ -605,6 +610,84 @@ async fn how_a_run_ended_is_the_state_of_its_ticket() {
 }
 
 #[tokio::test]
+async fn what_somebody_asked_to_take_back_is_undone_however_often_it_was_asked_for() {
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let asked = Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() };
+    let by_hand = Event::Resumed { operator: who("олег") };
+    // the first way back was killed; the second is asked for, and then gone on with
+    let killed = told.begin(None, &Value::Null);
+    told.phase(&killed, "1", "Restart", None, &["web1"]).await;
+    told.task(&killed, "1", ("Restart", "web1"), done()).await;
+    for event in [&by_hand, &asked, &by_hand, &asked, &by_hand] {
+        told.say(&killed, event.clone()).await;
+    }
+    told.finish(&killed, End::RolledBack, Some("`svcops rollback`"), &[]).await;
+    // nobody knew what a task had done
+    let mut unknown = Vec::new();
+    for outcome in [End::RolledBack, End::Unknown] {
+        let run = told.begin(None, &Value::Null);
+        let task = TaskId::new("1", &"web1".into());
+        told.phase(&run, "1", "Restart", None, &["web1"]).await;
+        told.began(&run, "1", ("Restart", "web1")).await;
+        let doubt = Event::InDoubt { task, way: Way::Forward, why: "no answer".into() };
+        told.say(&run, doubt).await;
+        told.finish(&run, End::Unknown, None, &[]).await;
+        for event in [&by_hand, &asked] {
+            told.say(&run, event.clone()).await;
+        }
+        told.finish(&run, outcome, Some("`svcops rollback`"), &[]).await;
+        unknown.push(run);
+    }
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let tickets = all(folder.path()).await;
+    let of = |run: &RunId| tickets.iter().find(|t| t.row.run.as_ref() == Some(run)).unwrap();
+    let last = |run: &RunId| of(run).entries.iter().rfind(|e| e.what == What::Comment).unwrap().text.clone();
+    for run in [&killed, &unknown[0]] {
+        assert_eq!(of(run).row.state, State::Done, "{}", read(of(run)));
+        assert!(last(run).starts_with("Undone, as somebody asked"), "{}", last(run));
+    }
+    assert!(of(&killed).links.is_empty(), "what was asked for is no failure");
+    assert_eq!(of(&unknown[1]).row.state, State::Open);
+    let said = read(of(&unknown[1]));
+    assert!(!said.contains("look: `svcops rollback`"), "{said}");
+    assert!(said.contains("Outcome unknown, a person must look: `Restart` on `web1`: no answer"), "{said}");
+}
+
+#[tokio::test]
+async fn a_step_that_was_cut_off_is_never_told_as_nothing_to_do() {
+    for (language, cut, nothing) in [
+        ("en", "cut off   on `web1`: under way when the run was interrupted", "nothing to do"),
+        ("ru", "прервано    на `web1`: выполнялось, когда запуск прервался", "делать было нечего"),
+    ] {
+        let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+        let run = told.begin(None, &json!({ "language": language }));
+        told.phase(&run, "1", "Restart", None, &["web1"]).await;
+        let task = told.began(&run, "1", ("Restart", "web1")).await;
+        told.say(&run, Event::Resumed { operator: who("олег") }).await;
+        told.say(&run, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() }).await;
+        told.say(&run, Event::UndoBegan { task: task.clone() }).await;
+        let how = done();
+        told.say(&run, Event::Ended { task, way: Way::Undo, how, seen: None, changed: true }).await;
+        told.finish(&run, End::RolledBack, None, &[]).await;
+        sync(&told.with_desk(folder.path())).await.unwrap();
+        let said = read(&all(folder.path()).await[0]);
+        assert!(said.contains(cut), "{said}");
+        assert!(!said.contains(nothing), "{said}");
+    }
+    // what ended after all was not cut off
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let run = told.begin(None, &Value::Null);
+    told.phase(&run, "1", "Restart", None, &["web1"]).await;
+    let task = told.began(&run, "1", ("Restart", "web1")).await;
+    told.say(&run, Event::Resumed { operator: who("олег") }).await;
+    told.say(&run, Event::Ended { task, way: Way::Forward, how: done(), seen: None, changed: true }).await;
+    told.finish(&run, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let said = read(&all(folder.path()).await[0]);
+    assert!(said.contains("done      on 1 host, 1 changed") && !said.contains("cut off"), "{said}");
+}
+
+#[tokio::test]
 async fn a_group_of_many_hosts_gets_a_comment_a_batch() {
     let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
     let run = told.begin(None, &Value::Null);
@@ -719,6 +802,16 @@ fn every_text_of_the_binary_is_right_in_both_languages() {
         for name in Name::ALL {
             texts::check(name, language, texts::standard(language, name)).unwrap_or_else(|e| panic!("{name:?}: {e}"));
         }
+    }
+}
+
+#[test]
+fn the_tickets_of_a_known_failure_are_called_the_newest_and_not_all() {
+    let about = json!({"times": 21, "last": "SV-21", "at": "2026-11-23 06:00 UTC", "tickets": ["SV-21", "SV-20"]});
+    for (language, said) in [("en", ". Newest: SV-21, SV-20"), ("ru", ". Последние: SV-21, SV-20")] {
+        let settings = serde_json::from_value(json!({ "language": language })).unwrap();
+        let (text, _) = texts::Texts::of(&settings, Path::new("/")).write(Name::Alike, &json!({ "alike": about }));
+        assert!(text.ends_with(said), "{text}");
     }
 }
 

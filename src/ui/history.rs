@@ -237,7 +237,7 @@ impl Timeline {
                 outputs = written(receipt);
                 format!("{task}  {}", ended_act(receipt))
             }
-            Event::Retried { task, attempt, why } => format!("{task}  attempt {attempt} begins; the last one: {why}"),
+            Event::Retried { task, attempt, why } => format!("{task}  attempt {attempt} begins; the one before: {why}"),
             Event::InDoubt { task, why, .. } => format!("{task}  outcome unknown: {why}"),
             Event::Resolved { task, done, reason, operator, .. } => {
                 let saw = if *done { "done" } else { "not done" };

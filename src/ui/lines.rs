@@ -52,7 +52,7 @@ pub fn of(record: &Record, state: &RunState) -> Option<(Weight, String)> {
             Outcome::Unknown(why) => (Weight::Wrong, format!("{}: outcome unknown, {why}", name(task))),
         },
         Event::Retried { task, attempt, why } => {
-            (Weight::Wrong, format!("{}: attempt {attempt} begins, the last one: {why}", name(task)))
+            (Weight::Wrong, format!("{}: attempt {attempt} begins; the one before: {why}", name(task)))
         }
         Event::InDoubt { task, why, .. } => (Weight::Wrong, format!("{}: in doubt, {why}", name(task))),
         Event::Resolved { task, done, operator, reason, .. } => {
@@ -146,4 +146,18 @@ fn some_hosts(hosts: &[HostName]) -> String {
 
 fn one_line(text: &str) -> String {
     plain(text).split('\n').map(str::trim_end).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::RunId;
+
+    #[test]
+    fn an_attempt_never_reads_as_the_last_one() {
+        let event = Event::Retried { task: "1@web1".into(), attempt: 2, why: "exit code 7".into() };
+        let record = Record { run: RunId::at_millis(0), seq: 1, at: Timestamp::UNIX_EPOCH, event };
+        let (_, line) = of(&record, &RunState::default()).unwrap();
+        assert!(line.ends_with("attempt 2 begins; the one before: exit code 7"), "{line}");
+    }
 }

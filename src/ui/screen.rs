@@ -1,10 +1,16 @@
 //! The two streams, and what is known of the terminal behind them.
 
 use super::{message::Message, paint::Paint, signs};
-use std::io::IsTerminal as _;
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Data that could not be written to stdout: the process has failed then, however well the rest went.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// Where text goes: data to stdout, everything else to stderr. A stream that nobody reads any more is no error: what runs
-/// goes on.
+/// goes on. Data that a full disk refused is one: it is told once, and [`lost`] knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen {
     /// Columns that a line may take.
@@ -81,14 +87,25 @@ impl Screen {
     /// Data, for stdout.
     pub fn data(&self, text: &str) {
         let text = if self.data_live && !self.unicode { &signs::ascii(text) } else { text };
-        send(&mut std::io::stdout().lock(), text);
+        self.deliver(text);
     }
     /// A value as JSON, for stdout.
     pub fn json<T: serde::Serialize>(&self, value: &T) {
         if let Ok(text) = serde_json::to_string_pretty(value) {
             // to the letter, whatever the terminal can show
-            send(&mut std::io::stdout().lock(), &(text + "\n"));
+            self.deliver(&(text + "\n"));
         }
+    }
+    fn deliver(&self, text: &str) {
+        let Err(why) = send(&mut std::io::stdout().lock(), text) else { return };
+        if !self.gone(&why) && !LOST.swap(true, Ordering::Relaxed) {
+            self.tell(&Message::error("could not write to stdout").because(why.to_string()));
+        }
+    }
+    /// A broken pipe or a terminal that hung up: whoever read this has gone, and there is nobody left to tell.
+    fn gone(&self, why: &std::io::Error) -> bool {
+        let hung_up = why.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+        why.kind() == std::io::ErrorKind::BrokenPipe || (self.data_live && hung_up)
     }
     /// A message, for stderr.
     pub fn tell(&self, message: &Message) {
@@ -96,18 +113,22 @@ impl Screen {
     }
     /// What moves the cursor of the terminal behind stderr, or draws there.
     pub fn raw(&self, text: &str) {
-        send(&mut std::io::stderr().lock(), text);
+        // if stderr fails, there is nowhere left to say so
+        drop(send(&mut std::io::stderr().lock(), text));
     }
     /// Other text for stderr.
     pub fn note(&self, text: &str) {
         let text = if !self.unicode && std::io::stderr().is_terminal() { &signs::ascii(text) } else { text };
-        send(&mut std::io::stderr().lock(), text);
+        drop(send(&mut std::io::stderr().lock(), text));
     }
 }
 
-/// A broken pipe or a terminal that hung up: whoever read this has gone, and there is nobody left to tell.
-fn send(to: &mut impl std::io::Write, text: &str) {
-    if to.write_all(text.as_bytes()).is_ok() {
-        drop(to.flush());
-    }
+/// Data for stdout was lost, and not because nobody reads it any more.
+pub fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+fn send(to: &mut impl std::io::Write, text: &str) -> std::io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
 }

@@ -96,3 +96,19 @@ fn what_cannot_be_written_is_said_and_nothing_is_left() {
     let foreign = site.svcops("history list -o junit").exits(2);
     assert!(foreign.stderr.contains("`-o junit` belongs to `svcops report`"), "{foreign}");
 }
+
+#[test]
+fn a_report_that_stdout_cannot_take_is_an_error_and_a_reader_that_has_gone_is_none() {
+    let site = site();
+    for words in ["report last --html -", "report last -o json", "history show last", "history list"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = site.command(words).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert_eq!(said.matches("could not write to stdout").count(), 1, "{words}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = site.command(words).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{words}");
+    }
+}

@@ -28,7 +28,7 @@ pub(super) fn note(report: &Report) -> String {
         if items.is_empty() {
             return String::new();
         }
-        let items: String = items.iter().map(|item| format!("- {}\n", sentence(item))).collect();
+        let items: String = items.iter().map(|text| format!("- {}\n", item(text))).collect();
         format!("\n### {title}\n\n{items}")
     };
     note += &list("Stands", report.stands.clone());
@@ -92,7 +92,7 @@ fn changes(report: &Report) -> String {
     }
     let mut table = "\n| Step | Hosts | Change | Before → after | Now |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for changed in report.changed.iter().take(CHANGES) {
-        let what: Vec<String> = changed.what.iter().map(|w| sentence(&w.words)).collect();
+        let what: Vec<String> = changed.what.iter().map(|w| cell(&w.words)).collect();
         let turn = match (changed.before.as_str(), changed.after.as_str()) {
             ("", "") => String::new(),
             (before, after) => format!("{} → {}", safe(before), safe(after)),
@@ -133,6 +133,7 @@ fn escaped(line: &str) -> String {
         }
         match c {
             '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             c => safe.push(c),
         }
@@ -142,18 +143,52 @@ fn escaped(line: &str) -> String {
 
 /// The same for a sentence: what stands in backticks stays code.
 fn sentence(text: &str) -> String {
+    marked(text, "|")
+}
+
+/// A sentence in a cell of a table, which a bar would end even in code.
+fn cell(text: &str) -> String {
+    marked(text, "\\|")
+}
+
+/// A sentence that is an item of a list: its first letters begin no list and no rule of their own.
+fn item(text: &str) -> String {
+    let mut item = sentence(text);
+    let digits = item.bytes().take_while(u8::is_ascii_digit).count();
+    let numbered = digits > 0 && item.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')']));
+    if numbered || item.starts_with(['-', '+', '=']) {
+        item.insert(if numbered { digits } else { 0 }, '\\');
+    }
+    item
+}
+
+/// Backticks mark code where they are single and every one of them has its other: where readers of Markdown could pair
+/// them otherwise, they are letters as all the rest is.
+fn marked(text: &str, bar: &str) -> String {
     let line = one_line(text);
     let parts: Vec<&str> = line.split('`').collect();
-    if parts.len().is_multiple_of(2) {
+    let codes = || parts.iter().skip(1).step_by(2);
+    let between = parts.get(1..parts.len() - 1).unwrap_or_default();
+    let run_of_two = between.iter().any(|part| part.is_empty());
+    if parts.len().is_multiple_of(2) || run_of_two || codes().any(|code| code.trim().is_empty()) {
         return escaped(&line);
     }
-    let part = |(index, part): (usize, &&str)| if index % 2 == 1 { code(part) } else { escaped(part) };
+    let part = |(index, part): (usize, &&str)| if index % 2 == 1 { fenced(part.trim(), bar) } else { escaped(part) };
     parts.iter().enumerate().map(part).collect()
 }
 
-/// Code in a line, in a table too.
+/// Code in a line.
 fn code(text: &str) -> String {
-    format!("`{}`", one_line(text).replace('`', "'").replace('|', "\\|"))
+    let line = one_line(text);
+    if line.is_empty() { line } else { fenced(&line, "|") }
+}
+
+/// Code that is not empty, between more backticks than stand together in it.
+fn fenced(code: &str, bar: &str) -> String {
+    let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let space = if code.starts_with('`') || code.ends_with('`') { " " } else { "" };
+    format!("{fence}{space}{}{space}{fence}", code.replace('|', bar))
 }
 
 fn one_line(text: &str) -> String {
@@ -162,4 +197,97 @@ fn one_line(text: &str) -> String {
 
 fn bare(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a line of Markdown shows, without backticks; an error where anything in it is more than letters and code.
+    fn shown(line: &str) -> Result<String, String> {
+        let chars: Vec<char> = line.chars().collect();
+        let run = |from: usize| chars[from..].iter().take_while(|c| **c == '`').count();
+        let (mut shown, mut at) = (String::new(), 0);
+        while at < chars.len() {
+            match chars[at] {
+                '\\' if chars.get(at + 1).is_some_and(char::is_ascii_punctuation) => {
+                    shown.push(chars[at + 1]);
+                    at += 2;
+                }
+                '`' => {
+                    let fence = run(at);
+                    let mut end = at + fence;
+                    while end < chars.len() && run(end) != fence {
+                        end += run(end).max(1);
+                    }
+                    if end >= chars.len() {
+                        return Err(format!("backticks without an end in {line:?}"));
+                    }
+                    shown.extend(&chars[at + fence..end]);
+                    at = end + fence;
+                }
+                '<' | '>' | '[' | ']' | '*' | '_' | '!' | '|' | '\n' => {
+                    return Err(format!("{:?} in {line:?}", chars[at]));
+                }
+                c => {
+                    shown.push(c);
+                    at += 1;
+                }
+            }
+        }
+        let letters = [("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("`", "")];
+        Ok(letters.iter().fold(shown, |text, (from, to)| text.replace(from, to)))
+    }
+
+    fn is_inert(text: &str) {
+        let wanted = one_line(text).replace('`', "");
+        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+        for line in [safe(text), sentence(text), item(text), code(text)] {
+            let line = shown(&line).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+            assert_eq!(squeezed(&line), squeezed(&wanted), "{text:?}");
+        }
+        // a table takes the backslash of a bar away before anything else is read
+        let bare = cell(text).replace("\\|", "");
+        assert!(!bare.contains('|'), "{text:?}: {bare}");
+    }
+
+    #[test]
+    fn no_text_becomes_a_link_an_image_or_a_tag_whatever_its_backticks() {
+        for text in [
+            "```[click](javascript:alert(1))` x ```",
+            "```<img src=x onerror=alert(1)> ```",
+            "`` ` `<b>` ``",
+            "a `b` ``<i>`` c` `",
+            "![x](y) `\\` <http://a> **b** | c",
+        ] {
+            is_inert(text);
+        }
+        let alphabet = ['`', '[', ']', '<', '\\', 'x', ' ', '\n'];
+        for length in 1..=5_u32 {
+            for mut number in 0..alphabet.len().pow(length) {
+                let mut text = String::new();
+                for _ in 0..length {
+                    text.push(alphabet[number % alphabet.len()]);
+                    number /= alphabet.len();
+                }
+                is_inert(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn single_pairs_of_backticks_stay_code() {
+        assert_eq!(sentence("run `a<b|c` on `web1`!"), "run `a<b|c` on `web1`\\!");
+        assert_eq!(cell("run `a|b` | c"), "run `a\\|b` \\| c");
+        assert_eq!(code("a ``b`"), "``` a ``b` ```");
+        assert_eq!(sentence("a `` b"), "a \\`\\` b");
+    }
+
+    #[test]
+    fn an_item_begins_nothing_of_its_own() {
+        assert_eq!(
+            ["- a", "+ a", "> a", "# a", "12. a", "2) a", "2.1 a"].map(item),
+            ["\\- a", "\\+ a", "&gt; a", "\\# a", "12\\. a", "2\\) a", "2\\.1 a"]
+        );
+    }
 }

@@ -260,7 +260,7 @@ fn what_a_check_read_is_its_output_however_it_ended_and_an_empty_line_is_none() 
 #[test]
 fn the_note_for_a_ticket_is_short_and_says_what_matters() {
     insta::assert_snapshot!(taken_back().report().markdown(), @r"
-    ## ↩ Failed and taken back: Новая конфигурация &lt;биллинга>
+    ## ↩ Failed and taken back: Новая конфигурация &lt;биллинга&gt;
 
     `Copy` on `web-2`: exit code 7: no \| room. Every target is as it was before the run.
 
