@@ -13,6 +13,7 @@ pub mod guard;
 pub mod lint;
 pub mod plan;
 mod project;
+pub mod rehearse;
 pub mod run;
 pub mod script;
 mod task;

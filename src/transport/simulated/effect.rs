@@ -210,9 +210,19 @@ impl World {
         counts
     }
 
+    /// Promises no more than serve in this state.
+    pub(super) fn promise_no_more(&mut self) {
+        self.promised = true;
+        for (app, site, now) in self.serving() {
+            let floor = self.floors.entry((app, site)).or_insert(usize::MAX);
+            *floor = now.min(*floor);
+        }
+    }
+
     fn hold_promises(&mut self, before: &[(String, Option<String>, usize)]) {
         for ((app, site, now), (.., then)) in self.serving().iter().zip(before) {
-            let promised = self.links.min_healthy.get(app).copied().unwrap_or(0);
+            let floor = self.floors.get(&(app.clone(), site.clone())).copied().unwrap_or(usize::MAX);
+            let promised = self.links.min_healthy.get(app).copied().unwrap_or(0).min(floor);
             if now < then && *now < promised {
                 let place = site.as_ref().map(|s| format!(" at `{s}`")).unwrap_or_default();
                 self.harm.push(format!("app `{app}`{place} has {now} healthy hosts, {promised} are promised"));

@@ -1,0 +1,141 @@
+//! A world that nobody looked at, as `svcops.yaml` would have it: for rehearsals where there are no hosts.
+
+use crate::{
+    base::{
+        Act, Answer, At, Change, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt, RunFacts, RunId,
+        ServerFacts, ServerState, Span, TcpFacts, UnitFacts, UnitState,
+    },
+    inventory::{Inventory, Manager},
+    resources::App,
+    transport::{Fut, Look, Lost, LostKind, Settled, Terms, Transport},
+};
+use std::collections::BTreeSet;
+
+/// How its apps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// All of them run and are healthy, and their servers take traffic.
+    Healthy,
+    /// None of them runs, and their servers are in maintenance.
+    Stopped,
+}
+
+/// A transport that answers so, and carries nothing out.
+pub struct Assumed {
+    wish: Wish,
+    probes: Vec<(At<Read>, Option<u16>)>,
+    /// Commands that tell whether an app runs.
+    status: BTreeSet<String>,
+    /// Files that apps read at their start.
+    config: BTreeSet<String>,
+}
+
+impl Assumed {
+    /// The world of an inventory.
+    pub fn new(inventory: &Inventory, wish: Wish) -> Self {
+        let (mut status, mut config) = (BTreeSet::new(), BTreeSet::new());
+        for app in inventory.apps.values() {
+            config.extend(app.config.iter().cloned());
+            for host in inventory.hosts_of(app) {
+                if let Ok(on) = inventory.app_on(app, host)
+                    && let Manager::Command { status: text, .. } = &on.manager
+                {
+                    status.insert(text.clone());
+                }
+            }
+        }
+        Self { wish, probes: probes(inventory), status, config }
+    }
+
+    fn answer(&self, read: &At<Read>) -> Answer {
+        let healthy = self.wish == Wish::Healthy;
+        let probe = self.probes.iter().find(|(p, _)| asks_the_same(&p.what, &read.what));
+        match &read.what {
+            Read::Unit { .. } => {
+                let state = if healthy { UnitState::Active } else { UnitState::Inactive };
+                Answer::Unit(UnitFacts { loaded: true, state, ..UnitFacts::default() })
+            }
+            Read::File { path } if self.config.contains(path) => Answer::File(Some(FileFacts {
+                hash: Hash::of(b"as it is"),
+                size: 8,
+                mode: 0o644,
+                owner: "root".into(),
+                group: "root".into(),
+                link: None,
+            })),
+            Read::File { .. } => Answer::File(None),
+            Read::Server { .. } => {
+                let state = if healthy { ServerState::Ready } else { ServerState::Maint };
+                Answer::Server(ServerFacts { state, sessions: 0, up: healthy })
+            }
+            Read::Http(_) if probe.is_some() => {
+                let status = probe.and_then(|(_, status)| *status).filter(|_| healthy);
+                let error = (!healthy).then(|| "connection refused".to_owned());
+                Answer::Http(HttpFacts { status, error, ..HttpFacts::default() })
+            }
+            Read::Tcp { .. } => {
+                let error = (!healthy).then(|| "connection refused".to_owned());
+                Answer::Tcp(TcpFacts { open: healthy, error })
+            }
+            Read::Run(run) if probe.is_some() || matches!(&run.program, Program::Shell(t) if self.status.contains(t)) => {
+                Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
+            }
+            // what else they would say, nobody knows
+            Read::Http(_) | Read::Run(_) => Answer::Open,
+        }
+    }
+}
+
+/// What the apps of an inventory are asked for their health, and the HTTP status that is healthy.
+pub(super) fn probes(inventory: &Inventory) -> Vec<(At<Read>, Option<u16>)> {
+    let mut probes = Vec::new();
+    for app in inventory.apps.values() {
+        for host in inventory.hosts_of(app) {
+            let place = Place::on(&host.name).becoming(host.ssh.become_user.clone());
+            let on = inventory.app_on(app, host).ok().and_then(|on| App::of(&on, place, Span::secs(10)).ok());
+            probes.extend(on.and_then(|on| on.health).map(|probe| (probe.read, probe.status)));
+        }
+    }
+    probes
+}
+
+/// Whoever asks it, and however long they would wait.
+fn asks_the_same(one: &Read, other: &Read) -> bool {
+    match (one, other) {
+        (Read::Http(one), Read::Http(other)) => one.url == other.url,
+        (Read::Tcp { host, port, .. }, Read::Tcp { host: h, port: p, .. }) => (host, port) == (h, p),
+        (Read::Run(one), Read::Run(other)) => one.program == other.program,
+        _ => false,
+    }
+}
+
+fn nowhere(host: Option<&HostName>) -> Lost {
+    Lost { host: host.cloned(), why: "there is no such host: the world is assumed".into(), kind: LostKind::Unreachable }
+}
+
+impl Transport for Assumed {
+    fn look<'a>(&'a self, _: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
+        Box::pin(async move { Ok(Look { boot: "assumed".into(), answers: reads.iter().map(|r| self.answer(r)).collect() }) })
+    }
+    fn open<'a>(&'a self, _: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
+        Box::pin(async move { Err(nowhere(at.host.as_ref())) })
+    }
+    fn carry<'a>(&'a self, _: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Receipt, Lost>> {
+        Box::pin(async move { Err(nowhere(change.at.host.as_ref())) })
+    }
+    fn settle<'a>(&'a self, _: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Settled, Lost>> {
+        Box::pin(async move { Err(nowhere(change.at.host.as_ref())) })
+    }
+    fn cancel<'a>(&'a self, _: &'a Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {
+        Box::pin(async move { Err(nowhere(at.host.as_ref())) })
+    }
+    fn fetch<'a>(&'a self, _: &'a Place, _: &'a str, _: usize) -> Fut<'a, Result<Option<Vec<u8>>, Lost>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn supposes(&self) -> bool {
+        true
+    }
+    fn close(&self) -> Fut<'_, ()> {
+        Box::pin(async {})
+    }
+}
