@@ -10,6 +10,7 @@ pub mod operator;
 pub mod outbox;
 pub mod place;
 mod schema;
+pub mod search;
 pub mod shown;
 pub mod sqlite;
 pub mod state;
@@ -141,6 +142,8 @@ pub struct OpenRun {
 pub struct RunRow {
     /// The run.
     pub run: RunId,
+    /// The project: one state directory may hold runs of several.
+    pub project: String,
     /// The runbook's name, or the verb's words.
     pub runbook: String,
     /// Who began it.

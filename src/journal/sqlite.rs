@@ -54,26 +54,13 @@ impl SqliteJournal {
         &self.path
     }
 
-    /// The newest runs, of one runbook if it is named.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn list(&self, most: usize, runbook: Option<&str>) -> Result<Vec<RunRow>, JournalError> {
-        let filter = if runbook.is_some() { "WHERE runbook = ?2" } else { "WHERE ?2 IS NULL" };
-        let sql = format!("SELECT {ROW} FROM runs {filter} ORDER BY run DESC LIMIT ?1");
-        let read = self.connection();
-        read.prepare_cached(&sql)
-            .and_then(|mut q| q.query_map(params![limit(most), runbook], row)?.collect())
-            .map_err(schema::failed(&self.path))
-    }
-
     /// The row of one run.
     ///
     /// # Errors
     /// No such run, or the store cannot be read.
     pub fn row(&self, run: &RunId) -> Result<RunRow, JournalError> {
         let read = self.connection();
-        read.prepare_cached(&format!("SELECT {ROW} FROM runs WHERE run = ?"))
+        read.prepare_cached(&format!("SELECT {ROW} FROM runs r WHERE run = ?"))
             .and_then(|mut q| q.query_row([run.as_str()], row).optional())
             .map_err(schema::failed(&self.path))?
             .ok_or_else(|| JournalError::NoRun(run.clone()))
@@ -131,7 +118,7 @@ impl SqliteJournal {
         if said == "ok" { Ok(()) } else { Err(JournalError::Closed(format!("a page is broken: {said}"))) }
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,12 +175,9 @@ impl Journal for SqliteJournal {
     }
     fn newest_of(&self, project: &str) -> Result<Option<RunId>, JournalError> {
         let read = self.connection();
-        read.prepare_cached(
-            "SELECT r.run FROM runs r JOIN events e ON e.run = r.run AND e.seq = 1
-             WHERE json_extract(e.json, '$.project') = ? ORDER BY r.run DESC LIMIT 1",
-        )
-        .and_then(|mut q| q.query_row([project], |r| id(r, 0)).optional())
-        .map_err(schema::failed(&self.path))
+        read.prepare_cached("SELECT run FROM runs WHERE project = ? ORDER BY run DESC LIMIT 1")
+            .and_then(|mut q| q.query_row([project], |r| id(r, 0)).optional())
+            .map_err(schema::failed(&self.path))
     }
     fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
         let read = self.connection();
@@ -306,9 +290,11 @@ impl Outbox for SqliteJournal {
     }
 }
 
-const ROW: &str = "run, runbook, operator, machine, began, ended, outcome, exit_code, changed, owed, head";
+/// The columns that [`row`] reads, of `runs` under the name `r`.
+pub(super) const ROW: &str = "r.run, r.runbook, r.operator, r.machine, r.began, r.ended, r.outcome, r.exit_code, \
+                              r.changed, r.owed, r.head, r.project";
 
-fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(super) fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         run: id(r, 0)?,
         runbook: r.get(1)?,
@@ -321,6 +307,7 @@ fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
         changed: usize::try_from(r.get::<_, i64>(8)?).unwrap_or(0),
         owed: usize::try_from(r.get::<_, i64>(9)?).unwrap_or(0),
         head: u64::try_from(r.get::<_, i64>(10)?).unwrap_or(0),
+        project: r.get(11)?,
     })
 }
 
@@ -348,7 +335,7 @@ fn record(run: &RunId, seq: i64, at: &str, json: &str) -> Result<Record, Journal
     Ok(Record { run: run.clone(), seq, at, event: serde_json::from_str(json).map_err(bad)? })
 }
 
-fn limit(most: usize) -> i64 {
+pub(super) fn limit(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }
 

@@ -284,7 +284,7 @@ async fn the_journal_of_version_1_opens_and_verifies() {
     drop(old);
     let journal = SqliteJournal::open(folder.path()).unwrap();
     assert_eq!(journal.verify(None, None).unwrap().faults, []);
-    let runs = journal.list(10, None).unwrap();
+    let runs = journal.list(&super::search::Filter::default(), None, 10).unwrap();
     assert_eq!(runs.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Some(End::Failed), Some(End::Done)]);
     for row in runs {
         let records = journal.records(&row.run).unwrap();
@@ -321,26 +321,4 @@ async fn measures_group_commit() {
         let (count, time) = (u32::try_from(side_by_side * each).unwrap(), start.elapsed());
         println!("{side_by_side} side by side: {:.0} events/s", f64::from(count) / time.as_secs_f64());
     }
-}
-
-#[test]
-#[ignore = "a measurement: lists of 100,000 runs"]
-fn measures_lists_of_many_runs() {
-    let folder = tempfile::tempdir_in(".").unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
-    Connection::open(journal.path())
-        .unwrap()
-        .execute_batch(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-             INSERT INTO runs (run, head, hash, runbook, operator, machine, began, ended, outcome, exit_code)
-             SELECT printf('01%08d', i), 9, '', 'r' || i % 50, 'a', 'm', '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z',
-             'done', 0 FROM n",
-        )
-        .unwrap();
-    let start = std::time::Instant::now();
-    let (all, some) = (journal.list(30, None).unwrap(), journal.list(30, Some("r7")).unwrap());
-    println!("two lists of {} and {} runs: {:?}", all.len(), some.len(), start.elapsed());
-    let start = std::time::Instant::now();
-    assert!(journal.open_runs().unwrap().is_empty());
-    println!("open runs: {:?}", start.elapsed());
 }

@@ -242,11 +242,13 @@ impl Desk {
                 let run = self.free_id(at).map_err(&store)?;
                 self.connection
                     .prepare_cached(
-                        "INSERT INTO runs (run, head, hash, runbook, operator, machine, began) VALUES (?, 0, '', ?, ?, ?, ?)",
+                        "INSERT INTO runs (run, head, hash, runbook, operator, machine, began, project)
+                         VALUES (?, 0, '', ?, ?, ?, ?, ?)",
                     )
                     .and_then(|mut insert| {
                         let who = &header.operator;
-                        insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at.to_string()])
+                        let (at, project) = (at.to_string(), &header.project);
+                        insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at, project])
                     })
                     .map_err(&store)?;
                 self.event(run, at, Event::Started(header), heads).map(Some)
@@ -256,7 +258,10 @@ impl Desk {
             }
             Ask::Put { hash, bytes } => {
                 self.connection
-                    .prepare_cached("INSERT INTO contents (hash, bytes) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING")
+                    .prepare_cached(
+                        "INSERT INTO contents (hash, bytes, wanted) VALUES (?, ?, date('now'))
+                         ON CONFLICT (hash) DO UPDATE SET wanted = excluded.wanted WHERE wanted < excluded.wanted",
+                    )
                     .and_then(|mut insert| insert.execute(params![hash.0, bytes]))
                     .map_err(&store)?;
                 Ok(None)
@@ -333,10 +338,22 @@ impl Desk {
     /// What lists of runs show, taken from the event.
     fn denormalise(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<()> {
         match event {
-            Event::Locked { .. } => self
-                .connection
-                .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
-                .execute(params![link.seq, link.run])?,
+            Event::Locked { exclusive, shared } => {
+                let apps = exclusive.iter().chain(shared).filter_map(|lock| lock.0.strip_prefix("app/"));
+                for app in apps.filter(|app| !app.contains('/')) {
+                    self.concerns("app", app, link.run)?;
+                }
+                self.connection
+                    .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
+                    .execute(params![link.seq, link.run])?
+            }
+            Event::Began(began) => self.concerns("host", began.host.as_str(), link.run)?,
+            Event::Phase { hosts, .. } => {
+                for host in hosts {
+                    self.concerns("host", host.as_str(), link.run)?;
+                }
+                0
+            }
             Event::Resumed { .. } => self
                 .connection
                 .prepare_cached("UPDATE runs SET ended = NULL, outcome = NULL, exit_code = NULL WHERE run = ?")?
@@ -372,6 +389,13 @@ impl Desk {
             _ => 0,
         };
         Ok(())
+    }
+
+    /// What the run is found by.
+    fn concerns(&self, what: &str, name: &str, run: &str) -> rusqlite::Result<usize> {
+        self.connection
+            .prepare_cached("INSERT INTO concerns (what, name, run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+            .execute([what, name, run])
     }
 
     /// The ledger takes note of the run's head.
