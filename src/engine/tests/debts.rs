@@ -21,7 +21,7 @@ const RELOADS: &str = "targets: dc1-app1\non_failure: stop\nsteps:\n  - {file.co
 async fn a_debt_that_two_runs_share_is_paid_for_both() {
     let rig = Rig::new();
     let [first, second] = two_that_owe_one_restart(&rig).await;
-    let owed = || crate::engine::owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap();
+    let owed = || owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap();
     assert_eq!(owed().into_iter().map(|(run, _)| run).collect::<Vec<_>>(), [first.clone(), second.clone()]);
     assert_eq!(rig.run(&RELOADS.replace("CONTENT", "newer")).await.outcome, End::Done);
     assert_eq!(owed(), []);
@@ -42,7 +42,7 @@ async fn a_consequence_that_a_person_saw_to_is_owed_by_no_run_any_more() {
     let owes = TaskId::from("1@dc1-app1");
     assert!(resolve(&rig.stage(), &first, &owes, false, by).await.is_err(), "what was not done is owed still");
     resolve(&rig.stage(), &first, &owes, true, by).await.unwrap();
-    assert_eq!(crate::engine::owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap(), []);
+    assert_eq!(owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap(), []);
     let state = RunState::fold(&rig.journal.records(&first).unwrap());
     assert!(state.tasks[0].forward.done() && state.debts.is_empty(), "{state:#?}");
     assert!(resolve(&rig.stage(), &first, &owes, true, by).await.is_err());
