@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{Clock as _, RunId, WallClock},
     engine::owing::is_paid,
-    journal::{Journal as _, JournalError, SqliteJournal, outbox::Outbox as _, shown::Shown},
+    journal::{Journal as _, JournalError, SqliteJournal, outbox::Outbox as _, outside::Outside, shown::Shown},
     ui::{
         history::Listed,
         message::{Kind, Message},
@@ -53,7 +53,7 @@ pub fn report(journal: &SqliteJournal, run: &Listed, zone: &TimeZone) -> Result<
     });
     let owed = owed::of(&state).into_iter().map(|owed| Ok((is_paid(journal, id, &owed)?, owed)));
     let owed = owed.collect::<Result<Vec<_>, JournalError>>()?.into_iter();
-    let verdict = journal.verify(Some(id), None)?;
+    let verdict = journal.verify(Some(id), &Outside::default())?;
     let chain = Chain { head: journal.head(id)?, faults: verdict.faults.iter().map(ToString::to_string).collect() };
     Ok(Report::of(&Source {
         run,

@@ -6,7 +6,9 @@ use super::{
     chain::{self, Anchor, Head, Verdict},
     event::{End, Event, Header, Record},
     outbox::{Outbox, TicketOf, Undelivered, Waiting},
+    outside::Outside,
     schema,
+    seal::{self, Seal},
     writer::{Answer, Ask, Mark, Writer},
 };
 use crate::base::{Hash, RunId};
@@ -82,11 +84,11 @@ impl SqliteJournal {
         rows.into_iter().map(|(seq, at, json)| record(run, seq, &at, &json)).collect()
     }
 
-    /// Checks the chain of one run, or of all, and the ledger; against an anchor that was kept elsewhere, if there is one.
+    /// Checks the chain of one run, or of all, and the ledger, and the seals; against what was kept of it elsewhere.
     ///
     /// # Errors
     /// No such run, or the store cannot be read.
-    pub fn verify(&self, run: Option<&RunId>, against: Option<&Anchor>) -> Result<Verdict, JournalError> {
+    pub fn verify(&self, run: Option<&RunId>, against: &Outside) -> Result<Verdict, JournalError> {
         let read = schema::reader(&self.path)?;
         if let Some(run) = run {
             self.row(run)?;
@@ -101,6 +103,30 @@ impl SqliteJournal {
     pub fn head(&self, run: &RunId) -> Result<Head, JournalError> {
         let head = chain::head(&self.connection(), run).map_err(schema::failed(&self.path))?;
         head.ok_or_else(|| JournalError::NoRun(run.clone()))
+    }
+
+    /// The entry that the ledger has of a run's event; none where it took no note of it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn entry_of(&self, run: &RunId, seq: u64) -> Result<Option<Anchor>, JournalError> {
+        chain::entry_of(&self.connection(), run, seq).map_err(schema::failed(&self.path))
+    }
+
+    /// The seals of a run, or of all, in the order in which they were made.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn seals(&self, run: Option<&RunId>) -> Result<Vec<Seal>, JournalError> {
+        seal::all(&self.connection(), run).map_err(schema::failed(&self.path))
+    }
+
+    /// Keeps a seal.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn keep_seal(&self, seal: &Seal) -> Result<(), JournalError> {
+        self.ask_and_wait(Ask::Mark(Mark::Seal(Box::new(seal.clone())))).map(drop)
     }
 
     /// Whether its pages are sound and it can be written: a write that is taken back.
@@ -319,7 +345,7 @@ fn time(r: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     parsed(r, column)
 }
 
-fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+pub(super) fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     r: &Row<'_>,
     column: usize,
 ) -> rusqlite::Result<T> {

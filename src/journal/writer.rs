@@ -5,6 +5,7 @@ use super::{
     JournalError, chain,
     event::{Event, Header, Record},
     schema,
+    seal::{self, Seal},
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -27,11 +28,11 @@ pub(super) enum Ask {
     Note { run: RunId, at: Timestamp, event: Box<Event> },
     /// A content.
     Put { hash: Hash, bytes: Vec<u8> },
-    /// What became of a delivery to a ticket system.
+    /// What became of something outside: a delivery, a signature.
     Mark(Mark),
 }
 
-/// What is kept of a delivery. None of it is an event: the outbox may be written anew, the journal never.
+/// What is kept beside the events. None of it is one: these rows may be written anew, the journal never.
 pub(super) enum Mark {
     /// These rows are delivered.
     Delivered { rows: Vec<i64>, at: Timestamp },
@@ -39,6 +40,8 @@ pub(super) enum Mark {
     Failed { row: i64, why: String },
     /// A run's ticket.
     Ticket { run: RunId, system: String, ticket: String },
+    /// A head that was signed, or should have been.
+    Seal(Box<Seal>),
 }
 
 /// Called once, when it is durable (a note: when it has its place) or can never be. A content has no record.
@@ -290,6 +293,7 @@ impl Desk {
                 )?
                 .execute(params![run.as_str(), system, ticket])
                 .map(drop),
+            Mark::Seal(seal) => seal::keep(&self.connection, seal),
         }
     }
 
@@ -329,7 +333,8 @@ impl Desk {
                 .execute(params![link.run, link.seq])?;
         }
         self.denormalise(link, event)?;
-        if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Finished(_)) {
+        // what a person saw may be recorded after the end: it is the run's new head
+        if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Resolved { .. } | Event::Finished(_)) {
             self.enter(link.run, link.seq, &hash)?;
         }
         Ok(hash)

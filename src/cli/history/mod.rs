@@ -7,10 +7,11 @@ use crate::{
     base::{Clock, RunId},
     journal::{
         Journal, JournalError, RunRow, SqliteJournal,
-        chain::Anchor,
+        chain::NotAnAnchor,
         event::{End, Event, Record},
         locks::Locks,
         outbox::Outbox as _,
+        outside::Outside,
         state::RunState,
     },
     ui::{
@@ -102,8 +103,8 @@ pub async fn follow(past: &Past<'_>, run: &RunId, mut emit: impl FnMut(&str)) ->
 /// # Errors
 /// No such run, no anchor, or the journal cannot be read.
 pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Result<(String, ExitCode), Failure> {
-    let anchor = against.map(anchor).transpose()?;
-    let verdict = past.journal.verify(run, anchor.as_ref())?;
+    let outside = against.map(outside).transpose()?.unwrap_or_default();
+    let verdict = past.journal.verify(run, &outside)?;
     let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
     let text = match past.output {
         Output::Table => history::verdict(&verdict, past.screen.width),
@@ -134,17 +135,15 @@ impl Past<'_> {
 /// How often a followed run is looked at.
 const POLL: Duration = Duration::from_millis(300);
 
-fn anchor(text: &str) -> Result<Anchor, Failure> {
+fn outside(text: &str) -> Result<Outside, Failure> {
     let path = Path::new(text);
     let kept = if path.is_file() {
-        let kept = std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?;
-        let json = serde_json::from_str::<serde_json::Value>(&kept).ok();
-        json.and_then(|v| Some(v.get("anchor")?.as_str()?.to_owned())).unwrap_or(kept)
+        std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?
     } else {
         text.to_owned()
     };
-    let kept = kept.trim();
-    kept.strip_prefix("anchor ").unwrap_or(kept).parse().map_err(|e| Failure::wrong(Message::of(&e)))
+    let found = Outside::scan(&kept, "");
+    if found.is_empty() { Err(Failure::wrong(Message::of(&NotAnAnchor(text.to_owned())))) } else { Ok(found) }
 }
 
 fn jsonl(record: &Record) -> String {
