@@ -127,7 +127,7 @@ impl Face {
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
-            Verb::Owed => self.owed(),
+            Verb::Owed(args) => self.owed(args),
             Verb::Report(args) => self.report(&args),
             Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
