@@ -164,6 +164,9 @@ Exit code: 0, or 2 for any fault (with --strict for a warning too).")]
 
 Exit code: 0; 1 where something could not be observed; 10 with --detailed-exitcode for changes.")]
     Plan(PlanArgs),
+    /// Fail every step of a runbook on a simulated copy: where does it end?
+    #[command(after_help = super::rehearse::EXAMPLES)]
+    Rehearse(super::rehearse::RehearseArgs),
     /// Plan a runbook, ask, carry it out
     #[command(after_help = "Examples:
   svcops run billing-restart -p site=dc1

@@ -1,5 +1,6 @@
 //! A world that nobody looked at, as `svcops.yaml` would have it: for rehearsals where there are no hosts.
 
+use super::Known;
 use crate::{
     base::{
         Act, Answer, At, Change, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt, RunFacts, RunId,
@@ -20,8 +21,17 @@ pub enum Wish {
     Stopped,
 }
 
-/// A transport that answers so, and carries nothing out.
-pub struct Assumed {
+/// A transport that answers from what it is told, and carries nothing out.
+pub struct Assumed(Told);
+
+enum Told {
+    /// By facts that were seen once.
+    Facts(Known),
+    /// By what one would have.
+    Wish(Wished),
+}
+
+struct Wished {
     wish: Wish,
     probes: Vec<(At<Read>, Option<u16>)>,
     /// Commands that tell whether an app runs.
@@ -31,8 +41,12 @@ pub struct Assumed {
 }
 
 impl Assumed {
-    /// The world of an inventory.
-    pub fn new(inventory: &Inventory, wish: Wish) -> Self {
+    /// The world as it was seen.
+    pub const fn told(known: Known) -> Self {
+        Self(Told::Facts(known))
+    }
+    /// The world of an inventory as one would have it.
+    pub fn wished(inventory: &Inventory, wish: Wish) -> Self {
         let (mut status, mut config) = (BTreeSet::new(), BTreeSet::new());
         for app in inventory.apps.values() {
             config.extend(app.config.iter().cloned());
@@ -44,9 +58,17 @@ impl Assumed {
                 }
             }
         }
-        Self { wish, probes: probes(inventory), status, config }
+        Self(Told::Wish(Wished { wish, probes: probes(inventory), status, config }))
     }
+    fn answer(&self, read: &At<Read>) -> Answer {
+        match &self.0 {
+            Told::Facts(known) => known.answer(read),
+            Told::Wish(wished) => wished.answer(read),
+        }
+    }
+}
 
+impl Wished {
     fn answer(&self, read: &At<Read>) -> Answer {
         let healthy = self.wish == Wish::Healthy;
         let probe = self.probes.iter().find(|(p, _)| asks_the_same(&p.what, &read.what));
@@ -133,7 +155,10 @@ impl Transport for Assumed {
         Box::pin(async { Ok(None) })
     }
     fn supposes(&self) -> bool {
-        true
+        match &self.0 {
+            Told::Facts(known) => known.assumed,
+            Told::Wish(_) => true,
+        }
     }
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async {})

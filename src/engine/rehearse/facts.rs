@@ -60,6 +60,10 @@ impl Known {
         clean(&mut value, redactor);
         serde_json::to_string_pretty(&value).map(|text| text + "\n")
     }
+    /// What was seen when this was asked first.
+    pub(super) fn answer(&self, read: &At<Read>) -> Answer {
+        self.facts.iter().find(|fact| fact.read == *read).map_or(Answer::Open, |fact| fact.answer.clone())
+    }
     /// What stands there, for the simulated world.
     pub(super) fn teach(&self, world: &Simulated) {
         for Fact { read, answer } in &self.facts {
