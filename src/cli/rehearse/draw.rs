@@ -127,7 +127,11 @@ fn legend(width: usize) -> String {
     let columns = columns.collect::<Vec<_>>().join(" · ");
     let cells = "b ends as before · d is overcome: done as planned · f goes forward after the point of no return · \
                  P needs a person, and names what for · X does harm, or leaves what nothing names · . cannot come to pass";
-    format!("\n{}\n{}\n", wrap::hanging("faults  ", &columns, width).trim_end(), wrap::hanging("cells   ", cells, width).trim_end())
+    format!(
+        "\n{}\n{}\n",
+        wrap::hanging("faults  ", &columns, width).trim_end(),
+        wrap::hanging("cells   ", cells, width).trim_end()
+    )
 }
 
 /// What needs a person or is wrong, alike ones together, the worst first.
@@ -140,7 +144,9 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
     }
     let mut groups: BTreeMap<(std::cmp::Reverse<Verdict>, String, Vec<String>), Vec<&Point>> = BTreeMap::new();
     let bad = |p: &&Point| p.ending.verdict >= Verdict::Person;
-    for point in rehearsal.points.iter().chain(rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong)).filter(bad) {
+    for point in
+        rehearsal.points.iter().chain(rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong)).filter(bad)
+    {
         let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
         let general = |line: &String| line.replace(deed.host.as_str(), "HOST");
         let lines: Vec<String> = point.ending.why.iter().chain(&point.ending.stands).map(general).collect();
@@ -149,7 +155,9 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
     }
     let more = groups.len().saturating_sub(SHOWN);
     for ((verdict, ..), points) in groups.into_iter().take(SHOWN) {
-        let Some((first, deed)) = points.first().and_then(|p| Some((*p, rehearsal.deeds.get(p.deed)?))) else { continue };
+        let Some((first, deed)) = points.first().and_then(|p| Some((*p, rehearsal.deeds.get(p.deed)?))) else {
+            continue;
+        };
         let mut troubles: Vec<String> = Vec::new();
         for point in &points {
             let words = in_words(point);
@@ -160,7 +168,10 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         let kind = if verdict.0 == Verdict::Wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
         let alike = if points.len() > 1 { format!(", {} points alike", points.len()) } else { String::new() };
         let head = format!("{} `{}`: {}{alike}", deed.task, deed.what, troubles.join("; "));
-        text += &format!("\n{kind}  {}", wrap::hanging("", &plain(&head), width.saturating_sub(10)).replace('\n', "\n          ").trim_end());
+        text += &format!(
+            "\n{kind}  {}",
+            wrap::hanging("", &plain(&head), width.saturating_sub(10)).replace('\n', "\n          ").trim_end()
+        );
         text += "\n";
         text += &reasons(&first.ending, width);
     }
@@ -241,8 +252,7 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
         .enumerate()
         .map(|(at, deed)| {
             let own = rehearsal.points.iter().filter(|p| p.deed == at);
-            let endings: Map<String, Value> =
-                own.map(|p| (p.trouble.word().to_owned(), ending(&p.ending))).collect();
+            let endings: Map<String, Value> = own.map(|p| (p.trouble.word().to_owned(), ending(&p.ending))).collect();
             json!({ "task": deed.task, "step": deed.step, "host": deed.host, "what": deed.what, "endings": endings })
         })
         .collect();
@@ -257,7 +267,8 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
         })
         .collect();
     let of = |points: &[Point]| {
-        let counted = [Verdict::Before, Verdict::Done, Verdict::Forward, Verdict::Person, Verdict::Wrong, Verdict::Nothing];
+        let counted =
+            [Verdict::Before, Verdict::Done, Verdict::Forward, Verdict::Person, Verdict::Wrong, Verdict::Nothing];
         counted.into_iter().map(|v| (word(v).to_owned(), json!(count(points, v)))).collect::<Map<String, Value>>()
     };
     let mut value = json!({

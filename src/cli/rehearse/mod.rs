@@ -102,10 +102,10 @@ impl Face {
                 rehearse::rehearse(&stage, &order, &planned, &known, pairs, (&tell, &stopped))
             });
             let done = looking.during(work).await;
-            let done = done.map_err(|e| Failure::wrong(Message::error("the rehearsal broke off").because(e.to_string())));
-            done??.ok_or_else(|| {
-                Failure::new(ExitCode::Interrupted, Message::error("interrupted; nothing was touched"))
-            })
+            let done =
+                done.map_err(|e| Failure::wrong(Message::error("the rehearsal broke off").because(e.to_string())));
+            done??
+                .ok_or_else(|| Failure::new(ExitCode::Interrupted, Message::error("interrupted; nothing was touched")))
         })?;
         self.rehearsed(&name, args, &rehearsal)
     }

@@ -6,11 +6,11 @@ use crate::{
         Act, Answer, At, Change, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt, RunFacts, RunId,
         ServerFacts, ServerState, Span, TcpFacts, UnitFacts, UnitState,
     },
-    inventory::{Inventory, Manager},
-    resources::App,
+    inventory::{Host, Inventory, Manager},
+    resources::{App, Resource as _},
     transport::{Fut, Look, Lost, LostKind, Settled, Terms, Transport},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How its apps are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Wished {
         match &read.what {
             Read::Unit { .. } => {
                 let state = if healthy { UnitState::Active } else { UnitState::Inactive };
-                Answer::Unit(UnitFacts { loaded: true, state, ..UnitFacts::default() })
+                let invocation = if healthy { "as it is" } else { "" }.to_owned();
+                Answer::Unit(UnitFacts { loaded: true, state, pid: u32::from(healthy), invocation, since: 1 })
             }
             Read::File { path } if self.config.contains(path) => Answer::File(Some(FileFacts {
                 hash: Hash::of(b"as it is"),
@@ -99,7 +100,9 @@ impl Wished {
                 let error = (!healthy).then(|| "connection refused".to_owned());
                 Answer::Tcp(TcpFacts { open: healthy, error })
             }
-            Read::Run(run) if probe.is_some() || matches!(&run.program, Program::Shell(t) if self.status.contains(t)) => {
+            Read::Run(run)
+                if probe.is_some() || matches!(&run.program, Program::Shell(t) if self.status.contains(t)) =>
+            {
                 Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
             }
             // what else they would say, nobody knows
@@ -121,6 +124,34 @@ pub(super) fn probes(inventory: &Inventory) -> Vec<(At<Read>, Option<u16>)> {
     probes
 }
 
+/// All that tells how the apps of some hosts are: what manages them, what they read at their start, their health, their
+/// servers; by the host that is asked.
+pub(super) fn around(inventory: &Inventory, hosts: &[HostName]) -> Vec<(Option<HostName>, Vec<At<Read>>)> {
+    let mut all: BTreeMap<Option<HostName>, Vec<At<Read>>> = BTreeMap::new();
+    for app in inventory.apps.values() {
+        for host in inventory.hosts_of(app).filter(|h| hosts.contains(&h.name)) {
+            let user = |host: &Host| host.ssh.become_user.clone();
+            let place = Place::on(&host.name).becoming(user(host));
+            let Ok(on) = inventory.app_on(app, host) else { continue };
+            let config = app.config.iter().map(|path| place.at(Read::File { path: path.clone() }));
+            let mut reads: Vec<At<Read>> = config.collect();
+            if let Ok(app) = App::of(&on, place, Span::secs(10)) {
+                reads.extend(app.reads());
+            }
+            if let Some(behind) = &on.behind {
+                let front = behind.host.as_ref().and_then(|name| inventory.host(name.as_str()));
+                let place = front.map_or(Place::HERE, |host| Place::on(&host.name).becoming(user(host)));
+                let (api, backend, server) = (behind.api.clone(), behind.backend.clone(), behind.server.clone());
+                reads.push(place.at(Read::Server { api, backend, server }));
+            }
+            for read in reads {
+                all.entry(read.at.host.clone()).or_default().push(read);
+            }
+        }
+    }
+    all.into_iter().collect()
+}
+
 /// Whoever asks it, and however long they would wait.
 fn asks_the_same(one: &Read, other: &Read) -> bool {
     match (one, other) {
@@ -137,7 +168,9 @@ fn nowhere(host: Option<&HostName>) -> Lost {
 
 impl Transport for Assumed {
     fn look<'a>(&'a self, _: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
-        Box::pin(async move { Ok(Look { boot: "assumed".into(), answers: reads.iter().map(|r| self.answer(r)).collect() }) })
+        Box::pin(
+            async move { Ok(Look { boot: "assumed".into(), answers: reads.iter().map(|r| self.answer(r)).collect() }) },
+        )
     }
     fn open<'a>(&'a self, _: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
         Box::pin(async move { Err(nowhere(at.host.as_ref())) })

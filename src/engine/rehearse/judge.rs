@@ -52,7 +52,7 @@ pub struct Ending {
     pub stands: Vec<String>,
     /// The one task that is all that is left.
     pub only: Option<TaskId>,
-    /// All that nobody knows is whether messages were sent.
+    /// The world is as before or as after, and all that went wrong is a message.
     pub only_messages: bool,
 }
 
@@ -78,8 +78,8 @@ pub(super) fn unbroken(whole: &Played, begun: &Start) -> Ending {
     let mut why: Vec<String> = whole.harm.iter().map(|harm| format!("on the way: {harm}")).collect();
     match end {
         Some(end) if end.outcome == End::Done => {
-            why.extend(whole.world.stale().difference(&begun.stale).map(|s| format!("a consequence is forgotten: {s}")));
-            why.extend(whole.world.idle().difference(&begun.idle).map(|s| format!("left so: {s}")));
+            why.extend(whole.stale.difference(&begun.stale).map(|s| format!("a consequence is forgotten: {s}")));
+            why.extend(whole.idle.difference(&begun.idle).map(|s| format!("left so: {s}")));
         }
         Some(end) => {
             let said = end.why.clone().unwrap_or_else(|| end.outcome.word().to_owned());
@@ -138,17 +138,13 @@ fn differences(now: &Standing, should: &Standing) -> Vec<String> {
     let keys: BTreeSet<&String> = now.keys().chain(should.keys()).collect();
     let word = |at: Option<&String>| at.map_or_else(|| "absent".to_owned(), Clone::clone);
     let differs = keys.into_iter().filter(|key| now.get(*key) != should.get(*key));
-    differs
-        .map(|key| format!("{key} is {}, where {} was to be", word(now.get(key)), word(should.get(key))))
-        .collect()
+    differs.map(|key| format!("{key} is {}, where {} was to be", word(now.get(key)), word(should.get(key)))).collect()
 }
 
 /// What a way back has left though all that it looks at is as before.
 fn left(played: &Played, begun: &Start) -> Vec<String> {
-    let stale = played.world.stale();
-    let stale = stale.difference(&begun.stale).map(|s| format!("a consequence is forgotten: {s}"));
-    let idle = played.world.idle();
-    let idle = idle.difference(&begun.idle).map(|s| format!("left so: {s}"));
+    let stale = played.stale.difference(&begun.stale).map(|s| format!("a consequence is forgotten: {s}"));
+    let idle = played.idle.difference(&begun.idle).map(|s| format!("left so: {s}"));
     stale.chain(idle).collect()
 }
 
@@ -191,7 +187,6 @@ fn only(state: &RunState) -> Option<TaskId> {
 }
 
 fn only_messages(played: &Played, begun: &Start, goal: &Standing, state: &RunState) -> bool {
-    let mut left = state.tasks.iter().filter(|t| t.stands() || t.doubt().is_some());
     let settled = played.standing == begun.standing || played.standing == *goal;
-    settled && state.debts.is_empty() && left.all(|t| t.began.leaves_nothing)
+    settled && state.debts.is_empty() && state.troubled().all(|t| t.began.leaves_nothing)
 }

@@ -8,6 +8,8 @@ mod assumed;
 mod facts;
 mod judge;
 mod stand;
+#[cfg(test)]
+mod tests;
 
 pub use assumed::{Assumed, Wish};
 pub use facts::{FactsError, Known};
@@ -21,6 +23,7 @@ use crate::{
     transport::Fault,
     ui::changes,
 };
+use futures_util::{StreamExt as _, stream};
 use stand::{Act, Pause, Set, Stand};
 use std::{
     collections::BTreeSet,
@@ -191,6 +194,7 @@ pub fn rehearse(
 ) -> Result<Option<Rehearsal>, EngineError> {
     let stand = Stand::new(stage, order, planned, known);
     let begun = stand.begun();
+    stand.promise(&stand.play(&[], None)?);
     let whole = stand.play(&[], None)?;
     let deeds: Vec<Deed> = whole.acts.iter().map(|act| deed(&whole.records, act)).collect();
     let goal = whole.standing.clone();
@@ -229,7 +233,8 @@ pub fn rehearse(
     if points.len() < work.len() {
         return Ok(None);
     }
-    points.sort_by_key(|p| (p.deed, p.trouble, p.second));
+    let place = |trouble| Trouble::ALL.iter().position(|t| *t == trouble);
+    points.sort_by_key(|p| (p.deed, place(p.trouble), p.second));
     let (points, pairs) = points.into_iter().partition(|p: &Point| p.second.is_none());
     Ok(Some(Rehearsal { deeds, unbroken, points, pairs, opaque: opaque(planned), no_return }))
 }
@@ -300,7 +305,8 @@ fn opaque(planned: &Planned) -> Vec<String> {
     steps.filter(|t| seen.insert(t.number.clone())).map(|t| format!("{} {}", t.number, t.step)).collect()
 }
 
-/// Observes: the plan of an order, and all that was seen for it. A second pass goes forward and back on a copy, so that
+/// Observes: the plan of an order, and all that was seen for it; and the apps of its hosts, for a rehearsal must see when
+/// one of them is left with an earlier configuration or without traffic. A second pass goes forward and back on a copy, so that
 /// what only a way back looks at is known too.
 ///
 /// # Errors
@@ -310,6 +316,13 @@ pub async fn observe(stage: &Stage, order: &Order) -> Result<(Planned, Known), E
     let recorder = std::sync::Arc::new(recorder);
     let stage = Stage { transport: recorder.clone(), ..stage.clone() };
     let planned = plan(&stage, order).await?;
+    let around = assumed::around(&stage.inventory, &planned.plan.hosts);
+    let look = |(host, reads): (Option<HostName>, Vec<_>)| {
+        let transport = &stage.transport;
+        async move { transport.look(host.as_ref(), &reads).await }
+    };
+    // what cannot be seen was not asked for by the runbook: it stays unknown
+    drop(stream::iter(around).map(look).buffer_unordered(order.parallel.max(1)).collect::<Vec<_>>().await);
     stand::explore(&stage, order, &planned).await?;
     Ok((planned, recorder.known()))
 }

@@ -17,6 +17,7 @@ use crate::{
     transport::{Fault, Fut, Links, Look, Lost, Projected, Settled, Simulated, Terms, Transport},
 };
 use std::{
+    collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -85,6 +86,9 @@ pub(super) struct Played {
     pub(super) acts: Vec<Act>,
     pub(super) standing: Standing,
     pub(super) harm: Vec<String>,
+    /// As [`Start`] has them.
+    pub(super) stale: BTreeSet<String>,
+    pub(super) idle: BTreeSet<String>,
     pub(super) bitten: usize,
     pub(super) world: Arc<Simulated>,
 }
@@ -101,8 +105,14 @@ impl<'a> Stand<'a> {
         known.teach(&world);
         let probes = assumed::probes(&stage.inventory).into_iter().map(|(read, _)| read).collect();
         world.suppose(probes, known.assumed);
-        world.promise_no_more_than_serve();
         Self { stage, order, planned, world }
+    }
+
+    /// From here on it is harm where fewer serve than the apps promise; but who means to stop a whole site does none by
+    /// that: no more is promised than serve before it, and where it leads to.
+    pub(super) fn promise(&self, goal: &Played) {
+        self.world.promise_no_more_than_serve();
+        self.world.promise_no_more_than_in(&goal.world);
     }
 
     /// The world before the run.
@@ -148,8 +158,10 @@ impl<'a> Stand<'a> {
                 Some(run) => journal.records(run)?,
                 None => Vec::new(),
             };
+            // what is healthy by now depends on the time of this runtime
+            let (stale, idle) = (world.stale(), world.idle());
             let (standing, harm, bitten) = (world.standing(), world.harm(), world.bitten());
-            Ok(Played { end, records, acts, standing, harm, bitten, world })
+            Ok(Played { end, records, acts, standing, harm, stale, idle, bitten, world })
         })
     }
 
@@ -267,12 +279,7 @@ impl Transport for Log {
     fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
         self.world.open(run, at)
     }
-    fn carry<'a>(
-        &'a self,
-        act: &'a base::Act,
-        change: &'a At<Change>,
-        terms: Terms,
-    ) -> Fut<'a, Result<Receipt, Lost>> {
+    fn carry<'a>(&'a self, act: &'a base::Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
         Box::pin(async move {
             let first = self.world.acts();
             let done = self.world.carry(act, change, terms);
@@ -289,7 +296,12 @@ impl Transport for Log {
             }
         })
     }
-    fn settle<'a>(&'a self, act: &'a base::Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Settled, Lost>> {
+    fn settle<'a>(
+        &'a self,
+        act: &'a base::Act,
+        change: &'a At<Change>,
+        terms: Terms,
+    ) -> Fut<'a, Result<Settled, Lost>> {
         self.world.settle(act, change, terms)
     }
     fn cancel<'a>(&'a self, act: &'a base::Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {

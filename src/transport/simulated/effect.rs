@@ -196,7 +196,7 @@ impl World {
     }
 
     /// How many hosts of each app at each site serve; what nobody has looked at counts as serving.
-    fn serving(&self) -> Vec<(String, Option<String>, usize)> {
+    pub(super) fn serving(&self) -> Vec<(String, Option<String>, usize)> {
         let mut counts: Vec<(String, Option<String>, usize)> = vec![];
         for member in &self.links.members {
             let up = self.processes.get(&member.key).is_none_or(Self::healthy);
@@ -213,7 +213,12 @@ impl World {
     /// Promises no more than serve in this state.
     pub(super) fn promise_no_more(&mut self) {
         self.promised = true;
-        for (app, site, now) in self.serving() {
+        let serving = self.serving();
+        self.lower_promises(serving);
+    }
+
+    pub(super) fn lower_promises(&mut self, serving: Vec<(String, Option<String>, usize)>) {
+        for (app, site, now) in serving {
             let floor = self.floors.entry((app, site)).or_insert(usize::MAX);
             *floor = now.min(*floor);
         }

@@ -1,11 +1,6 @@
 //! What goes wrong with an act, and what then becomes of it.
 
-use super::{
-    Terms,
-    links::Key,
-    standing::undone,
-    world::World,
-};
+use super::{Terms, links::Key, standing::undone, world::World};
 use crate::base::{Act, At, Change, Outcome, Receipt, Span, TaskId, Way};
 
 /// What goes wrong with an act.
@@ -57,7 +52,9 @@ impl World {
     pub(super) fn fault_of(&mut self, act: &Act) -> Option<Fault> {
         let concerns = |when: &When| match when {
             When::Act(number) => *number == self.acts,
-            When::UndoOf(task) => (act.way == Way::Undo && act.task == *task) || undone(&act.task).as_ref() == Some(task),
+            When::UndoOf(task) => {
+                (act.way == Way::Undo && act.task == *task) || undone(&act.task).as_ref() == Some(task)
+            }
         };
         let at = self.faults.iter().position(|(when, _)| concerns(when))?;
         Some(self.faults.swap_remove(at).1)

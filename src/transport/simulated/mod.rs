@@ -21,12 +21,12 @@ pub use links::Links;
 
 use super::{Fut, Look, Lost, LostKind, Settled, Terms, Transport};
 use crate::base::{Act, Answer, At, Change, Hash, HostName, Place, Read, Receipt, RunId, TaskId};
+use fault::When;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use fault::When;
 use world::{Begun, World};
 
 /// The world in memory, shared by concurrent tasks. Its time is the runtime's own.
@@ -125,6 +125,11 @@ impl Simulated {
     /// does no harm by that.
     pub fn promise_no_more_than_serve(&self) {
         self.world().promise_no_more();
+    }
+    /// Nor than serve in this other state of it: where the run means to lead.
+    pub fn promise_no_more_than_in(&self, other: &Self) {
+        let serving = other.world().serving();
+        self.world().lower_promises(serving);
     }
     /// Somebody else's change: it has its effect, and is no act of the run.
     pub fn meddle(&self, change: &At<Change>) -> Result<(), String> {

@@ -1,9 +1,6 @@
 //! What stands in the simulated world: for comparing where a run ended with where it began, and for saying it.
 
-use super::{
-    links::Key,
-    world::World,
-};
+use super::{links::Key, world::World};
 use crate::base::{Act, At, Change, FileFacts, HaproxyApi, Hash, HostName, ServerState, TaskId, UnitState, Way};
 use std::collections::{BTreeMap, BTreeSet};
 

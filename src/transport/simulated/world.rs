@@ -154,7 +154,10 @@ impl World {
         }
     }
     pub(super) fn boot(&self, host: Option<&HostName>) -> String {
-        host.map_or_else(|| format!("here-{}", self.here), |h| format!("boot-{}", self.boots.get(h).copied().unwrap_or(0)))
+        host.map_or_else(
+            || format!("here-{}", self.here),
+            |h| format!("boot-{}", self.boots.get(h).copied().unwrap_or(0)),
+        )
     }
     pub(super) fn reboot(&mut self, host: &HostName) {
         *self.boots.entry(host.clone()).or_default() += 1;
