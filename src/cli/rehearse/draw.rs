@@ -167,7 +167,7 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         }
         let kind = if verdict.0 == Verdict::Wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
         let alike = if points.len() > 1 { format!(", {} points alike", points.len()) } else { String::new() };
-        let head = format!("{} `{}`: {}{alike}", deed.task, deed.what, troubles.join("; "));
+        let head = format!("{} {}: {}{alike}", deed.task, deed.what, troubles.join("; "));
         text += &format!(
             "\n{kind}  {}",
             wrap::hanging("", &plain(&head), width.saturating_sub(10)).replace('\n', "\n          ").trim_end()
@@ -291,6 +291,6 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
 }
 
 fn ending(ending: &Ending) -> Value {
-    let outcome = ending.outcome.map(|end| end.word());
+    let outcome = ending.outcome.map(crate::journal::event::End::word);
     json!({ "verdict": word(ending.verdict), "outcome": outcome, "why": ending.why, "stands": ending.stands })
 }

@@ -107,17 +107,17 @@ impl Face {
             done??
                 .ok_or_else(|| Failure::new(ExitCode::Interrupted, Message::error("interrupted; nothing was touched")))
         })?;
-        self.rehearsed(&name, args, &rehearsal)
+        Ok(self.rehearsed(&name, args, &rehearsal))
     }
 
-    fn rehearsed(&self, name: &str, args: &RehearseArgs, rehearsal: &Rehearsal) -> Result<ExitCode, Failure> {
+    fn rehearsed(&self, name: &str, args: &RehearseArgs, rehearsal: &Rehearsal) -> ExitCode {
         let clean = rehearsal.is_clean();
         if self.global.output == Output::Json {
             self.screen.json(&draw::json(name, args.assume.as_deref(), rehearsal));
         } else {
             self.screen.data(&draw::text(&self.screen, name, rehearsal));
         }
-        Ok(if args.require == Some(Require::Clean) && !clean { ExitCode::AsBefore } else { ExitCode::Done })
+        if args.require == Some(Require::Clean) && !clean { ExitCode::AsBefore } else { ExitCode::Done }
     }
 
     fn kept(&self, what: &str) {

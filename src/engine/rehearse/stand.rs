@@ -152,7 +152,8 @@ impl<'a> Stand<'a> {
             if let Some((Pause { event, kept }, _)) = pause {
                 if kept { journal.kill_after(event) } else { journal.kill_before(event) }
             }
-            let end = in_time(self.live(&stage, &journal, &world, pause.map(|(_, back)| back), for_good)).await?;
+            let live = self.live(&stage, &journal, &world, pause.map(|(_, back)| back), for_good);
+            let end = in_time(Box::pin(live)).await?;
             let acts = std::mem::take(&mut *log.acts.lock().unwrap_or_else(PoisonError::into_inner));
             let records = match journal.runs(1)?.first() {
                 Some(run) => journal.records(run)?,
