@@ -75,6 +75,11 @@ impl Face {
     }
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
+        match of {
+            History::Verify { bundle: Some(path), against } => return self.verify_bundle(path, against.as_deref()),
+            History::Export(args) => return self.export(args),
+            _ => {}
+        }
         let (opened, project) = self.open_past()?;
         let past = self.past(&opened, project.as_ref());
         match of {
@@ -91,7 +96,8 @@ impl Face {
                     self.screen.data(&history::show(&past, &run)?);
                 }
             }
-            History::Verify { against } => {
+            History::Export(_) => {}
+            History::Verify { against, .. } => {
                 self.no_stream()?;
                 let (text, code) = history::verify(&past, None, against.as_deref())?;
                 self.screen.data(&text);

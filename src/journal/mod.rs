@@ -1,6 +1,7 @@
 //! A run is its events, and its state a fold over them. Events are durable before the act that they announce, and
 //! chained: each row carries the hash of the one before it, and a ledger chains the heads of runs.
 
+pub mod bundle;
 pub mod chain;
 pub mod doubt;
 pub mod event;

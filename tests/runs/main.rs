@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundle;
 mod contention;
 mod demo;
 mod kills;

@@ -1,5 +1,6 @@
 //! `svcops history`: runs that were, and whether the journal is what was written.
 
+pub mod export;
 pub mod list;
 
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
