@@ -11,6 +11,7 @@ pub mod operator;
 pub mod outbox;
 pub mod outside;
 pub mod place;
+pub mod prune;
 mod schema;
 pub mod seal;
 pub mod search;
