@@ -78,6 +78,7 @@ impl Face {
         match of {
             History::Verify { bundle: Some(path), against } => return self.verify_bundle(path, against.as_deref()),
             History::Export(args) => return self.export(args),
+            History::Prune(args) => return self.prune(args),
             _ => {}
         }
         let (opened, project) = self.open_past()?;
@@ -96,7 +97,7 @@ impl Face {
                     self.screen.data(&history::show(&past, &run)?);
                 }
             }
-            History::Export(_) => {}
+            History::Export(_) | History::Prune(_) => {}
             History::Verify { against, .. } => {
                 self.no_stream()?;
                 let (text, code) = history::verify(&past, None, against.as_deref())?;

@@ -410,6 +410,9 @@ pub enum History {
     /// One run as a file that proves itself: events, plan, report
     #[command(after_help = super::history::export::EXAMPLES)]
     Export(super::history::export::Export),
+    /// Take old runs out of the journal; what is left stays provable
+    #[command(after_help = super::history::prune::EXAMPLES)]
+    Prune(super::history::prune::Prune),
     /// Recompute the chain of hashes: was an event changed, added or taken away?
     #[command(after_help = "Examples:
   svcops history verify

@@ -13,6 +13,7 @@ mod demo;
 mod kills;
 mod later;
 mod mail;
+mod prune;
 mod secrets;
 mod terminal;
 mod tickets;

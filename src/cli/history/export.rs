@@ -1,6 +1,6 @@
 //! `svcops history export`: a run as one file that proves itself; and `history verify BUNDLE`, which checks it anywhere.
 
-use super::{Outside, outside, pretty, zone};
+use super::{Outside, gone, outside, pretty, zone};
 use crate::{
     base::{Hash, RunId},
     cli::{
@@ -58,7 +58,7 @@ impl Face {
         self.no_stream()?;
         let (opened, project) = self.open_past()?;
         let run = opened.run(&args.run)?;
-        let row = opened.journal.row(&run)?;
+        let row = opened.journal.row(&run).map_err(|why| gone(&opened.journal, &run, why))?;
         if row.outcome.is_none() && opened.locks.alive(&run) {
             let message = Message::error(format!("run {run} is under way: what it comes to is not recorded yet"));
             let follow = format!("`svcops history show {run} --follow` waits for its end");

@@ -41,11 +41,11 @@ impl Old {
         let rows: Vec<i64> = self.journal.waiting(None, 999).unwrap().iter().map(|w| w.row).collect();
         self.journal.delivered(&rows, at(0)).unwrap();
     }
-    fn wish(&self, minutes: i64, keep: usize) -> Wish {
+    fn wish(minutes: i64, keep: usize) -> Wish {
         Wish { before: at(minutes * 60 - 1), keep, project: Some("crm".into()) }
     }
     fn prune(&self, minutes: i64, keep: usize) -> Done {
-        let wish = self.wish(minutes, keep);
+        let wish = Self::wish(minutes, keep);
         let runs = self.journal.prunable(&wish, |_| Ok(false)).unwrap().runs;
         let by = (&header("x").operator, "год прошёл", at(9_000));
         self.journal.prune(&runs, &wish, by, |_| {}).unwrap()
@@ -108,7 +108,7 @@ async fn what_is_open_owes_or_is_not_told_yet_stays_and_so_do_the_newest() {
     old.edit(&format!("UPDATE runs SET ended = '2026-11-18T11:06:41Z', owed = 0 WHERE run = '{}'", old.runs[3]));
     // as long ago as the others
     old.edit("UPDATE runs SET ended = began WHERE ended IS NOT NULL");
-    let preview = |keep, settled| old.journal.prunable(&old.wish(9, keep), |_| Ok(settled)).unwrap();
+    let preview = |keep, settled| old.journal.prunable(&Old::wish(9, keep), |_| Ok(settled)).unwrap();
     let found = preview(0, false);
     assert_eq!((found.open, found.owing, found.untold, found.kept), (2, 1, 1, 0));
     assert_eq!(found.runs, old.runs[4..9]);
@@ -116,18 +116,18 @@ async fn what_is_open_owes_or_is_not_told_yet_stays_and_so_do_the_newest() {
     let found = preview(4, false);
     assert_eq!((found.runs.as_slice(), found.kept), (&old.runs[4..6], 3));
     assert_eq!(preview(99, false).runs, []);
-    let others = Wish { project: Some("other".into()), ..old.wish(9, 0) };
+    let others = Wish { project: Some("other".into()), ..Old::wish(9, 0) };
     assert_eq!(old.journal.prunable(&others, |_| Ok(true)).unwrap(), Preview::default());
 }
 
 #[tokio::test]
 async fn a_run_that_went_on_after_it_was_chosen_is_left() {
     let old = Old::new().await;
-    let runs = old.journal.prunable(&old.wish(9, 0), |_| Ok(false)).unwrap().runs;
+    let runs = old.journal.prunable(&Old::wish(9, 0), |_| Ok(false)).unwrap().runs;
     let again = Event::Resumed { operator: header("x").operator };
     old.journal.append(&runs[2], at(600), again).await.unwrap();
     let by = (&header("x").operator, "old", at(9_000));
-    let done = old.journal.prune(&runs, &old.wish(9, 0), by, |_| {}).unwrap();
+    let done = old.journal.prune(&runs, &Old::wish(9, 0), by, |_| {}).unwrap();
     assert_eq!(done.runs, runs.len() - 1);
     old.journal.records(&runs[2]).unwrap();
     assert_eq!(old.faults(), [""; 0]);
