@@ -2,12 +2,14 @@
 //! before it; and how a journal is checked against them.
 
 use super::{
+    listed::Listed,
     outside::{Mark, Outside},
     prune::{CHAIN, Pruned},
     seal::Seal,
 };
 use crate::base::{Hash, RunId};
 use rusqlite::{Connection, params};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -274,7 +276,7 @@ impl fmt::Display for Fault {
 /// The end of a run's chain; none: no such run.
 pub(super) fn head(read: &Connection, run: &RunId) -> rusqlite::Result<Option<Head>> {
     use rusqlite::OptionalExtension;
-    let Some((seq, hash, _)) = row_of(read, run.as_str())? else { return Ok(None) };
+    let Some((seq, hash)) = row_of(read, run.as_str())? else { return Ok(None) };
     let entry = read
         .prepare_cached("SELECT seq, hash FROM ledger WHERE run = ? ORDER BY seq DESC LIMIT 1")?
         .query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
@@ -497,7 +499,7 @@ fn events(
     let mut wrong: Vec<(i64, String, String, String, String)> = Vec::new();
     let mut hashes: BTreeMap<i64, String> = BTreeMap::new();
     let (mut last, mut prev) = (0, String::new());
-    let mut end = None;
+    let mut listed = Listed::default();
     let mut rows =
         read.prepare_cached("SELECT seq, at, json, prev, hash, kind FROM events WHERE run = ? ORDER BY seq")?;
     let mut rows = rows.query([run])?;
@@ -509,17 +511,13 @@ fn events(
         if seq != last + 1 {
             verdict.faults.push(Fault::Missing { run: run.to_owned(), from: last + 1, to: seq - 1 });
         }
-        let told = serde_json::from_str::<serde_json::Value>(&json).ok();
+        let told = serde_json::from_str::<Value>(&json).ok();
+        listed.apply(&kind, &at, told.as_ref());
         let word = told.as_ref().and_then(|t| t.get("event")).and_then(|e| e.as_str());
         if (Link { run, seq, at: &at, json: &json, prev: &before }).hash().0 != hash || word != Some(&kind) {
             wrong.push((seq, at, json, before, hash.clone()));
         } else if seq == last + 1 && before != prev && wrong.last().is_none_or(|w| w.0 != last) {
             verdict.faults.push(Fault::Unlinked { run: run.to_owned(), seq });
-        }
-        match kind.as_str() {
-            "resumed" => end = None,
-            "finished" => end = told.and_then(|t| Some(t.get("outcome")?.as_str()?.to_owned())),
-            _ => {}
         }
         verdict.events += 1;
         if heads.iter().any(|(head, _)| *head == seq) || marks.iter().any(|mark| number(seq) == mark.seq) {
@@ -553,7 +551,7 @@ fn events(
         }
     }
     let same = match row {
-        Some((head, hash, outcome)) => head == last && hash == prev && outcome == end,
+        Some((head, hash)) => head == last && hash == prev && Listed::of_row(read, run)? == Some(listed),
         None => run == CHAIN,
     };
     if !same && reach <= last && wrong.is_empty() {
@@ -562,9 +560,10 @@ fn events(
     Ok(())
 }
 
-fn row_of(read: &Connection, run: &str) -> rusqlite::Result<Option<(i64, String, Option<String>)>> {
+/// The end of a run by its row: its last event, that one's hash.
+fn row_of(read: &Connection, run: &str) -> rusqlite::Result<Option<(i64, String)>> {
     use rusqlite::OptionalExtension;
-    read.prepare_cached("SELECT head, hash, outcome FROM runs WHERE run = ?")?
-        .query_row(params![run], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+    read.prepare_cached("SELECT head, hash FROM runs WHERE run = ?")?
+        .query_row([run], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()
 }

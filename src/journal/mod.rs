@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod chain;
 pub mod doubt;
 pub mod event;
+mod listed;
 pub mod locks;
 pub mod memory;
 pub mod operator;

@@ -222,6 +222,10 @@ async fn a_run_that_was_written_anew_is_found() {
 async fn a_changed_ledger_and_a_changed_list_are_found() {
     assert_eq!(forged("UPDATE ledger SET head = 4 WHERE seq = 2").await[0], Fault::EntryEdited { seq: 2 });
     assert_eq!(forged("DELETE FROM ledger WHERE seq = 2").await[0], Fault::EntryUnlinked { seq: 3 });
+    for column in ["operator", "machine", "project", "runbook", "began", "ended", "exit_code", "changed"] {
+        let faults = forged(&format!("UPDATE runs SET {column} = 7 WHERE {FIRST}")).await;
+        assert_eq!(faults, [Fault::OtherRow { run: first() }], "{column}");
+    }
     let faults = forged(&format!("UPDATE runs SET outcome = 'failed' WHERE {FIRST}")).await;
     assert_eq!(faults, [Fault::OtherRow { run: first() }]);
 }

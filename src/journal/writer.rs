@@ -355,6 +355,14 @@ impl Desk {
                     .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
                     .execute(params![link.seq, link.run])?
             }
+            // what a person has put right after its end is not looked for any more
+            Event::Resolved { done: true, .. } => self
+                .connection
+                .prepare_cached(
+                    "UPDATE runs SET owed = owed - 1 WHERE run = ? AND owed > 0 AND ended IS NOT NULL
+                     AND outcome NOT IN ('unknown', 'stopped')",
+                )?
+                .execute([link.run])?,
             Event::Began(began) => self.concerns("host", began.host.as_str(), link.run)?,
             Event::Phase { hosts, .. } => {
                 for host in hosts {
