@@ -12,15 +12,18 @@ use crate::base::{Hash, RunId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// What the chain of prunings is called where a run's id stands. No run bears it.
 pub const CHAIN: &str = "prune";
 /// The kind of its events.
 const KIND: &str = "pruned";
 /// So many runs are taken out in one transaction: others write between two of them.
-const AT_ONCE: usize = 200;
-/// How long others have for that.
+const AT_ONCE: usize = 100;
+/// Others have as long as a transaction took, and no less than this.
 const GAP: Duration = Duration::from_millis(5);
 
 /// An event of the chain of prunings.
@@ -183,6 +186,7 @@ impl SqliteJournal {
         let mut write = schema::prepare(self.path())?;
         let mut done = Done::default();
         for some in runs.chunks(AT_ONCE) {
+            let began = Instant::now();
             let turn = write.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&store)?;
             let record = Pruned {
                 event: KIND.to_owned(),
@@ -200,7 +204,7 @@ impl SqliteJournal {
             done.events += events;
             done.unsound.extend(record.unsound);
             told(done.runs);
-            std::thread::sleep(GAP);
+            std::thread::sleep(began.elapsed().max(GAP));
         }
         self.sweep(&mut write, &mut done)?;
         Ok(done)
