@@ -416,6 +416,18 @@ async fn the_journal_of_version_1_opens_and_verifies() {
     }
 }
 
+#[test]
+fn an_old_journal_with_a_row_that_is_no_json_opens_and_the_row_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+    old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+    old.execute_batch("UPDATE events SET json = '{' WHERE seq IN (1, 2, 3, 5) AND run = '01M7Q5CQG0'").unwrap();
+    drop(old);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    assert!(journal.verify(None, &Outside::default()).unwrap().faults.len() >= 4);
+    assert_eq!(journal.list(&super::search::Filter::default(), None, 10).unwrap().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: events a second with 32 side by side"]
 async fn measures_group_commit() {

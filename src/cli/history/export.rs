@@ -95,7 +95,10 @@ impl Face {
     pub(in crate::cli) fn verify_bundle(&self, path: &Path, against: Option<&str>) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let outside = against.map(outside).transpose()?.unwrap_or_default();
-        let file = File::open(path).map_err(|why| Failure::file("read", path, &why))?;
+        let file = File::open(path).map_err(|why| {
+            let hint = "`svcops history export RUN` makes a bundle; without a file, the journal is checked";
+            Failure::file("read", path, &why).hint(hint)
+        })?;
         let checked = checked(file, &outside).map_err(|why| Failure::file("read", path, &why))?;
         let code = match (checked.flaws.is_empty(), checked.beyond) {
             (false, _) => ExitCode::Wrong,
