@@ -25,6 +25,7 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
         ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
+        ["history", "prune"] => &["yes", "reason"],
         ["inventory", ..] => &["selector"],
         ["init"] => &["yes"],
         _ => &[],
