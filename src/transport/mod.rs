@@ -60,6 +60,11 @@ pub trait Transport: Send + Sync {
         Box::pin(async {})
     }
 
+    /// It is the simulated world of a rehearsal: what no plan can know is taken to be well.
+    fn supposes(&self) -> bool {
+        false
+    }
+
     /// Ends all connections.
     fn close(&self) -> Fut<'_, ()>;
 }
