@@ -7,6 +7,7 @@
 #![expect(unreachable_pub, reason = "the modules of a bench say what is theirs as a library does")]
 
 mod figure;
+mod history;
 mod lint;
 mod memory;
 mod ssh;
@@ -15,8 +16,13 @@ mod tasks;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let benches: [(&str, fn()); 4] =
-        [("start", start::bench), ("lint", lint::bench), ("tasks", tasks::bench), ("ssh", ssh::bench)];
+    let benches: [(&str, fn()); 5] = [
+        ("start", start::bench),
+        ("lint", lint::bench),
+        ("tasks", tasks::bench),
+        ("ssh", ssh::bench),
+        ("history", history::bench),
+    ];
     figure::head();
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

@@ -78,9 +78,9 @@ impl Face {
         let (opened, project) = self.open_past()?;
         let past = self.past(&opened, project.as_ref());
         match of {
-            History::List { most } => {
+            History::List(args) => {
                 self.no_stream()?;
-                self.screen.data(&history::list(&past, *most, None)?);
+                self.screen.data(&history::list::list(&past, args, opened.project.as_deref())?);
             }
             History::Show { run, follow } => {
                 let run = opened.run(run)?;
@@ -101,10 +101,11 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    pub(super) fn owed(&self) -> Result<ExitCode, Failure> {
+    pub(super) fn owed(&self, args: args::Owed) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let (opened, project) = self.open_past()?;
-        self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()))?);
+        let here = opened.project.as_deref().filter(|_| !args.all_projects);
+        self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()), here)?);
         Ok(ExitCode::Done)
     }
 

@@ -210,7 +210,7 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
     #[command(after_help = "Examples:
   svcops owed
   svcops owed -o json")]
-    Owed,
+    Owed(Owed),
     /// One look at all of it: apps, runs, debts, tickets, locks
     #[command(after_help = super::status::EXAMPLES)]
     Status(super::status::Args),
@@ -380,18 +380,20 @@ pub enum Saw {
     NotDone,
 }
 
+/// `owed`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Owed {
+    /// Of every project in this state directory, not only of the one here
+    #[arg(long)]
+    pub all_projects: bool,
+}
+
 /// `history`.
 #[derive(Debug, Subcommand)]
 pub enum History {
     /// The runs, newest first
-    #[command(after_help = "Examples:
-  svcops history list
-  svcops history list --most 5 -o json")]
-    List {
-        /// At most so many
-        #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one)]
-        most: usize,
-    },
+    #[command(after_help = super::history::list::EXAMPLES)]
+    List(super::history::list::List),
     /// One run: its tasks, what they changed, what they said
     #[command(after_help = "Examples:
   svcops history show last

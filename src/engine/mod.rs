@@ -11,6 +11,7 @@ mod drive;
 pub mod finish;
 pub mod guard;
 pub mod lint;
+pub mod owing;
 pub mod plan;
 mod project;
 pub mod run;

@@ -1,6 +1,10 @@
 //! The chains: each event carries the hash of the one before it in its run, each entry of the ledger that of the entry
 //! before it; and how a journal is checked against them.
 
+use super::{
+    outside::{Mark, Outside},
+    seal::Seal,
+};
 use crate::base::{Hash, RunId};
 use rusqlite::{Connection, params};
 use std::{
@@ -106,8 +110,11 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
     /// The ledger's last entry: keep it elsewhere, and a later check can be held against it.
     pub anchor: Option<Anchor>,
-    /// It was held against an anchor. Without one, a tail that was cut off together with its entries goes unseen.
+    /// It was held against an entry or an event that is known outside. Without one, a tail that was cut off together with
+    /// its entries goes unseen.
     pub anchored: bool,
+    /// So many anchors and events that are known outside were looked for.
+    pub against: usize,
 }
 
 /// Something that nobody wrote so.
@@ -177,6 +184,34 @@ pub enum Fault {
         /// The entry.
         seq: u64,
     },
+    /// An event is not the one that is known outside.
+    OffMark {
+        /// The run.
+        run: String,
+        /// The event.
+        seq: u64,
+    },
+    /// A run that is known outside is not there.
+    Gone {
+        /// The run.
+        run: String,
+        /// Its last event that is known.
+        seq: u64,
+    },
+    /// The ledger does not have the entry that a seal vouches for, or has another in its place.
+    OffSeal {
+        /// The run that was sealed.
+        run: String,
+        /// The entry.
+        seq: u64,
+    },
+    /// A seal vouches for something else than its row says.
+    SealEdited {
+        /// The run that its row names.
+        run: String,
+        /// The entry that its row names.
+        seq: u64,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -197,6 +232,18 @@ impl fmt::Display for Fault {
             Self::EntryEdited { seq } => write!(f, "entry {seq} of the ledger was changed after it was written"),
             Self::EntryUnlinked { seq } => write!(f, "entry {seq} of the ledger does not follow the entry before it"),
             Self::OffAnchor { seq } => write!(f, "entry {seq} of the ledger is missing or another than the anchor's"),
+            Self::OffMark { run, seq } => {
+                write!(f, "event {seq} of run {run} is missing or another than the one that is known outside")
+            }
+            Self::Gone { run, seq } => {
+                write!(f, "run {run} is missing: its events up to {seq} are known outside")
+            }
+            Self::OffSeal { run, seq } => {
+                write!(f, "entry {seq} of the ledger is missing or another than the one that was sealed for run {run}")
+            }
+            Self::SealEdited { run, seq } => {
+                write!(f, "the seal of run {run} (entry {seq}) was changed after it was written")
+            }
         }
     }
 }
@@ -212,16 +259,34 @@ pub(super) fn head(read: &Connection, run: &RunId) -> rusqlite::Result<Option<He
         .prepare_cached("SELECT seq, hash FROM ledger WHERE run = ? ORDER BY seq DESC LIMIT 1")?
         .query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
         .optional()?;
-    let number = |seq: i64| u64::try_from(seq).unwrap_or(0);
     let entry = entry.map(|(seq, hash)| Anchor { seq: number(seq), hash: Hash(hash) });
     Ok(Some(Head { seq: number(seq), hash: Hash(hash), entry }))
 }
 
+/// The ledger's entry of a run's event, if it has one.
+pub(super) fn entry_of(read: &Connection, run: &RunId, seq: u64) -> rusqlite::Result<Option<Anchor>> {
+    use rusqlite::OptionalExtension;
+    let head = i64::try_from(seq).unwrap_or(i64::MAX);
+    read.prepare_cached("SELECT seq, hash FROM ledger WHERE run = ? AND head = ?")?
+        .query_row(params![run.as_str(), head], |r| Ok(Anchor { seq: number(r.get(0)?), hash: Hash(r.get(1)?) }))
+        .optional()
+}
+
+fn number(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or(0)
+}
+
 /// Checks what is there in one snapshot.
-pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: Option<&Anchor>) -> rusqlite::Result<Verdict> {
+pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: &Outside) -> rusqlite::Result<Verdict> {
     let snapshot = read.unchecked_transaction()?;
-    let mut verdict = Verdict { anchored: against.is_some(), ..Verdict::default() };
-    let heads = ledger(&snapshot, against, &mut verdict)?;
+    let mut marks: BTreeMap<&str, Vec<&Mark>> = BTreeMap::new();
+    for mark in against.marks.iter().filter(|m| only.is_none_or(|run| *run == m.run)) {
+        marks.entry(mark.run.as_str()).or_default().push(mark);
+    }
+    let held = against.anchors.len() + marks.values().map(Vec::len).sum::<usize>();
+    let mut verdict = Verdict { anchored: held > 0, against: held, ..Verdict::default() };
+    let heads = ledger(&snapshot, &against.anchors, &mut verdict)?;
+    seals(&snapshot, only, &mut verdict)?;
     let mut known: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
     for ((run, seq), hash) in heads {
         known.entry(run).or_default().push((seq, hash));
@@ -235,8 +300,13 @@ pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: Option<&A
         if heads.is_none() {
             verdict.faults.push(Fault::Stranger { run: run.clone() });
         }
-        events(&snapshot, &run, &heads.unwrap_or_default(), &mut verdict)?;
+        let marks = marks.remove(run.as_str()).unwrap_or_default();
+        events(&snapshot, &run, (&heads.unwrap_or_default(), &marks), &mut verdict)?;
         verdict.runs += 1;
+    }
+    for (run, marks) in marks {
+        let seq = marks.iter().map(|m| m.seq).max().unwrap_or(0);
+        verdict.faults.push(Fault::Gone { run: run.to_owned(), seq });
     }
     snapshot.finish()?;
     Ok(verdict)
@@ -255,10 +325,14 @@ fn every_run(read: &Connection, known: &BTreeMap<String, Vec<(i64, String)>>) ->
 }
 
 /// Checks the ledger itself; answers with the heads that it knows.
-fn ledger(read: &Connection, against: Option<&Anchor>, verdict: &mut Verdict) -> rusqlite::Result<Heads> {
+fn ledger(read: &Connection, against: &[Anchor], verdict: &mut Verdict) -> rusqlite::Result<Heads> {
     let mut heads = Heads::new();
     let (mut last, mut prev) = (0, String::new());
-    let mut met = false;
+    // an entry may be known with two hashes: then one of them is not met
+    let mut sought: BTreeMap<i64, Vec<&Hash>> = BTreeMap::new();
+    for anchor in against {
+        sought.entry(i64::try_from(anchor.seq).unwrap_or(i64::MAX)).or_default().push(&anchor.hash);
+    }
     let mut rows = read.prepare("SELECT seq, run, head, hash_of_head, prev, hash FROM ledger ORDER BY seq")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -270,20 +344,42 @@ fn ledger(read: &Connection, against: Option<&Anchor>, verdict: &mut Verdict) ->
         } else if seq != last + 1 || before != prev {
             verdict.faults.push(Fault::EntryUnlinked { seq });
         }
-        met |= against.is_some_and(|a| i64::try_from(a.seq) == Ok(seq) && a.hash.0 == hash);
+        if let Some(known) = sought.get_mut(&seq) {
+            known.retain(|known| known.0 != hash);
+        }
         heads.insert((run, head), hash_of_head);
         verdict.entries += 1;
         (last, prev) = (seq, hash);
     }
-    if let Some(anchor) = against.filter(|_| !met) {
-        verdict.faults.push(Fault::OffAnchor { seq: anchor.seq });
-    }
+    sought.retain(|_, known| !known.is_empty());
+    verdict.faults.extend(sought.into_keys().map(|seq| Fault::OffAnchor { seq: number(seq) }));
     verdict.anchor = u64::try_from(last).ok().filter(|seq| *seq > 0).map(|seq| Anchor { seq, hash: Hash(prev) });
     Ok(heads)
 }
 
-/// Checks the events of one run, against themselves, the ledger's heads and the run's row.
-fn events(read: &Connection, run: &str, heads: &[(i64, String)], verdict: &mut Verdict) -> rusqlite::Result<()> {
+/// Checks the seals against the ledger: whose signatures they are is another question.
+fn seals(read: &Connection, only: Option<&RunId>, verdict: &mut Verdict) -> rusqlite::Result<()> {
+    let mut entry = read.prepare_cached("SELECT 1 FROM ledger WHERE seq = ? AND hash = ?")?;
+    for seal in super::seal::all(read, only)? {
+        let (run, seq) = (seal.run.to_string(), seal.entry.seq);
+        let stated = Seal::stated(&seal.statement);
+        if stated.is_none_or(|stated| stated != (seal.run, seal.entry.clone(), seal.at)) {
+            verdict.faults.push(Fault::SealEdited { run: run.clone(), seq });
+        }
+        if !entry.exists(params![i64::try_from(seq).unwrap_or(i64::MAX), seal.entry.hash.0])? {
+            verdict.faults.push(Fault::OffSeal { run, seq });
+        }
+    }
+    Ok(())
+}
+
+/// Checks the events of one run, against themselves, the ledger's heads, what is known outside and the run's row.
+fn events(
+    read: &Connection,
+    run: &str,
+    (heads, marks): (&[(i64, String)], &[&Mark]),
+    verdict: &mut Verdict,
+) -> rusqlite::Result<()> {
     let mut wrong: Vec<(i64, String, String, String, String)> = Vec::new();
     let mut hashes: BTreeMap<i64, String> = BTreeMap::new();
     let (mut last, mut prev) = (0, String::new());
@@ -332,6 +428,12 @@ fn events(read: &Connection, run: &str, heads: &[(i64, String)], verdict: &mut V
     for (seq, hash) in heads {
         if hashes.get(seq).is_some_and(|h| h != hash) && !wrong.iter().any(|w| w.0 == *seq) {
             verdict.faults.push(Fault::OtherHead { run: run.to_owned(), seq: *seq });
+        }
+    }
+    for mark in marks {
+        let there = i64::try_from(mark.seq).ok().and_then(|seq| hashes.get(&seq));
+        if there.is_none_or(|hash| *hash != mark.hash.0) {
+            verdict.faults.push(Fault::OffMark { run: run.to_owned(), seq: mark.seq });
         }
     }
     let same = row.is_some_and(|(head, hash, outcome)| head == last && hash == prev && outcome == end);

@@ -8,8 +8,11 @@ pub mod locks;
 pub mod memory;
 pub mod operator;
 pub mod outbox;
+pub mod outside;
 pub mod place;
 mod schema;
+pub mod seal;
+pub mod search;
 pub mod shown;
 pub mod sqlite;
 pub mod state;
@@ -141,6 +144,8 @@ pub struct OpenRun {
 pub struct RunRow {
     /// The run.
     pub run: RunId,
+    /// The project: one state directory may hold runs of several.
+    pub project: String,
     /// The runbook's name, or the verb's words.
     pub runbook: String,
     /// Who began it.

@@ -39,16 +39,19 @@ impl Listed {
     }
 }
 
-/// The list as a table.
-pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp) -> String {
+/// The list as a table; `all`: nothing in particular was asked for. The projects are named where there are several.
+pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp, all: bool) -> String {
     if runs.is_empty() {
-        return "no runs yet\n".into();
+        return if all { "no runs yet\n" } else { "no run is as asked for\n" }.into();
     }
+    let mut projects = runs.iter().map(|run| &run.row.project);
+    let first = projects.next();
+    let several = projects.any(|project| Some(project) != first);
     let rows: Vec<Vec<String>> = runs
         .iter()
         .map(|run| {
             let row = &run.row;
-            vec![
+            let mut cells = vec![
                 row.run.to_string(),
                 when(row.began, zone),
                 row.runbook.clone(),
@@ -57,10 +60,17 @@ pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp) -
                 run.millis(now).map(|m| lines::span(std::time::Duration::from_millis(m))).unwrap_or_default(),
                 row.changed.to_string(),
                 row.owed.to_string(),
-            ]
+            ];
+            if several {
+                cells.insert(2, row.project.clone());
+            }
+            cells
         })
         .collect();
-    let head = ["run", "started", "runbook", "operator", "outcome", "took", "changed", "owed"];
+    let mut head = vec!["run", "started", "runbook", "operator", "outcome", "took", "changed", "owed"];
+    if several {
+        head.insert(2, "project");
+    }
     table::table(screen, &head, &rows)
 }
 
@@ -72,6 +82,7 @@ pub fn list_json(runs: &[Listed], now: Timestamp) -> Value {
             let row = &run.row;
             json!({
                 "run": row.run,
+                "project": row.project,
                 "runbook": row.runbook,
                 "operator": row.operator,
                 "machine": row.machine,
@@ -303,16 +314,14 @@ pub fn owed(screen: &Screen, unpaid: &[Unpaid], zone: &TimeZone) -> String {
     text
 }
 
-/// How debts are settled. What a person did by hand, only a way back takes: it is known what that was to come to.
+/// How debts are settled.
 fn settled_by(unpaid: &[Unpaid]) -> String {
     let mut runs: Vec<&str> = unpaid.iter().map(|u| u.run.run.as_str()).collect();
     runs.dedup();
     let run = if let [one] = runs.as_slice() { *one } else { "RUN" };
     let both =
         format!("settled by a later run that does the same there, or by `svcops rollback {run}`, which tries again");
-    let backs: Vec<&Unpaid> = unpaid.iter().filter(|u| u.owed.way == Way::Undo).collect();
-    let by_hand = match backs.as_slice() {
-        [] => return both,
+    let by_hand = match unpaid {
         [one] => format!("`svcops resolve {} {} done --reason …`", one.run.run, one.owed.by),
         _ => format!("`svcops resolve {run} TASK done --reason …`, with the TASK below `because of`"),
     };
