@@ -119,7 +119,7 @@ pub(crate) struct Ssh {
 /// All that is needed to connect.
 pub(super) struct Target {
     host: HostName,
-    address: Option<String>,
+    pub(super) address: Option<String>,
     pub(super) ssh: crate::inventory::Ssh,
     pub(super) gate: Arc<Gate>,
 }
@@ -287,6 +287,14 @@ impl Target {
         }
     }
 
+    /// The user's own options.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match &self.ssh.config {
+            Some(path) => vec![home(path)],
+            None => vec![home("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
+        }
+    }
+
     /// A file of options that come before the user's own: the first that is said of an option counts.
     pub(super) fn config(&self, folder: &Path) -> Result<PathBuf, String> {
         let mut text = String::new();
@@ -295,15 +303,11 @@ impl Target {
         }
         // about 15 s of silence end a connection
         text.push_str("Match all\n  ServerAliveCountMax 3\n  PermitLocalCommand no\n  EscapeChar none\n");
-        let includes = match &self.ssh.config {
-            Some(path) => {
-                let path = home(path);
-                std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
-                vec![path]
-            }
-            None => vec![home("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
-        };
-        for path in includes {
+        if let Some(path) = &self.ssh.config {
+            let path = home(path);
+            std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
+        }
+        for path in self.files() {
             text.push_str(&format!("Match all\n  Include \"{}\"\n", path.display()));
         }
         let path = folder.join(format!("{}.conf", nonce()));

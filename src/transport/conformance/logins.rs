@@ -245,9 +245,8 @@ async fn the_way_leads_through_jump_hosts_each_with_its_own_key() {
         // the target's own user key opens the jump hosts, too, each of which has its known_hosts file
         target.first("Host target\n  ProxyJump one,root@two\n");
         let stage = Stage::behind(target, client);
-        let receipt = stage.do_once(sh("echo \"${SSH_CONNECTION% * *}\"")).await;
+        let receipt = stage.do_once(sh("true")).await;
         assert_eq!(receipt.outcome, Outcome::Ok, "{client:?}");
-        // both were logged in to, and nobody but the last one called the target
         for jump in [&one, &two] {
             assert_eq!(jump.logins(), 1, "{client:?}");
         }
@@ -261,6 +260,28 @@ async fn the_way_leads_through_jump_hosts_each_with_its_own_key() {
         }
         stage.fleet.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_go_through_a_jump_host_share_one_connection_to_it_and_survive_its_end() {
+    let (Some(jump), Some(target)) = (Sshd::start(""), Sshd::start("")) else { return };
+    let block = std::fs::read_to_string(jump.at("config")).unwrap();
+    target.edit("config", |text| text.replace("Host target\n", "Host target other\n  ProxyJump jump\n"));
+    target.first(&block.replace("Host target", "Host jump").replace("Host *\n", ""));
+    let stage = Stage::behind(target, Client::Native);
+    let look = async || {
+        let other = crate::base::HostName::new("other");
+        let (one, two) = tokio::join!(stage.fleet.look(Some(&stage.host), &[]), stage.fleet.look(Some(&other), &[]));
+        one.unwrap();
+        two.unwrap();
+    };
+    look().await;
+    assert_eq!(jump.logins(), 1);
+    // all that goes through it is lost, and found again
+    jump.hang_up();
+    look().await;
+    assert_eq!(jump.logins(), 2);
+    stage.fleet.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

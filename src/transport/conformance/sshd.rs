@@ -72,6 +72,14 @@ impl Sshd {
         self.listens();
     }
 
+    /// Cuts all connections, and goes on listening.
+    pub(super) fn hang_up(&self) {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
+        assert!(!children.trim().is_empty());
+        let killed = std::process::Command::new("kill").arg("-KILL").args(children.split_whitespace()).status();
+        assert!(killed.unwrap().success());
+    }
+
     /// How often somebody was let in.
     pub(super) fn logins(&self) -> usize {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();

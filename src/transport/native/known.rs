@@ -160,7 +160,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// `*` is any text, `?` any sign.
-fn like(pattern: &str, text: &str) -> bool {
+pub(super) fn like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -6,6 +6,7 @@ mod line;
 mod login;
 mod pipe;
 mod settings;
+mod shape;
 
 use super::{
     Fut, Lost, LostKind,
@@ -16,6 +17,7 @@ use crate::inventory::Host;
 use line::{Failed, Line};
 use russh::Disconnect;
 use settings::{Hop, Settings};
+use shape::Shape;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -30,19 +32,27 @@ use tokio::{
     time::timeout,
 };
 
-/// What the native connections of a run share: the ones to jump hosts, and what ssh says without a config file.
+/// What the native connections of a run share: the ones to jump hosts, and what ssh says of its config.
 pub(crate) struct Yard {
     gate: Arc<Gate>,
+    /// Without a config file.
     plain: OnceCell<String>,
+    /// Which hosts are alike, by the files that say so.
+    shapes: Lock<BTreeMap<Vec<PathBuf>, Arc<Shape>>>,
+    /// What was said of hosts that are alike.
+    said: Lock<BTreeMap<Alike, Arc<OnceCell<String>>>>,
     jumps: Lock<BTreeMap<String, Arc<Mutex<Option<Arc<Line>>>>>>,
 }
+
+/// Hosts that ssh says the same of: files, blocks of them that hold, user, port.
+type Alike = (Vec<PathBuf>, String, Option<String>, Option<u16>);
 
 impl Yard {
     /// So many jump hosts may stand one behind the other.
     const DEPTH: usize = 8;
 
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, plain: OnceCell::new(), jumps: Lock::default() }
+        Self { gate, plain: OnceCell::new(), shapes: Lock::default(), said: Lock::default(), jumps: Lock::default() }
     }
 
     /// Ends the connections to jump hosts.
@@ -55,24 +65,44 @@ impl Yard {
         }
     }
 
-    /// What ssh says of a host.
-    async fn settings(&self, config: &Path, hop: &Hop) -> Result<Settings, Failed> {
-        let plain = self.plain.get_or_try_init(|| ask(Path::new("none"), "host", None, None)).await?;
-        let text = ask(config, &hop.host, hop.user.as_deref(), hop.port).await?;
-        let agent = std::env::var("SSH_AUTH_SOCK").ok().filter(|path| !path.is_empty());
-        Settings::read(&text, plain, agent.as_deref()).map_err(unreachable)
+    /// What ssh says of a target; asked once for all that are alike.
+    async fn target(&self, target: &Target, config: &Path, hop: &Hop) -> Result<Settings, Failed> {
+        let files = target.files();
+        let shape = self.shapes.lock().ok().map(|mut shapes| {
+            Arc::clone(shapes.entry(files.clone()).or_insert_with_key(|files| Arc::new(Shape::of(files))))
+        });
+        let Some(word) = shape.and_then(|shape| shape.word(&hop.host, target.address.is_some())) else {
+            return self.settings(&ask(config, hop).await?).await;
+        };
+        let key: Alike = (files, word, hop.user.clone(), hop.port);
+        let Some(said) = self.said.lock().ok().map(|mut said| Arc::clone(said.entry(key).or_default())) else {
+            return self.settings(&ask(config, hop).await?).await;
+        };
+        let text = said.get_or_try_init(|| ask(config, hop)).await?;
+        let mut own = format!("host {}\nhostname {}\n", hop.host, target.address.as_ref().unwrap_or(&hop.host));
+        for line in text.lines().filter(|line| !line.starts_with("host ") && !line.starts_with("hostname ")) {
+            own.push_str(line);
+            own.push('\n');
+        }
+        self.settings(&own).await
     }
 
-    /// A connection to a host, through those that its settings or a nearer one's `ProxyJump` name.
+    async fn settings(&self, text: &str) -> Result<Settings, Failed> {
+        let nobody = Hop { host: "host".to_owned(), user: None, port: None };
+        let plain = self.plain.get_or_try_init(|| ask(Path::new("none"), &nobody)).await?;
+        let agent = std::env::var("SSH_AUTH_SOCK").ok().filter(|path| !path.is_empty());
+        Settings::read(text, plain, agent.as_deref()).map_err(unreachable)
+    }
+
+    /// A connection by settings, through the hosts that they or a nearer one's `ProxyJump` name.
     fn connect<'a>(
         &'a self,
         config: &'a Path,
-        hop: &'a Hop,
+        settings: Settings,
         through: Option<&'a [String]>,
         depth: usize,
     ) -> Fut<'a, Result<Line, Failed>> {
         Box::pin(async move {
-            let settings = self.settings(config, hop).await?;
             let jumps = through.map_or_else(|| settings.jumps.clone(), <[String]>::to_vec);
             let under = match jumps.split_last() {
                 Some((last, before)) if depth < Self::DEPTH => {
@@ -105,8 +135,8 @@ impl Yard {
             return Ok(Arc::clone(line));
         }
         let hop = Hop::read(last).map_err(unreachable)?;
-        let made = self.connect(config, &hop, before, depth).await;
-        let line = Arc::new(made.map_err(|(why, kind)| (format!("the jump host {}: {why}", hop.host), kind))?);
+        let made = async { self.connect(config, self.settings(&ask(config, &hop).await?).await?, before, depth).await };
+        let line = Arc::new(made.await.map_err(|(why, kind)| (format!("the jump host {}: {why}", hop.host), kind))?);
         *held = Some(Arc::clone(&line));
         Ok(line)
     }
@@ -123,16 +153,16 @@ async fn end(line: &Line) {
 }
 
 /// What `ssh -G` says.
-async fn ask(config: &Path, host: &str, user: Option<&str>, port: Option<u16>) -> Result<String, Failed> {
+async fn ask(config: &Path, hop: &Hop) -> Result<String, Failed> {
     let mut command = tokio::process::Command::new("ssh");
     command.arg("-G").arg("-F").arg(config).kill_on_drop(true).stdin(Stdio::null());
-    if let Some(user) = user {
+    if let Some(user) = &hop.user {
         command.args(["-l", user]);
     }
-    if let Some(port) = port {
+    if let Some(port) = hop.port {
         command.args(["-p", &port.to_string()]);
     }
-    let out = command.args(["--", host]).output().await;
+    let out = command.args(["--", &hop.host]).output().await;
     let out = out.map_err(|e| unreachable(format!("`ssh -G`, which reads ssh_config, could not be run: {e}")))?;
     if !out.status.success() {
         let said = String::from_utf8_lossy(&out.stderr);
@@ -188,7 +218,11 @@ impl Native {
         let config = target.config(&gate.folder().map_err(mine)?).map_err(mine)?;
         let hop = Hop { host: target.host().to_owned(), user: target.ssh.user.clone(), port: target.ssh.port };
         let whole = gate.options.patience + Duration::from_secs(10);
-        let made = timeout(whole, self.yard.connect(&config, &hop, None, 0)).await;
+        let made = async {
+            let settings = self.yard.target(target, &config, &hop).await?;
+            self.yard.connect(&config, settings, None, 0).await
+        };
+        let made = timeout(whole, made).await;
         let _removed = std::fs::remove_file(&config).is_ok();
         match made {
             Ok(Ok(line)) => Ok(line),
@@ -289,5 +323,47 @@ async fn lead(mut stream: UnixStream, line: Arc<Line>, host: String, port: u16) 
     let channel = line.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await;
     if let Ok(channel) = channel {
         let _ended = tokio::io::copy_bidirectional(&mut stream, &mut channel.into_stream()).await.is_ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{inventory, transport::fleet::Options};
+
+    #[tokio::test]
+    async fn what_is_asked_once_for_hosts_that_are_alike_is_what_each_would_be_told() {
+        if std::process::Command::new("ssh").arg("-V").output().is_err() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let user = dir.path().join("config");
+        std::fs::write(dir.path().join("more.conf"), "Host web3\n  SetEnv A=b\n").unwrap();
+        let text = "Host web? !web9\n  User web\n  IdentityFile ~/.ssh/%h-%n-%r-%p\nHost *9\n  Port 9\n\
+                    Include DIR/*.conf\nHost db\n  HostName elsewhere\nHost *\n  UserKnownHostsFile DIR/known\n";
+        std::fs::write(&user, text.replace("DIR", &dir.path().to_string_lossy())).unwrap();
+        let gate = Arc::new(Gate::new(Options { control: Some(dir.path().join("c")), ..Options::default() }));
+        let yard = Yard::new(Arc::clone(&gate));
+        let names = ["web1", "web2", "web3", "web4", "web9", "app9", "db", "app1", "app2"];
+        for (number, name) in names.into_iter().enumerate() {
+            let ssh = inventory::Ssh { config: Some(user.to_string_lossy().into_owned()), ..Default::default() };
+            let host = Host {
+                name: name.into(),
+                site: None,
+                address: Some(format!("10.0.0.{number}")),
+                labels: BTreeMap::new(),
+                local: false,
+                ssh,
+            };
+            let target = Target::new(&host, Arc::clone(&gate));
+            let config = target.config(&gate.folder().unwrap()).unwrap();
+            let hop = Hop { host: name.to_owned(), user: None, port: None };
+            let shared = yard.target(&target, &config, &hop).await.unwrap();
+            let own = yard.settings(&ask(&config, &hop).await.unwrap()).await.unwrap();
+            assert_eq!(shared, own, "{name}");
+            assert_eq!(shared.host, format!("10.0.0.{number}"));
+        }
+        // web1 2 4, web3, web9 and app9, db, app1 2
+        assert_eq!(yard.said.lock().unwrap().len(), 5);
     }
 }

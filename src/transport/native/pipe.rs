@@ -11,6 +11,8 @@ use tokio::{
 
 /// How much waits between a channel and its reader.
 const ROOM: usize = 64 * 1024;
+/// How much is sent at once: small, for each of a thousand hosts has room for it.
+const PART: usize = 8 * 1024;
 /// How long a reader may leave it full. All channels of a connection wait for one whose room is full (the library has no
 /// other way), so one that nobody reads is closed.
 const STALL: Duration = Duration::from_secs(5);
@@ -18,7 +20,7 @@ const STALL: Duration = Duration::from_secs(5);
 /// The ends of a command that was asked for on this channel.
 pub(super) fn pipe(channel: Channel<Msg>) -> Pipe {
     // two, so that either end can be dropped alone
-    let ((output, mut reader), (input, mut writer)) = (tokio::io::duplex(ROOM), tokio::io::duplex(ROOM));
+    let ((output, mut reader), (input, mut writer)) = (tokio::io::duplex(ROOM), tokio::io::duplex(PART));
     // told when it is dropped
     let (held, dropped) = oneshot::channel::<()>();
     tokio::spawn(async move {
@@ -51,7 +53,7 @@ async fn inward(channel: &mut ChannelReadHalf, reader: &mut DuplexStream) {
 
 /// What the command reads; its end is told, and then nothing more comes from here.
 async fn outward(input: &mut DuplexStream, channel: &ChannelWriteHalf<Msg>) {
-    let mut part = zeroize::Zeroizing::new(vec![0; 8 * 1024]);
+    let mut part = zeroize::Zeroizing::new(vec![0; PART]);
     loop {
         match input.read(&mut part).await {
             Ok(0) | Err(_) => break,

@@ -76,7 +76,7 @@ const HONOURED: &[&str] = &[
 
 /// Words without meaning for commands that nobody watches, or ones that svcops sets itself with either client: host keys
 /// are strict, nothing is asked for, 15 s of silence end a connection.
-const MEANINGLESS: &[&str] = &[
+pub(super) const MEANINGLESS: &[&str] = &[
     "batchmode",
     "canonicaldomains",
     "canonicalizefallbacklocal",
