@@ -148,6 +148,40 @@ async fn keys_of_every_usual_kind_let_one_in() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_too_many_keys_is_told_as_a_refusal_and_one_that_is_named_comes_first() {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("MaxAuthTries 3") else { return };
+        let socket = sshd.at("agent");
+        let _agent = Agent::start(&socket);
+        let add = |path: &str| {
+            let added = Command::new("ssh-add").arg(path).env("SSH_AUTH_SOCK", &socket).stderr(Stdio::null()).status();
+            assert!(added.unwrap().success(), "{path}");
+        };
+        for (number, kind) in ["ed25519", "dsa", "ecdsa", "rsa", "ed25519"].into_iter().enumerate() {
+            let key = sshd.at(&format!("k{number}"));
+            // no longer made everywhere
+            let made = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f", &key]).status();
+            if made.is_ok_and(|status| status.success()) {
+                add(&key);
+            }
+        }
+        let key = sshd.at("user");
+        add(&key);
+        sshd.edit("config", |text| text.replace("  IdentitiesOnly yes\n", &format!("  IdentityAgent {socket}\n")));
+        let named = std::fs::read_to_string(sshd.at("config")).unwrap();
+        sshd.edit("config", |text| text.replace(&key, "/nowhere"));
+        let stage = Stage::behind(sshd, client);
+        let lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
+        assert_eq!(lost.kind, LostKind::Denied, "{client:?}: {lost}");
+        assert!(lost.why.to_lowercase().contains("too many authentication failures"), "{client:?}: {lost}");
+        std::fs::write(stage.sshd.as_ref().unwrap().at("config"), named).unwrap();
+        // its private half is the agent's
+        std::fs::remove_file(&key).unwrap();
+        lets_in(&stage).await;
+    }
+}
+
 /// An agent with a socket of its own.
 struct Agent(Child);
 
@@ -260,6 +294,15 @@ async fn the_way_leads_through_jump_hosts_each_with_its_own_key() {
         }
         stage.fleet.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_host_that_leads_to_itself_is_told() {
+    let Some(sshd) = Sshd::start("") else { return };
+    sshd.edit("config", |text| text.replace("Host target\n", "Host target jump\n  ProxyJump jump\n"));
+    let lost = lost(&Stage::behind(sshd, Client::Native)).await;
+    assert_eq!(lost.kind, LostKind::Unreachable, "{lost}");
+    assert_eq!(lost.why, "the jump host jump: jumphost loop via jump");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::transport::LostKind;
 use russh::{
-    Preferred, cipher,
-    client::{Config, Handle, Handler},
+    Channel, Preferred, cipher,
+    client::{ChannelOpenHandle, Config, Handle, Handler, Msg, Session},
     compression, kex,
     keys::{Algorithm, PublicKey, PublicKeyOrCertificate},
     mac,
@@ -61,13 +61,21 @@ impl Line {
         };
         let last = |failed: Failed| match said.lock().ok().and_then(|mut said| said.take()) {
             // what the host says as it hangs up tells more
-            Some(text) if failed.1 != LostKind::HostKey => (format!("{text}; {}", failed.0), failed.1),
+            Some(text) if failed.1 != LostKind::HostKey => {
+                let denied = text.to_lowercase().contains("too many authentication failures");
+                (format!("{text}; {}", failed.0), if denied { LostKind::Denied } else { failed.1 })
+            }
             _ => failed,
         };
         let mut handle = made.map_err(last)?;
         login::login(&mut handle, &settings).await.map_err(last)?;
         Ok(Self { handle, env: settings.env.clone(), _under: under })
     }
+}
+
+/// What a host says of itself, fit for a line of ours.
+fn clean(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 fn unreachable(why: String) -> Failed {
@@ -91,7 +99,7 @@ where
         Broken::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => unreachable(format!(
             "no {kind:?} algorithm in common; ours are {}, theirs {}",
             ours.join(","),
-            theirs.join(",")
+            clean(&theirs.join(","))
         )),
         Broken::Ssh(russh::Error::WrongServerSig) => {
             ("its host key does not sign right; Host key verification failed".to_owned(), LostKind::HostKey)
@@ -246,11 +254,87 @@ impl Handler for Guard {
         }
     }
 
+    // A host opens nothing here: what is not accepted is refused, and the library would accept.
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
+
     async fn disconnected(&mut self, reason: russh::client::DisconnectReason<Broken>) -> Result<(), Broken> {
         match reason {
             russh::client::DisconnectReason::ReceivedDisconnect(told) => {
                 if let Ok(mut said) = self.said.lock() {
-                    *said = Some(told.message.chars().filter(|c| !c.is_control()).take(300).collect());
+                    *said = Some(clean(&told.message));
                 }
                 Ok(())
             }

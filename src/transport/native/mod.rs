@@ -48,9 +48,6 @@ pub(crate) struct Yard {
 type Alike = (Vec<PathBuf>, String, Option<String>, Option<u16>);
 
 impl Yard {
-    /// So many jump hosts may stand one behind the other.
-    const DEPTH: usize = 8;
-
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
         Self { gate, plain: OnceCell::new(), shapes: Lock::default(), said: Lock::default(), jumps: Lock::default() }
     }
@@ -100,31 +97,36 @@ impl Yard {
         config: &'a Path,
         settings: Settings,
         through: Option<&'a [String]>,
-        depth: usize,
+        way: Vec<String>,
     ) -> Fut<'a, Result<Line, Failed>> {
         Box::pin(async move {
             let jumps = through.map_or_else(|| settings.jumps.clone(), <[String]>::to_vec);
             let under = match jumps.split_last() {
-                Some((last, before)) if depth < Self::DEPTH => {
+                Some((last, before)) => {
                     // what stands before it on the list leads to it; else its own settings say
                     let before = (!before.is_empty()).then_some(before);
-                    Some(self.jump(config, last, before, depth + 1).await?)
+                    Some(self.jump(config, last, before, way).await?)
                 }
-                Some(_) => return Err(unreachable("more than 8 jump hosts, one behind the other".to_owned())),
                 None => None,
             };
             Line::make(settings, under, self.gate.options.patience).await
         })
     }
 
-    /// A connection to a jump host; one for all that go through it.
+    /// A connection to a jump host; one for all that go through it. `way` names those that lead to it, nearest to the
+    /// target first.
     async fn jump(
         &self,
         config: &Path,
         last: &str,
         before: Option<&[String]>,
-        depth: usize,
+        mut way: Vec<String>,
     ) -> Result<Arc<Line>, Failed> {
+        let here = format!("{} {last}", before.unwrap_or_default().join(","));
+        if way.contains(&here) {
+            return Err(unreachable(format!("jumphost loop via {last}")));
+        }
+        way.push(here);
         let includes = std::fs::read_to_string(config).unwrap_or_default();
         let key = format!("{} {last}\n{includes}", before.unwrap_or_default().join(","));
         let Ok(slot) = self.jumps.lock().map(|mut jumps| Arc::clone(jumps.entry(key).or_default())) else {
@@ -135,7 +137,7 @@ impl Yard {
             return Ok(Arc::clone(line));
         }
         let hop = Hop::read(last).map_err(unreachable)?;
-        let made = async { self.connect(config, self.settings(&ask(config, &hop).await?).await?, before, depth).await };
+        let made = async { self.connect(config, self.settings(&ask(config, &hop).await?).await?, before, way).await };
         let line = Arc::new(made.await.map_err(|(why, kind)| (format!("the jump host {}: {why}", hop.host), kind))?);
         *held = Some(Arc::clone(&line));
         Ok(line)
@@ -220,7 +222,7 @@ impl Native {
         let whole = gate.options.patience + Duration::from_secs(10);
         let made = async {
             let settings = self.yard.target(target, &config, &hop).await?;
-            self.yard.connect(&config, settings, None, 0).await
+            self.yard.connect(&config, settings, None, Vec::new()).await
         };
         let made = timeout(whole, made).await;
         let _removed = std::fs::remove_file(&config).is_ok();
