@@ -7,6 +7,7 @@ mod here;
 mod http;
 mod local;
 pub(crate) mod mail;
+mod native;
 pub mod projected;
 mod remote;
 pub mod shell;
