@@ -30,6 +30,9 @@ pub(super) enum Drove {
 
 /// A host that is silent is tried again for so long, or for the task's deadline where that is shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// One that refuses connections and has not answered in this process yet most likely has no sshd; one that boots has it
+/// soon.
+const PATIENCE_REFUSED: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_secs(1);
 /// What was cancelled has so long to be seen gone.
 const GRACE: Duration = Duration::from_secs(15);
@@ -192,7 +195,10 @@ impl Engine<'_> {
         let place = changes.first().map_or(Place::HERE, |c| c.at.clone());
         let opened = self.patiently(state.began.within.0, || self.stage.transport.open(&self.run, &place)).await;
         let boot = match opened {
-            Ok(boot) => boot,
+            Ok(boot) => {
+                self.met().extend(place.host.clone());
+                boot
+            }
             Err(lost) if leg.announced > 0 || way == Way::Undo => return Ok(Decided::Doubt(lost.to_string())),
             Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
         };
@@ -315,6 +321,7 @@ impl Engine<'_> {
                 (0..reads.len()).filter(|i| reads.get(*i).is_some_and(|r| r.at.host.as_ref() == host)).collect();
             let batch: Vec<_> = mine.iter().filter_map(|i| reads.get(*i).cloned()).collect();
             let look = self.patiently(within, || self.stage.transport.look(host, &batch)).await?;
+            self.met().extend(host.cloned());
             for (slot, answer) in mine.into_iter().zip(look.answers) {
                 if let Some(place) = answers.get_mut(slot) {
                     *place = Some(answer);
@@ -342,6 +349,8 @@ impl Engine<'_> {
                 Err(lost) => lost,
             };
             let spent = Duration::try_from(self.stage.clock.now().duration_since(begun)).unwrap_or(patience);
+            let unmet = lost.host.as_ref().is_some_and(|host| !self.met().contains(host));
+            let patience = if unmet && lost.is_refused() { patience.min(PATIENCE_REFUSED) } else { patience };
             if lost.kind != LostKind::Unreachable || spent >= patience || self.stop_level() > 1 {
                 return Err(lost);
             }

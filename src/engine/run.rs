@@ -456,6 +456,7 @@ pub(super) fn engine<'a>(
         parallel,
         earlier: earlier(&*stage.journal, &stage.inventory.project, run)?,
         gone: Mutex::default(),
+        met: Mutex::default(),
         halting: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         told: AtomicBool::new(false),

@@ -16,7 +16,7 @@ use crate::{
         Expr, Step, What,
         template::{self, Scope},
     },
-    transport::LostKind,
+    transport::{Lost, LostKind},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -165,6 +165,12 @@ impl Engine<'_> {
             Ok(both) => both,
             Err(refusal) => return self.refuse(id, station, host, refusal.to_string()).await.map(Err),
         };
+        if self.planning && station.traits.opaque && *host != here() {
+            // what has no model looks at nothing: whether its host is there at all is asked for here
+            if let Err(lost) = self.stage.transport.look(Some(host), &[]).await {
+                return self.refuse(id, station, host, lost_words(&lost)).await.map(Err);
+            }
+        }
         let before = match self.first_look(&*bound, station.step.timeout.unwrap_or(TIMEOUT).0).await {
             Ok(Ok(facts)) => Some(facts),
             Ok(Err(ReadError::Open)) if self.supposes() => None,
@@ -394,10 +400,7 @@ impl Engine<'_> {
     ) -> Result<Result<Value, ReadError>, String> {
         let mut tries = 0;
         loop {
-            let looked = self.look(task, within).await.map_err(|lost| {
-                let what = if lost.kind == LostKind::Cancelled { "stopped" } else { "no contact" };
-                format!("{what}: {lost}")
-            })?;
+            let looked = self.look(task, within).await.map_err(|lost| lost_words(&lost))?;
             match looked {
                 Err(ReadError::Bad(_)) if tries < 2 && !self.planning => {
                     tries += 1;
@@ -407,6 +410,11 @@ impl Engine<'_> {
             }
         }
     }
+}
+
+fn lost_words(lost: &Lost) -> String {
+    let what = if lost.kind == LostKind::Cancelled { "stopped" } else { "no contact" };
+    format!("{what}: {lost}")
 }
 
 /// Why a task was refused before it could be bound, if it was.

@@ -38,6 +38,8 @@ pub(super) struct Engine<'a> {
     pub(super) earlier: BTreeMap<String, Vec<Inherited>>,
     /// Hosts that have left the run, and why.
     pub(super) gone: Mutex<BTreeMap<HostName, String>>,
+    /// Hosts that have answered this process.
+    pub(super) met: Mutex<BTreeSet<HostName>>,
     /// The way there ends: nothing more begins.
     pub(super) halting: AtomicBool,
     /// `always` steps run: only the second call to stop holds them.
@@ -347,6 +349,9 @@ impl Engine<'_> {
     }
     pub(super) fn gone(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostName, String>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn met(&self) -> std::sync::MutexGuard<'_, BTreeSet<HostName>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn is_gone(&self, host: &HostName) -> bool {
         self.gone().contains_key(host)

@@ -109,6 +109,13 @@ pub struct Lost {
     pub kind: LostKind,
 }
 
+impl Lost {
+    /// Whether something there said no at once, instead of being silent: ssh's own words.
+    pub fn is_refused(&self) -> bool {
+        self.why.to_lowercase().contains("connection refused")
+    }
+}
+
 /// Whether trying again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostKind {

@@ -3,7 +3,7 @@
 use super::{Fut, Look, Lost, LostKind, Settled, Simulated, Terms, Transport};
 use crate::base::{Act, At, Change, HostName, Place, Read, Receipt, RunId};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,12 +19,14 @@ pub struct Projected {
     simulated: Simulated,
     /// Hosts that could not be spoken to: asked once, not at every try.
     lost: Mutex<BTreeMap<Option<HostName>, Lost>>,
+    /// Hosts that have answered.
+    met: Mutex<BTreeSet<HostName>>,
 }
 
 impl Projected {
     /// Looks through `real`, which does its work on `runtime`.
     pub fn new(real: Arc<dyn Transport>, runtime: Handle, simulated: Simulated) -> Self {
-        Self { real, runtime, simulated, lost: Mutex::default() }
+        Self { real, runtime, simulated, lost: Mutex::default(), met: Mutex::default() }
     }
     /// The world in memory.
     pub const fn simulated(&self) -> &Simulated {
@@ -34,7 +36,9 @@ impl Projected {
     /// Asks the real world for what is not known, by one probe.
     async fn observe(&self, host: Option<&HostName>, reads: &[At<Read>]) -> Result<(), Lost> {
         let lacking: Vec<At<Read>> = reads.iter().filter(|r| self.simulated.lacks(r)).cloned().collect();
-        if lacking.is_empty() {
+        // a look at nothing asks whether the host is there
+        let met = || host.is_none_or(|host| self.met.lock().unwrap_or_else(PoisonError::into_inner).contains(host));
+        if lacking.is_empty() && (!reads.is_empty() || met()) {
             return Ok(());
         }
         let host = host.cloned();
@@ -47,6 +51,7 @@ impl Projected {
                 for (read, answer) in lacking.iter().zip(&look.answers) {
                     self.simulated.learn(read, answer);
                 }
+                self.met.lock().unwrap_or_else(PoisonError::into_inner).extend(host);
                 Ok(())
             }
             Err(lost) => {

@@ -1,6 +1,7 @@
 //! A host falls silent in the middle of a command.
 
 use crate::{
+    aftermath::{Aftermath, no_event_is_lost},
     hosts::Lab,
     support::{Ended, Project, is},
 };
@@ -21,6 +22,7 @@ steps:
 fn a_host_cut_off_is_unknown_and_resume_reads_its_receipt() {
     let Some(lab) = Lab::take("a_host_cut_off_is_unknown_and_resume_reads_its_receipt") else { return };
     let crm = lab.crm();
+    let aftermath = Aftermath::of(&lab, &HOSTS);
 
     let cut = cut_in_the_middle(&lab, &crm, "continue").exits(4).says("dc1-app1");
     assert_eq!(marks(&lab, "dc2-app1"), "done\n", "the other goes on\n{cut}");
@@ -31,12 +33,15 @@ fn a_host_cut_off_is_unknown_and_resume_reads_its_receipt() {
         assert_eq!(marks(&lab, host), "done\n", "{host}: done once\n{resumed}");
     }
     assert_eq!(crm.newest()["outcome"], "done");
+    no_event_is_lost(&crm, &cut);
+    aftermath.is_clean(&crm);
 }
 
 #[test]
 fn a_host_cut_off_is_taken_back_once_it_can_be_reached() {
     let Some(lab) = Lab::take("a_host_cut_off_is_taken_back_once_it_can_be_reached") else { return };
     let crm = lab.crm();
+    let aftermath = Aftermath::of(&lab, &HOSTS);
 
     let cut = cut_in_the_middle(&lab, &crm, "rollback").exits(4).says("dc1-app1");
     assert_eq!(marks(&lab, "dc2-app1"), "", "the other went back\n{cut}");
@@ -47,12 +52,15 @@ fn a_host_cut_off_is_taken_back_once_it_can_be_reached() {
         assert_eq!(marks(&lab, host), "", "{host}\n{resumed}");
     }
     assert_eq!(crm.newest()["outcome"], "rolled_back");
+    no_event_is_lost(&crm, &cut);
+    aftermath.is_clean(&crm);
 }
 
 #[test]
 fn without_a_receipt_nobody_knows_until_a_person_says_so() {
     let Some(lab) = Lab::take("without_a_receipt_nobody_knows_until_a_person_says_so") else { return };
     let crm = lab.crm();
+    let aftermath = Aftermath::of(&lab, &HOSTS);
 
     cut_in_the_middle(&lab, &crm, "continue").exits(4);
     lab.on("dc1-app1", FORGET_RECEIPTS);
@@ -64,6 +72,7 @@ fn without_a_receipt_nobody_knows_until_a_person_says_so() {
     crm.svcops(&["resume", &run, "--yes"]).exits(0);
     assert_eq!(marks(&lab, "dc1-app1"), "done\n", "what a person saw is not done again");
     crm.svcops(&["run", "runbooks/mark.yaml", "--yes"]).exits(0);
+    aftermath.is_clean(&crm);
 }
 
 /// Runs the slow mark on two hosts, cuts one off while it is at it, and heals it when the run has ended.

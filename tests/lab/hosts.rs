@@ -135,6 +135,16 @@ impl Lab {
         self.lab(&["heal", host]);
     }
 
+    /// Power loss: everything on the host is gone at once, and nobody is told.
+    pub fn power_off(&self, host: &str) {
+        self.lab(&["kill", host]);
+    }
+
+    /// Boots it again, with the disk that it had.
+    pub fn power_on(&self, host: &str) {
+        self.lab(&["up", host]);
+    }
+
     /// How ssh reaches its hosts.
     pub fn ssh_config(&self) -> PathBuf {
         self.state.join("ssh_config")

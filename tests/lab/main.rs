@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aftermath;
 mod client;
 mod hosts;
 
@@ -17,5 +18,6 @@ mod failing;
 mod killed;
 mod mail;
 mod planned;
+mod power;
 mod rolling;
 mod secret;
