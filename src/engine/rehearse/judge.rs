@@ -2,10 +2,11 @@
 
 use super::stand::Played;
 use crate::{
+    actions::Entry,
     base::{HostName, TaskId},
     journal::{
         event::{End, Summary},
-        state::RunState,
+        state::{RunState, TaskState},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +104,9 @@ pub(super) fn judge(played: &Played, begun: &Start, goal: &Standing, known: &[St
         return Ending { verdict, why: wrong, ..Ending::nothing() };
     };
     let crossed = state.no_return().is_some();
+    // what always runs stays, however the run ends
+    let always = always(played, &state);
+    let differences = |now, should| differences_but(now, should, &always);
     let verdict = match end.outcome {
         End::Done => {
             wrong.extend(differences(&played.standing, goal));
@@ -133,9 +137,23 @@ pub(super) fn judge(played: &Played, begun: &Start, goal: &Standing, known: &[St
     Ending { verdict, outcome: Some(end.outcome), why, stands, only, only_messages }
 }
 
-/// What is not as it should be: ``dc1-app1/unit/billing.service is stopped, and was running``.
+/// What `always` steps leave, by the names of locks.
+fn always(played: &Played, state: &RunState) -> BTreeSet<String> {
+    let of = |task: &TaskState| {
+        let lock = Entry::find(played.catalog, &task.began.action)?.recall(task.began.value.clone()).ok()?.locks().0;
+        let mark = task.began.task.as_str().rsplit_once('@').map(|(step, host)| format!("{host}/step/{step}"));
+        Some([Some(lock.0), mark])
+    };
+    state.tasks.iter().filter(|t| t.began.always).filter_map(of).flatten().flatten().collect()
+}
+
 fn differences(now: &Standing, should: &Standing) -> Vec<String> {
-    let keys: BTreeSet<&String> = now.keys().chain(should.keys()).collect();
+    differences_but(now, should, &BTreeSet::new())
+}
+
+/// What is not as it should be: ``dc1-app1/unit/billing.service is stopped, and was running``.
+fn differences_but(now: &Standing, should: &Standing, but: &BTreeSet<String>) -> Vec<String> {
+    let keys: BTreeSet<&String> = now.keys().chain(should.keys()).filter(|key| !but.contains(*key)).collect();
     let word = |at: Option<&String>| at.map_or_else(|| "absent".to_owned(), Clone::clone);
     let differs = keys.into_iter().filter(|key| now.get(*key) != should.get(*key));
     differs.map(|key| format!("{key} is {}, where {} was to be", word(now.get(key)), word(should.get(key)))).collect()

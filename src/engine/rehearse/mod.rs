@@ -17,9 +17,13 @@ pub use judge::{Ending, Verdict};
 
 use super::{EngineError, Order, Planned, Stage, plan};
 use crate::{
+    actions::Entry,
     base::{HostName, TaskId},
     engine::plan::Certainty,
-    journal::event::{End, Event, Record},
+    journal::{
+        event::{End, Event, How, Record},
+        state::RunState,
+    },
     transport::Fault,
     ui::changes,
 };
@@ -39,7 +43,7 @@ use std::{
 pub enum Trouble {
     /// The act itself goes wrong.
     Act(Fault),
-    /// Contact is lost after it, and the host never comes back.
+    /// Contact is lost before or after it, and the host never comes back.
     LostForGood,
     /// svcops is killed before, in and after it, and the run is resumed.
     KilledResumed,
@@ -148,14 +152,18 @@ pub struct Rehearsal {
     pub pairs: Vec<Point>,
     /// Steps without a model, by number and name: what they do to the world is not known here.
     pub opaque: Vec<String>,
+    /// Steps that change something and could not be rehearsed, by number and name: what they would do is known only after
+    /// a step without a model, or nobody has seen what they look at.
+    pub untried: Vec<String>,
     /// What stands from the point of no return on can only go forward.
     pub no_return: Option<TaskId>,
 }
 
 impl Rehearsal {
-    /// Whether every single fault ends as before, or forward after the point of no return.
+    /// Whether every single fault ends as before, or forward after the point of no return; of what could not be rehearsed
+    /// nobody can say that.
     pub fn is_clean(&self) -> bool {
-        self.unclean().is_empty() && self.unbroken.verdict == Verdict::Done
+        self.unclean().is_empty() && self.unbroken.verdict == Verdict::Done && self.untried.is_empty()
     }
     /// The single faults that do not end as `--require clean` wants it.
     pub fn unclean(&self) -> Vec<&Point> {
@@ -199,7 +207,7 @@ pub fn rehearse(
     let deeds: Vec<Deed> = whole.acts.iter().map(|act| deed(&whole.records, act)).collect();
     let goal = whole.standing.clone();
     let unbroken = judge::unbroken(&whole, &begun);
-    let no_return = crate::journal::state::RunState::fold(&whole.records).no_return().cloned();
+    let no_return = RunState::fold(&whole.records).no_return().cloned();
 
     let mut work: Vec<(usize, Trouble, Option<(usize, Fault)>)> = Vec::new();
     for at in 0..deeds.len() {
@@ -236,7 +244,15 @@ pub fn rehearse(
     let place = |trouble| Trouble::ALL.iter().position(|t| *t == trouble);
     points.sort_by_key(|p| (p.deed, place(p.trouble), p.second));
     let (points, pairs) = points.into_iter().partition(|p: &Point| p.second.is_none());
-    Ok(Some(Rehearsal { deeds, unbroken, points, pairs, opaque: opaque(planned), no_return }))
+    Ok(Some(Rehearsal {
+        deeds,
+        unbroken,
+        points,
+        pairs,
+        opaque: opaque(planned),
+        untried: untried(stage, &whole.records),
+        no_return,
+    }))
 }
 
 /// A second fault comes at most so many acts after the first.
@@ -272,6 +288,11 @@ fn one(
             let long = faults.iter().cloned().chain([Set::Long]).collect();
             vec![(faults, None), (long, None)]
         }
+        // before it and after it
+        Trouble::LostForGood => {
+            let before = vec![Set::Act(at, Fault::LostBefore), Set::ForGood];
+            vec![(before, None), (faults, None)]
+        }
         _ => vec![(faults, None)],
     };
     let endings = plays.into_iter().map(|(faults, pause)| match stand.play(&faults, pause) {
@@ -303,6 +324,17 @@ fn opaque(planned: &Planned) -> Vec<String> {
     let steps = planned.plan.tasks.iter().filter(|t| t.certainty == Certainty::Opaque);
     let mut seen = BTreeSet::new();
     steps.filter(|t| seen.insert(t.number.clone())).map(|t| format!("{} {}", t.number, t.step)).collect()
+}
+
+/// Changes with a model that the unbroken run came to and could not carry out even here.
+fn untried(stage: &Stage, records: &[Record]) -> Vec<String> {
+    let state = RunState::fold(records);
+    let changes =
+        |action: &str| Entry::find(stage.catalog, action).is_some_and(|e| e.traits.changes && !e.traits.opaque);
+    let open = state.tasks.iter().filter(|t| t.forward.how == Some(How::Conditional) && changes(&t.began.action));
+    let mut seen = BTreeSet::new();
+    let steps = open.filter(|t| seen.insert(t.began.step.clone()));
+    steps.map(|t| format!("{} {}", t.began.step, t.began.name)).collect()
 }
 
 /// Observes: the plan of an order, and all that was seen for it; and the apps of its hosts, for a rehearsal must see when

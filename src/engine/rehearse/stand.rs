@@ -7,6 +7,7 @@ use super::{
     judge::{Standing, Start},
 };
 use crate::{
+    actions::Entry,
     base::{self, At, Change, HostName, Place, Read, Receipt, RunId, TaskId, Way, clock::RuntimeClock},
     journal::{
         Journal as _,
@@ -16,6 +17,7 @@ use crate::{
     },
     transport::{Fault, Fut, Links, Look, Lost, Projected, Settled, Simulated, Terms, Transport},
 };
+use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
     future::Future,
@@ -29,6 +31,8 @@ pub(super) struct Stand<'a> {
     order: &'a Order,
     planned: &'a Planned,
     world: Simulated,
+    /// All plays begin at the same moment: a run's name is made of it, and may stand in a file.
+    start: Timestamp,
 }
 
 /// An act as it was carried out first.
@@ -91,6 +95,7 @@ pub(super) struct Played {
     pub(super) idle: BTreeSet<String>,
     pub(super) bitten: usize,
     pub(super) world: Arc<Simulated>,
+    pub(super) catalog: &'static [Entry],
 }
 
 impl Played {
@@ -105,7 +110,7 @@ impl<'a> Stand<'a> {
         known.teach(&world);
         let probes = assumed::probes(&stage.inventory).into_iter().map(|(read, _)| read).collect();
         world.suppose(probes, known.assumed);
-        Self { stage, order, planned, world }
+        Self { stage, order, planned, world, start: stage.clock.now() }
     }
 
     /// From here on it is harm where fewer serve than the apps promise; but who means to stop a whole site does none by
@@ -145,7 +150,7 @@ impl<'a> Stand<'a> {
                 transport: log.clone(),
                 journal: journal.clone(),
                 locks: None,
-                clock: Arc::new(RuntimeClock::starting(self.stage.clock.now())),
+                clock: Arc::new(RuntimeClock::starting(self.start)),
                 watcher: Arc::new(Nobody),
                 ..self.stage.clone()
             };
@@ -162,7 +167,7 @@ impl<'a> Stand<'a> {
             // what is healthy by now depends on the time of this runtime
             let (stale, idle) = (world.stale(), world.idle());
             let (standing, harm, bitten) = (world.standing(), world.harm(), world.bitten());
-            Ok(Played { end, records, acts, standing, harm, stale, idle, bitten, world })
+            Ok(Played { end, records, acts, standing, harm, stale, idle, bitten, world, catalog: self.stage.catalog })
         })
     }
 

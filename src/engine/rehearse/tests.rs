@@ -187,6 +187,27 @@ fn messages_pauses_and_good_restarts_are_clean() {
 }
 
 #[test]
+fn what_always_runs_and_what_names_its_run_is_the_same_in_every_play() {
+    let rehearsal = example(
+        "targets: dc1-app1\nsteps:\n  - {name: Stop, app.stop: {app: billing}}\n  \
+         - {name: Note, file.copy: {content: \"by {{ run.id }}\", dest: /etc/note}}\n  \
+         - {name: Sweep, always: true, command: rm -rf /tmp/work}\n  \
+         - {name: Last, always: true, file.copy: {content: over, dest: /etc/last}}\n",
+    );
+    assert_eq!(wrong(&rehearsal), [] as [String; 0]);
+}
+
+#[test]
+fn what_could_not_be_rehearsed_is_named_and_is_not_clean() {
+    let rehearsal = example(
+        "targets: dc1-app1\nsteps:\n  - {name: Ask, id: ask, command: cat /etc/version, undo: [{command: \"true\"}]}\n  \
+         - {name: Write, file.copy: {content: \"{{ steps.ask.one.stdout }}\", dest: /etc/seen}}\n",
+    );
+    assert_eq!(rehearsal.untried, ["2 Write"]);
+    assert!(!rehearsal.is_clean());
+}
+
+#[test]
 fn every_runbook_of_the_examples_is_clean() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/examples/runbooks");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
