@@ -1,5 +1,6 @@
 //! The engine on the simulated world: every fault at every act, a kill on both sides of every event.
 
+mod clocks;
 mod debts;
 mod examples;
 mod faults;
