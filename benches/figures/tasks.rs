@@ -73,6 +73,7 @@ fn stage(folder: &Path) -> (Stage, Order) {
         runbook: project.runbook("many").unwrap(),
         params: BTreeMap::new(),
         limit: None,
+        limited_by: None,
         parallel: AT_ONCE,
         operator: Operator::here(),
         reason: None,

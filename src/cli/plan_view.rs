@@ -109,6 +109,9 @@ impl View {
             let params: Vec<String> = plan.params.iter().map(|(k, v)| format!("{k}={}", bare(v))).collect();
             line += &format!(", with {}", params.join(", "));
         }
+        if let Some(options) = &plan.limited_by {
+            line += &format!(", only `{options}`");
+        }
         self.paint.bold(&wrap::hanging("", &plain(&line), self.width)) + "\n"
     }
 
