@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench that cannot go on says so")]
 #![expect(unreachable_pub, reason = "the modules of a bench say what is theirs as a library does")]
 
+mod history;
 mod lint;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -18,8 +19,13 @@ fn main() {
         return;
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let benches: [(&str, fn()); 4] =
-        [("start", start::bench), ("lint", lint::bench), ("tasks", tasks::bench), ("ssh", ssh::bench)];
+    let benches: [(&str, fn()); 5] = [
+        ("start", start::bench),
+        ("lint", lint::bench),
+        ("tasks", tasks::bench),
+        ("ssh", ssh::bench),
+        ("history", history::bench),
+    ];
     shared::figure::head();
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

@@ -75,12 +75,18 @@ impl Face {
     }
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
+        match of {
+            History::Verify { bundle: Some(path), against } => return self.verify_bundle(path, against.as_deref()),
+            History::Export(args) => return self.export(args),
+            History::Prune(args) => return self.prune(args),
+            _ => {}
+        }
         let (opened, project) = self.open_past()?;
         let past = self.past(&opened, project.as_ref());
         match of {
-            History::List { most } => {
+            History::List(args) => {
                 self.no_stream()?;
-                self.screen.data(&history::list(&past, *most, None)?);
+                self.screen.data(&history::list::list(&past, args, opened.project.as_deref())?);
             }
             History::Show { run, follow } => {
                 let run = opened.run(run)?;
@@ -91,7 +97,8 @@ impl Face {
                     self.screen.data(&history::show(&past, &run)?);
                 }
             }
-            History::Verify { against } => {
+            History::Export(_) | History::Prune(_) => {}
+            History::Verify { against, .. } => {
                 self.no_stream()?;
                 let (text, code) = history::verify(&past, None, against.as_deref())?;
                 self.screen.data(&text);
@@ -101,10 +108,11 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    pub(super) fn owed(&self) -> Result<ExitCode, Failure> {
+    pub(super) fn owed(&self, args: args::Owed) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let (opened, project) = self.open_past()?;
-        self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()))?);
+        let here = opened.project.as_deref().filter(|_| !args.all_projects);
+        self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()), here)?);
         Ok(ExitCode::Done)
     }
 

@@ -23,6 +23,7 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod rehearse;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -81,8 +82,9 @@ fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand as NoVerb, DisplayVersion};
     let words = usage::words(tree, args);
     if let DisplayHelp | DisplayVersion = error.kind() {
-        // Who asked for help has gone if this fails: nobody is left to tell.
-        drop(error.print());
+        let screen = screen(usage::written(args, "--color", None).and_then(|when| When::from_str(&when, false).ok()));
+        let text = error.render();
+        screen.data(&if screen.data_paint.on() { text.ansi().to_string() } else { text.to_string() });
         return ExitCode::Done;
     }
     let output = usage::written(args, "--output", Some("-o")).or_else(|| env::value(env::OUTPUT));
@@ -126,12 +128,13 @@ impl Face {
             Verb::Schema(args) => self.schema(&args),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
-            Verb::Owed => self.owed(),
+            Verb::Owed(args) => self.owed(args),
             Verb::Report(args) => self.report(&args),
             Verb::Status(args) => self.status(args),
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
+            Verb::Rehearse(args) => self.rehearse(&args),
             Verb::Run(args) => run::run(self, &args),
             Verb::Resume(args) => again::resume(self, &args),
             Verb::Rollback(args) => again::rollback(self, &args),

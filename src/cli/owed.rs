@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     base::{RunId, Way},
-    engine::finish::{undo_key, unmade},
+    engine::{
+        finish::{undo_key, unmade},
+        owing::is_paid,
+    },
     journal::{
         Journal, JournalError,
         event::Debt,
@@ -17,44 +20,50 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What is owed, oldest run first, as text.
+/// What is owed, oldest run first, as text; by runs of one project if it is named.
 ///
 /// # Errors
 /// The journal cannot be read.
-pub fn owed(past: &Past<'_>) -> Result<String, Failure> {
-    let unpaid = unpaid(past)?;
+pub fn owed(past: &Past<'_>, project: Option<&str>) -> Result<String, Failure> {
+    let unpaid = unpaid(past, project)?;
     Ok(match past.output {
         Output::Table => history::owed(past.screen, &unpaid, &past.zone),
         _ => pretty(&history::owed_json(&unpaid)),
     })
 }
 
-/// The debts of runs that are over or interrupted. A run that is under way may still pay its own; what a run took over
-/// from another stands with that other.
-pub(super) fn unpaid(past: &Past<'_>) -> Result<Vec<Unpaid>, JournalError> {
-    let mut unpaid = Vec::new();
+/// The debts of runs that are over or interrupted. A run that is under way may still pay its own; what several runs owe
+/// stands once, with the oldest of them: one payment settles it for all.
+pub(super) fn unpaid(past: &Past<'_>, project: Option<&str>) -> Result<Vec<Unpaid>, JournalError> {
+    let (mut unpaid, mut shared) = (Vec::new(), BTreeSet::new());
     for run in past.journal.troubled()? {
         let listed = past.listed(past.journal.row(&run)?);
-        if listed.alive {
+        if listed.alive || project.is_some_and(|project| project != listed.row.project) {
             continue;
         }
-        unpaid.extend(left(past.journal, &run)?.into_iter().map(|owed| Unpaid { run: listed.row.clone(), owed }));
+        let mut left = left(past.journal, &run)?;
+        // an undo is its own run's: two of them may bear one name
+        left.retain(|o| o.way == Way::Undo || shared.insert((listed.row.project.clone(), o.debt.key.clone())));
+        unpaid.extend(left.into_iter().map(|owed| Unpaid { run: listed.row.clone(), owed }));
     }
     Ok(unpaid)
 }
 
-/// What a run owes by now: its own debts but for those that later runs have paid and a person has put right.
+/// What a run owes by now: its debts but for those that later runs have paid and a person has put right.
 pub(super) fn left(journal: &dyn Journal, run: &RunId) -> Result<Vec<Owed>, JournalError> {
-    let paid: BTreeSet<String> = journal.paid_of(run)?.into_iter().collect();
     let state = RunState::fold(&journal.records(run)?);
-    Ok(of(&state).into_iter().filter(|owed| !paid.contains(&owed.debt.key)).collect())
+    let mut left = Vec::new();
+    for owed in of(&state) {
+        if !is_paid(journal, run, &owed)? {
+            left.push(owed);
+        }
+    }
+    Ok(left)
 }
 
 /// What a run owes by its own events, each debt once: ways back that were not gone, then consequences.
 pub(super) fn of(state: &RunState) -> Vec<Owed> {
-    let mut seen = BTreeSet::new();
-    let own = state.debts.iter().filter(|owed| owed.from.is_none() && seen.insert(&owed.debt.key));
-    unmade(state).map(undo_of).chain(own.cloned()).collect()
+    unmade(state).map(undo_of).chain(state.owing().into_iter().cloned()).collect()
 }
 
 /// A way back that was not gone to its end is owed like any other consequence.
@@ -85,9 +94,9 @@ mod tests {
     async fn a_debt_is_listed_until_a_later_run_has_paid_it() {
         let stored = Stored::new();
         let owing = stored.newest();
-        let table = owed(&stored.past(Output::Table)).unwrap();
+        let table = owed(&stored.past(Output::Table), None).unwrap();
         assert!(table.contains("app.restart") && table.contains(owing.as_str()), "{table}");
-        let json: serde_json::Value = serde_json::from_str(&owed(&stored.past(Output::Json)).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&owed(&stored.past(Output::Json), None).unwrap()).unwrap();
         assert_eq!((&json["owed"][0]["key"], &json["owed"][0]["task"]), (&"k1".into(), &"2.1@dc1-app1".into()));
 
         let Event::Started(header) = stored.journal.records(&owing).unwrap().remove(0).event else { panic!() };
@@ -96,7 +105,7 @@ mod tests {
         stored.journal.append(&payer, WallClock.now(), paid).await.unwrap();
         let end = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 1, owed: 0, stands: vec![] };
         stored.journal.append(&payer, WallClock.now(), Event::Finished(end)).await.unwrap();
-        assert_eq!(owed(&stored.past(Output::Table)).unwrap(), "nothing is owed\n");
+        assert_eq!(owed(&stored.past(Output::Table), None).unwrap(), "nothing is owed\n");
         assert_eq!(stored.journal.row(&owing).unwrap().owed, 0);
     }
 
@@ -107,8 +116,8 @@ mod tests {
         let operator = crate::journal::event::Operator::here();
         stored.journal.append(&run, WallClock.now(), Event::Resumed { operator }).await.unwrap();
         let owned = stored.locks.own(&run).unwrap();
-        assert_eq!(owed(&stored.past(Output::Table)).unwrap(), "nothing is owed\n");
+        assert_eq!(owed(&stored.past(Output::Table), None).unwrap(), "nothing is owed\n");
         drop(owned);
-        assert!(owed(&stored.past(Output::Table)).unwrap().contains(run.as_str()));
+        assert!(owed(&stored.past(Output::Table), None).unwrap().contains(run.as_str()));
     }
 }

@@ -296,6 +296,7 @@ mod tests {
             hash: Hash::of(b"plan"),
             project: "crm".into(),
             runbook: "billing-restart".into(),
+            limited_by: None,
             params: [("site".to_owned(), serde_json::json!("dc1"))].into(),
             hosts: vec!["dc1-app1".into(), "dc1-app2".into()],
             sites: vec!["dc1".into()],

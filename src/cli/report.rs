@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     base::{Clock as _, RunId, WallClock},
-    journal::{Journal as _, JournalError, SqliteJournal, outbox::Outbox as _, shown::Shown},
+    engine::owing::is_paid,
+    journal::{Journal as _, JournalError, SqliteJournal, outbox::Outbox as _, outside::Outside, shown::Shown},
     ui::{
         history::Listed,
         message::{Kind, Message},
@@ -20,7 +21,6 @@ use crate::{
 use clap::Args;
 use jiff::tz::TimeZone;
 use std::{
-    collections::BTreeSet,
     io::Write as _,
     path::{Path, PathBuf},
 };
@@ -51,9 +51,9 @@ pub fn report(journal: &SqliteJournal, run: &Listed, zone: &TimeZone) -> Result<
         let runbook: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         Some(runbook.get("title")?.as_str()?.to_owned())
     });
-    let paid: BTreeSet<String> = journal.paid_of(id)?.into_iter().collect();
-    let owed = owed::of(&state).into_iter().map(|owed| (paid.contains(&owed.debt.key), owed));
-    let verdict = journal.verify(Some(id), None)?;
+    let owed = owed::of(&state).into_iter().map(|owed| Ok((is_paid(journal, id, &owed)?, owed)));
+    let owed = owed.collect::<Result<Vec<_>, JournalError>>()?.into_iter();
+    let verdict = journal.verify(Some(id), &Outside::default())?;
     let chain = Chain { head: journal.head(id)?, faults: verdict.faults.iter().map(ToString::to_string).collect() };
     Ok(Report::of(&Source {
         run,

@@ -2,8 +2,9 @@
 
 use super::{
     Order, Stage, Stop,
-    finish::{sum_up, undo_key, unmade},
+    finish::{sum_up, unmade},
     guard::{self, Refused},
+    owing::{earlier, is_paid, owed},
     plan::Plan,
     project::Planned,
     script::{self, Script, ScriptError},
@@ -14,14 +15,14 @@ use crate::{
     inventory::Inventory,
     journal::{
         Journal, JournalError,
-        event::{End, Event, Header, Inherited, Operator, Scope, Summary},
+        event::{End, Event, Header, Operator, Scope, Summary},
         locks::{Held, LockError, Owned},
         state::{RunState, TaskState},
     },
     runbook::{FailureAct, FailureScope, Runbook, template},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -307,20 +308,39 @@ pub async fn resolve(
     let recorded = recorded(&*stage.journal, run)?;
     let not_so = |why: String| EngineError::NotSo { run: run.clone(), what: "resolved", why };
     let _owned = own(stage, run)?;
-    let state = recorded.state.task(task).ok_or_else(|| not_so(format!("it has no task `{task}`")))?;
-    let open = |way| state.leg(way).is_some_and(|l| l.how.is_none() && (l.doubt.is_some() || !l.queue.is_empty()));
+    let mut settles = BTreeSet::new();
+    for owed in recorded.state.owing() {
+        if recorded.state.settled_by(task).contains(&owed.debt.key) && !is_paid(&*stage.journal, run, owed)? {
+            settles.insert(owed.debt.key.clone());
+        }
+    }
+    let state = recorded.state.task(task);
+    if state.is_none() && settles.is_empty() {
+        return Err(not_so(format!("it has no task `{task}`")));
+    }
+    let leg = |way| state.and_then(|s| s.leg(way));
+    let open = |way| leg(way).is_some_and(|l| l.how.is_none() && (l.doubt.is_some() || !l.queue.is_empty()));
     let over = recorded.state.end.as_ref().is_some_and(|e| !e.outcome.resumable());
     let way = match (open(Way::Undo), open(Way::Forward)) {
         (true, _) => Way::Undo,
         (false, true) => Way::Forward,
         // what could not be taken back, and a person has put right by hand
         (false, false) if done && over && unmade(&recorded.state).any(|t| t.began.task == *task) => Way::Undo,
+        // what it still owes, and a person has done by hand
+        (false, false) if done && !settles.is_empty() => Way::Forward,
         (false, false) => return Err(not_so(format!("what became of `{task}` is known"))),
     };
     let (operator, reason) = (by.0.clone(), by.1.to_owned());
-    let event = Event::Resolved { task: task.clone(), way, done, reason, operator };
-    let record = stage.journal.append(run, stage.clock.now(), event).await?;
-    stage.watcher.record(&record);
+    let mut events = vec![Event::Resolved { task: task.clone(), way, done, reason, operator }];
+    if way == Way::Forward && over && done {
+        let shared = owed(&*stage.journal, &recorded.header.project)?.into_iter();
+        let shared = shared.filter(|(other, debt)| other != run && settles.contains(&debt.key));
+        events.extend(shared.map(|(run_owing, debt)| Event::Paid { run_owing, debt: debt.key }));
+    }
+    for event in events {
+        let record = stage.journal.append(run, stage.clock.now(), event).await?;
+        stage.watcher.record(&record);
+    }
     Ok(())
 }
 
@@ -435,42 +455,13 @@ pub(super) fn engine<'a>(
         stop,
         planning: false,
         parallel,
-        earlier: earlier(&*stage.journal, run)?,
+        earlier: earlier(&*stage.journal, &stage.inventory.project, run)?,
         gone: Mutex::default(),
         halting: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         told: AtomicBool::new(false),
         came_to: Mutex::new("running"),
     })
-}
-
-/// What other runs owe, by debt.
-fn earlier(journal: &dyn Journal, but: &RunId) -> Result<BTreeMap<String, Vec<Inherited>>, EngineError> {
-    let mut all: BTreeMap<String, Vec<Inherited>> = BTreeMap::new();
-    for (run, debt) in owed(journal)? {
-        if run != *but {
-            all.entry(debt.key.clone()).or_default().push(Inherited { run, debt });
-        }
-    }
-    Ok(all)
-}
-
-/// All debts of all runs that nobody has paid yet, oldest first.
-///
-/// # Errors
-/// The journal cannot be read.
-pub fn owed(journal: &dyn Journal) -> Result<Vec<(RunId, crate::journal::event::Debt)>, EngineError> {
-    let mut debts = Vec::new();
-    for run in journal.troubled()? {
-        let state = RunState::fold(&journal.records(&run)?);
-        let mut seen: BTreeSet<String> = journal.paid_of(&run)?.into_iter().collect();
-        for owed in state.debts {
-            if owed.from.is_none() && seen.insert(owed.debt.key.clone()) {
-                debts.push((run.clone(), owed.debt));
-            }
-        }
-    }
-    Ok(debts)
 }
 
 impl Engine<'_> {
@@ -555,27 +546,5 @@ impl Engine<'_> {
             self.stage.transport.forget(&self.run).await;
         }
         Ok(summary)
-    }
-
-    /// What an earlier run could not take back is no longer owed once a later one has brought the same thing where it
-    /// should be.
-    async fn supersede(&self) -> Result<(), Halt> {
-        let lock = |task: &TaskState| self.recall(&task.began).ok().map(|t| t.locks().0);
-        let mut paid = Vec::new();
-        for run in self.stage.journal.troubled()?.into_iter().filter(|run| *run != self.run) {
-            let state = RunState::fold(&self.stage.journal.records(&run)?);
-            let known = self.stage.journal.paid_of(&run)?;
-            let brought: Vec<_> = self.with(|s| {
-                let well = |t: &&TaskState| t.forward.done() && !t.began.leaves_nothing && !t.began.opaque;
-                s.tasks.iter().filter(well).filter_map(lock).collect()
-            });
-            let over = unmade(&state).filter(|t| lock(t).is_some_and(|l| brought.contains(&l)));
-            let keys = over.map(|t| undo_key(&t.began.task)).filter(|k| !known.contains(k));
-            paid.extend(keys.map(|debt| (run.clone(), debt)));
-        }
-        for (run_owing, debt) in paid {
-            self.say(Event::Paid { run_owing, debt }).await?;
-        }
-        Ok(())
     }
 }

@@ -196,7 +196,7 @@ async fn the_journal_in_a_database_conforms_and_verifies() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
     conforms(journal.clone()).await;
-    let verdict = journal.verify(None, None).unwrap();
+    let verdict = journal.verify(None, &super::outside::Outside::default()).unwrap();
     assert_eq!(verdict.faults, []);
     assert!(verdict.runs >= 5 && verdict.events > 80 && !verdict.anchored);
 }

@@ -1,15 +1,21 @@
 //! A run is its events, and its state a fold over them. Events are durable before the act that they announce, and
 //! chained: each row carries the hash of the one before it, and a ledger chains the heads of runs.
 
+pub mod bundle;
 pub mod chain;
 pub mod doubt;
 pub mod event;
+mod listed;
 pub mod locks;
 pub mod memory;
 pub mod operator;
 pub mod outbox;
+pub mod outside;
 pub mod place;
+pub mod prune;
 mod schema;
+pub mod seal;
+pub mod search;
 pub mod shown;
 pub mod sqlite;
 pub mod state;
@@ -141,6 +147,8 @@ pub struct OpenRun {
 pub struct RunRow {
     /// The run.
     pub run: RunId,
+    /// The project: one state directory may hold runs of several.
+    pub project: String,
     /// The runbook's name, or the verb's words.
     pub runbook: String,
     /// Who began it.

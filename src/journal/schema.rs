@@ -14,7 +14,12 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One file a version, applied in order; `PRAGMA user_version` says how many a database has had.
-const MIGRATIONS: &[&str] = &[include_str!("sql/001.sql"), include_str!("sql/002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/001.sql"),
+    include_str!("sql/002.sql"),
+    include_str!("sql/003.sql"),
+    include_str!("sql/004.sql"),
+];
 
 /// Makes the file where there is none, brings its tables up to date, and answers with a connection that may write.
 pub(super) fn prepare(path: &Path) -> Result<Connection, JournalError> {

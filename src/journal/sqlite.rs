@@ -6,7 +6,9 @@ use super::{
     chain::{self, Anchor, Head, Verdict},
     event::{End, Event, Header, Record},
     outbox::{Outbox, TicketOf, Undelivered, Waiting},
+    outside::Outside,
     schema,
+    seal::{self, Seal},
     writer::{Answer, Ask, Mark, Writer},
 };
 use crate::base::{Hash, RunId};
@@ -54,26 +56,13 @@ impl SqliteJournal {
         &self.path
     }
 
-    /// The newest runs, of one runbook if it is named.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn list(&self, most: usize, runbook: Option<&str>) -> Result<Vec<RunRow>, JournalError> {
-        let filter = if runbook.is_some() { "WHERE runbook = ?2" } else { "WHERE ?2 IS NULL" };
-        let sql = format!("SELECT {ROW} FROM runs {filter} ORDER BY run DESC LIMIT ?1");
-        let read = self.connection();
-        read.prepare_cached(&sql)
-            .and_then(|mut q| q.query_map(params![limit(most), runbook], row)?.collect())
-            .map_err(schema::failed(&self.path))
-    }
-
     /// The row of one run.
     ///
     /// # Errors
     /// No such run, or the store cannot be read.
     pub fn row(&self, run: &RunId) -> Result<RunRow, JournalError> {
         let read = self.connection();
-        read.prepare_cached(&format!("SELECT {ROW} FROM runs WHERE run = ?"))
+        read.prepare_cached(&format!("SELECT {ROW} FROM runs r WHERE run = ?"))
             .and_then(|mut q| q.query_row([run.as_str()], row).optional())
             .map_err(schema::failed(&self.path))?
             .ok_or_else(|| JournalError::NoRun(run.clone()))
@@ -95,16 +84,29 @@ impl SqliteJournal {
         rows.into_iter().map(|(seq, at, json)| record(run, seq, &at, &json)).collect()
     }
 
-    /// Checks the chain of one run, or of all, and the ledger; against an anchor that was kept elsewhere, if there is one.
+    /// Checks the chain of one run, or of all, and the ledger, and the seals; against what was kept of it elsewhere.
     ///
     /// # Errors
     /// No such run, or the store cannot be read.
-    pub fn verify(&self, run: Option<&RunId>, against: Option<&Anchor>) -> Result<Verdict, JournalError> {
+    pub fn verify(&self, run: Option<&RunId>, against: &Outside) -> Result<Verdict, JournalError> {
+        self.verify_slowly(run, against, &mut |_, _| {})
+    }
+
+    /// As [`verify`](Self::verify); `told` hears how many of how many runs are checked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_slowly(
+        &self,
+        run: Option<&RunId>,
+        against: &Outside,
+        told: &mut dyn FnMut(usize, usize),
+    ) -> Result<Verdict, JournalError> {
         let read = schema::reader(&self.path)?;
         if let Some(run) = run {
             self.row(run)?;
         }
-        chain::verify(&read, run, against).map_err(schema::failed(&self.path))
+        chain::verify(&read, run, against, told).map_err(schema::failed(&self.path))
     }
 
     /// Where a run's chain ends.
@@ -114,6 +116,30 @@ impl SqliteJournal {
     pub fn head(&self, run: &RunId) -> Result<Head, JournalError> {
         let head = chain::head(&self.connection(), run).map_err(schema::failed(&self.path))?;
         head.ok_or_else(|| JournalError::NoRun(run.clone()))
+    }
+
+    /// The entry that the ledger has of a run's event; none where it took no note of it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn entry_of(&self, run: &RunId, seq: u64) -> Result<Option<Anchor>, JournalError> {
+        chain::entry_of(&self.connection(), run, seq).map_err(schema::failed(&self.path))
+    }
+
+    /// The seals of a run, or of all, in the order in which they were made.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn seals(&self, run: Option<&RunId>) -> Result<Vec<Seal>, JournalError> {
+        seal::all(&self.connection(), run).map_err(schema::failed(&self.path))
+    }
+
+    /// Keeps a seal.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn keep_seal(&self, seal: &Seal) -> Result<(), JournalError> {
+        self.ask_and_wait(Ask::Mark(Mark::Seal(Box::new(seal.clone())))).map(drop)
     }
 
     /// Whether its pages are sound and it can be written: a write that is taken back.
@@ -131,7 +157,7 @@ impl SqliteJournal {
         if said == "ok" { Ok(()) } else { Err(JournalError::Closed(format!("a page is broken: {said}"))) }
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,12 +214,9 @@ impl Journal for SqliteJournal {
     }
     fn newest_of(&self, project: &str) -> Result<Option<RunId>, JournalError> {
         let read = self.connection();
-        read.prepare_cached(
-            "SELECT r.run FROM runs r JOIN events e ON e.run = r.run AND e.seq = 1
-             WHERE json_extract(e.json, '$.project') = ? ORDER BY r.run DESC LIMIT 1",
-        )
-        .and_then(|mut q| q.query_row([project], |r| id(r, 0)).optional())
-        .map_err(schema::failed(&self.path))
+        read.prepare_cached("SELECT run FROM runs WHERE project = ? ORDER BY run DESC LIMIT 1")
+            .and_then(|mut q| q.query_row([project], |r| id(r, 0)).optional())
+            .map_err(schema::failed(&self.path))
     }
     fn troubled(&self) -> Result<Vec<RunId>, JournalError> {
         let read = self.connection();
@@ -306,9 +329,11 @@ impl Outbox for SqliteJournal {
     }
 }
 
-const ROW: &str = "run, runbook, operator, machine, began, ended, outcome, exit_code, changed, owed, head";
+/// The columns that [`row`] reads, of `runs` under the name `r`.
+pub(super) const ROW: &str = "r.run, r.runbook, r.operator, r.machine, r.began, r.ended, r.outcome, r.exit_code, \
+                              r.changed, r.owed, r.head, r.project";
 
-fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(super) fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         run: id(r, 0)?,
         runbook: r.get(1)?,
@@ -321,6 +346,7 @@ fn row(r: &Row<'_>) -> rusqlite::Result<RunRow> {
         changed: usize::try_from(r.get::<_, i64>(8)?).unwrap_or(0),
         owed: usize::try_from(r.get::<_, i64>(9)?).unwrap_or(0),
         head: u64::try_from(r.get::<_, i64>(10)?).unwrap_or(0),
+        project: r.get(11)?,
     })
 }
 
@@ -332,7 +358,7 @@ fn time(r: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     parsed(r, column)
 }
 
-fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+pub(super) fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     r: &Row<'_>,
     column: usize,
 ) -> rusqlite::Result<T> {
@@ -348,7 +374,7 @@ fn record(run: &RunId, seq: i64, at: &str, json: &str) -> Result<Record, Journal
     Ok(Record { run: run.clone(), seq, at, event: serde_json::from_str(json).map_err(bad)? })
 }
 
-fn limit(most: usize) -> i64 {
+pub(super) fn limit(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }
 

@@ -208,6 +208,22 @@ impl RunState {
         let mut seen = BTreeSet::new();
         self.debts.iter().filter(|o| o.debt.host == *host && seen.insert(&o.debt.key)).collect()
     }
+    /// The keys of the debts of a run that is over, by the task that owes them or by the one that would pay them: what a
+    /// person's word about that task settles.
+    pub fn settled_by(&self, task: &TaskId) -> BTreeSet<String> {
+        if self.end.as_ref().is_none_or(|end| end.outcome.resumable()) {
+            return BTreeSet::new();
+        }
+        let pays = |o: &Owed| TaskId::new(&o.debt.step, &o.debt.host) == *task;
+        self.debts.iter().filter(|o| o.by == *task || pays(o)).map(|o| o.debt.key.clone()).collect()
+    }
+    /// What is owed, each debt once: where the run owes by itself what it also took over, that is the one.
+    pub fn owing(&self) -> Vec<&Owed> {
+        let mut seen = BTreeSet::new();
+        let own = self.debts.iter().filter(|o| o.from.is_none());
+        let taken = self.debts.iter().filter(|o| o.from.is_some());
+        own.chain(taken).filter(|o| seen.insert(&o.debt.key)).collect()
+    }
     /// Takes one event in.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
@@ -264,7 +280,10 @@ impl RunState {
                 }
             }
             Event::Resolved { task, way, done, .. } => {
-                if let Some(leg) = self.task_mut(task).map(|t| t.leg_mut(*way, at)) {
+                let settled = if *done && *way == Way::Forward { self.settled_by(task) } else { BTreeSet::new() };
+                if !settled.is_empty() {
+                    self.debts.retain(|o| !settled.contains(&o.debt.key));
+                } else if let Some(leg) = self.task_mut(task).map(|t| t.leg_mut(*way, at)) {
                     leg.resolved(*done);
                 }
             }
@@ -333,7 +352,8 @@ impl RunState {
     fn owe(&mut self, id: &TaskId, way: Way) {
         let then = self.task(id).map(|t| t.began.then.clone()).unwrap_or_default();
         for debt in then {
-            let known = |o: &Owed| o.by == *id && o.way == way && o.debt.key == debt.key;
+            // what it took over from an earlier run is that run's: this one owes it by itself as well
+            let known = |o: &Owed| o.by == *id && o.way == way && o.debt.key == debt.key && o.from.is_none();
             if !self.debts.iter().any(known) {
                 self.debts.push(Owed { debt, by: id.clone(), way, from: None });
             }

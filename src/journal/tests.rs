@@ -6,6 +6,8 @@ use super::{
     conformance::{at, finished, header},
     event::{End, Event, Operator},
     locks::{LockError, Locks},
+    outside::Outside,
+    seal::Seal,
     state::RunState,
 };
 use crate::base::{Lock, RunId};
@@ -116,7 +118,7 @@ fn a_writer_that_is_killed_leaves_a_chain_that_verifies() {
     child.wait().unwrap();
     drop(journal);
     let journal = SqliteJournal::open(folder.path()).unwrap();
-    let verdict = journal.verify(None, None).unwrap();
+    let verdict = journal.verify(None, &Outside::default()).unwrap();
     assert_eq!(verdict.faults, []);
     assert_eq!(journal.records(&run).unwrap().len(), verdict.events);
     assert!(verdict.events >= 20);
@@ -131,7 +133,7 @@ fn processes_write_one_journal_side_by_side() {
         assert!(child.wait().unwrap().success());
     }
     let journal = SqliteJournal::open(folder.path()).unwrap();
-    let verdict = journal.verify(None, None).unwrap();
+    let verdict = journal.verify(None, &Outside::default()).unwrap();
     assert_eq!((verdict.runs, verdict.events, verdict.entries), (3, 3 * 41, 3));
     assert_eq!(verdict.faults, []);
 }
@@ -141,9 +143,9 @@ async fn forged(sql: &str) -> Vec<Fault> {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(folder.path()).unwrap();
     written(&journal).await;
-    assert_eq!(journal.verify(None, None).unwrap().faults, []);
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
     Connection::open(journal.path()).unwrap().execute_batch(sql).unwrap();
-    journal.verify(None, None).unwrap().faults
+    journal.verify(None, &Outside::default()).unwrap().faults
 }
 
 async fn written(journal: &SqliteJournal) -> [String; 2] {
@@ -212,7 +214,7 @@ async fn a_run_that_was_written_anew_is_found() {
         ))
         .unwrap();
     journal.append(&first().parse().unwrap(), at(9), note(9)).await.unwrap();
-    let faults = journal.verify(None, None).unwrap().faults;
+    let faults = journal.verify(None, &Outside::default()).unwrap().faults;
     assert!(faults.contains(&Fault::OtherHead { run: first(), seq: 5 }), "{faults:?}");
 }
 
@@ -220,6 +222,10 @@ async fn a_run_that_was_written_anew_is_found() {
 async fn a_changed_ledger_and_a_changed_list_are_found() {
     assert_eq!(forged("UPDATE ledger SET head = 4 WHERE seq = 2").await[0], Fault::EntryEdited { seq: 2 });
     assert_eq!(forged("DELETE FROM ledger WHERE seq = 2").await[0], Fault::EntryUnlinked { seq: 3 });
+    for column in ["operator", "machine", "project", "runbook", "began", "ended", "exit_code", "changed"] {
+        let faults = forged(&format!("UPDATE runs SET {column} = 7 WHERE {FIRST}")).await;
+        assert_eq!(faults, [Fault::OtherRow { run: first() }], "{column}");
+    }
     let faults = forged(&format!("UPDATE runs SET outcome = 'failed' WHERE {FIRST}")).await;
     assert_eq!(faults, [Fault::OtherRow { run: first() }]);
 }
@@ -229,13 +235,126 @@ async fn only_an_anchor_sees_a_cut_tail() {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(folder.path()).unwrap();
     let runs = written(&journal).await;
-    let anchor: Anchor = journal.verify(None, None).unwrap().anchor.unwrap().to_string().parse().unwrap();
-    assert_eq!(journal.verify(None, Some(&anchor)).unwrap().faults, []);
+    let anchor: Anchor =
+        journal.verify(None, &Outside::default()).unwrap().anchor.unwrap().to_string().parse().unwrap();
+    assert_eq!(journal.verify(None, &anchor.clone().into()).unwrap().faults, []);
     let cut = |table| format!("DELETE FROM {table} WHERE run = '{}';", runs[1]);
     let forger = Connection::open(journal.path()).unwrap();
     forger.execute_batch(&["events", "runs", "ledger"].map(cut).join("\n")).unwrap();
-    assert_eq!(journal.verify(None, None).unwrap().faults, []);
-    assert_eq!(journal.verify(None, Some(&anchor)).unwrap().faults, [Fault::OffAnchor { seq: anchor.seq }]);
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
+    assert_eq!(journal.verify(None, &anchor.clone().into()).unwrap().faults, [Fault::OffAnchor { seq: anchor.seq }]);
+}
+
+/// What somebody outside was told of each event, as the audit stream tells it.
+fn told(journal: &SqliteJournal) -> Outside {
+    let read = Connection::open(journal.path()).unwrap();
+    let mut rows = read.prepare("SELECT run || '/' || seq || ':' || hash FROM events").unwrap();
+    let lines: Vec<String> = rows.query_map([], |r| r.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    Outside::scan(&lines.join("\n"), "")
+}
+
+/// Seals the newest entry, without a real signature: the chain does not look at it.
+fn sealed(journal: &SqliteJournal, run: &str) {
+    let (run, at) = (run.parse::<RunId>().unwrap(), at(5));
+    let head = journal.head(&run).unwrap();
+    let entry = head.entry.unwrap();
+    let statement = Seal::statement("биллинг", &run, head.seq, &entry, at);
+    journal.keep_seal(&Seal { run, entry, at, statement, signature: Ok("…".into()) }).unwrap();
+}
+
+#[tokio::test]
+async fn a_tail_that_was_cut_off_under_its_seal_is_found_and_with_its_seal_by_an_anchor_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let runs = written(&journal).await;
+    sealed(&journal, &runs[0]);
+    sealed(&journal, &runs[1]);
+    let verdict = journal.verify(None, &Outside::default()).unwrap();
+    assert_eq!((verdict.faults, verdict.anchored), (vec![], false));
+    let anchor = verdict.anchor.unwrap();
+    assert_eq!(journal.seals(Some(&runs[1].parse().unwrap())).unwrap()[0].entry, anchor);
+    let cut = |table| format!("DELETE FROM {table} WHERE run = '{}';", runs[1]);
+    let forger = Connection::open(journal.path()).unwrap();
+    forger.execute_batch(&["events", "runs", "ledger"].map(cut).join("\n")).unwrap();
+    let faults = journal.verify(None, &Outside::default()).unwrap().faults;
+    assert_eq!(faults, [Fault::OffSeal { run: runs[1].clone(), seq: anchor.seq }]);
+    forger.execute_batch(&cut("seals")).unwrap();
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
+    let verdict = journal.verify(None, &anchor.clone().into()).unwrap();
+    assert_eq!((verdict.faults, verdict.against), (vec![Fault::OffAnchor { seq: anchor.seq }], 1));
+}
+
+#[tokio::test]
+async fn a_seal_that_was_changed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let runs = written(&journal).await;
+    sealed(&journal, &runs[1]);
+    for change in
+        ["statement = replace(statement, 'head 5', 'head 5x\nat 2026-01-01T00:00:00Z')", "at = '2026-01-01T00:00:00Z'"]
+    {
+        Connection::open(journal.path()).unwrap().execute(&format!("UPDATE seals SET {change}"), []).unwrap();
+        let faults = journal.verify(None, &Outside::default()).unwrap().faults;
+        assert_eq!(faults, [Fault::SealEdited { run: runs[1].clone(), seq: 4 }], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_was_written_anew_as_a_whole_is_found_by_what_is_known_outside() {
+    let real = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(real.path()).unwrap();
+    let runs = written(&journal).await;
+    let (anchor, told) = (journal.verify(None, &Outside::default()).unwrap().anchor.unwrap(), told(&journal));
+    assert_eq!(told.marks.len(), 10);
+    assert_eq!(journal.verify(None, &told).unwrap().faults, []);
+    drop(journal);
+    // the same runs with the same times, but for one word; every hash is right
+    let forged = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(forged.path()).unwrap();
+    for second in 0..2 {
+        let run = journal.begin(at(second), header("restart")).unwrap().run;
+        for n in 0..3 {
+            let event = if second == 0 && n == 2 { note(7) } else { note(n) };
+            journal.append(&run, at(3), event).await.unwrap();
+        }
+        journal.append(&run, at(4), finished(End::Done)).await.unwrap();
+    }
+    let verdict = journal.verify(None, &Outside::default()).unwrap();
+    assert_eq!((verdict.faults, verdict.runs, verdict.events), (vec![], 2, 10));
+    assert_eq!(journal.verify(None, &anchor.into()).unwrap().faults, [Fault::OffAnchor { seq: 4 }]);
+    let off = |seq| Fault::OffMark { run: runs[0].clone(), seq };
+    assert_eq!(journal.verify(None, &told).unwrap().faults, [off(4), off(5)]);
+    // and one that forgets a run
+    let forgetful = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(forgetful.path()).unwrap();
+    let faults = journal.verify(None, &told).unwrap().faults;
+    assert_eq!(faults, runs.map(|run| Fault::Gone { run, seq: 5 }));
+}
+
+#[tokio::test]
+async fn what_a_person_saw_after_the_end_is_in_the_ledger_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let run: RunId = written(&journal).await[1].parse().unwrap();
+    let event = Event::Resolved {
+        task: "1@web1".into(),
+        way: crate::base::Way::Undo,
+        done: true,
+        reason: "видел сам".into(),
+        operator: Operator::here(),
+    };
+    assert_eq!(journal.append(&run, at(9), event).await.unwrap().seq, 6);
+    let entry = journal.entry_of(&run, 6).unwrap().unwrap();
+    assert_eq!((entry.seq, journal.entry_of(&run, 3).unwrap()), (5, None));
+    let forger = Connection::open(journal.path()).unwrap();
+    forger
+        .execute_batch(
+            "DELETE FROM events WHERE seq = 6; DELETE FROM ledger WHERE seq = 5;
+             UPDATE runs SET head = 5, hash = (SELECT hash FROM events e WHERE e.run = runs.run AND seq = 5)",
+        )
+        .unwrap();
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
+    assert_eq!(journal.verify(None, &entry.into()).unwrap().faults, [Fault::OffAnchor { seq: 5 }]);
 }
 
 #[tokio::test]
@@ -283,8 +402,8 @@ async fn the_journal_of_version_1_opens_and_verifies() {
     old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
     drop(old);
     let journal = SqliteJournal::open(folder.path()).unwrap();
-    assert_eq!(journal.verify(None, None).unwrap().faults, []);
-    let runs = journal.list(10, None).unwrap();
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
+    let runs = journal.list(&super::search::Filter::default(), None, 10).unwrap();
     assert_eq!(runs.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Some(End::Failed), Some(End::Done)]);
     for row in runs {
         let records = journal.records(&row.run).unwrap();
@@ -295,6 +414,18 @@ async fn the_journal_of_version_1_opens_and_verifies() {
         let state = RunState::fold(&records);
         assert_eq!((state.debts.len(), state.tasks.len()), (row.owed, 1));
     }
+}
+
+#[test]
+fn an_old_journal_with_a_row_that_is_no_json_opens_and_the_row_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+    old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+    old.execute_batch("UPDATE events SET json = '{' WHERE seq IN (1, 2, 3, 5) AND run = '01M7Q5CQG0'").unwrap();
+    drop(old);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    assert!(journal.verify(None, &Outside::default()).unwrap().faults.len() >= 4);
+    assert_eq!(journal.list(&super::search::Filter::default(), None, 10).unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,26 +452,4 @@ async fn measures_group_commit() {
         let (count, time) = (u32::try_from(side_by_side * each).unwrap(), start.elapsed());
         println!("{side_by_side} side by side: {:.0} events/s", f64::from(count) / time.as_secs_f64());
     }
-}
-
-#[test]
-#[ignore = "a measurement: lists of 100,000 runs"]
-fn measures_lists_of_many_runs() {
-    let folder = tempfile::tempdir_in(".").unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
-    Connection::open(journal.path())
-        .unwrap()
-        .execute_batch(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-             INSERT INTO runs (run, head, hash, runbook, operator, machine, began, ended, outcome, exit_code)
-             SELECT printf('01%08d', i), 9, '', 'r' || i % 50, 'a', 'm', '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z',
-             'done', 0 FROM n",
-        )
-        .unwrap();
-    let start = std::time::Instant::now();
-    let (all, some) = (journal.list(30, None).unwrap(), journal.list(30, Some("r7")).unwrap());
-    println!("two lists of {} and {} runs: {:?}", all.len(), some.len(), start.elapsed());
-    let start = std::time::Instant::now();
-    assert!(journal.open_runs().unwrap().is_empty());
-    println!("open runs: {:?}", start.elapsed());
 }

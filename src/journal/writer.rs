@@ -5,6 +5,7 @@ use super::{
     JournalError, chain,
     event::{Event, Header, Record},
     schema,
+    seal::{self, Seal},
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -27,11 +28,11 @@ pub(super) enum Ask {
     Note { run: RunId, at: Timestamp, event: Box<Event> },
     /// A content.
     Put { hash: Hash, bytes: Vec<u8> },
-    /// What became of a delivery to a ticket system.
+    /// What became of something outside: a delivery, a signature.
     Mark(Mark),
 }
 
-/// What is kept of a delivery. None of it is an event: the outbox may be written anew, the journal never.
+/// What is kept beside the events. None of it is one: these rows may be written anew, the journal never.
 pub(super) enum Mark {
     /// These rows are delivered.
     Delivered { rows: Vec<i64>, at: Timestamp },
@@ -39,6 +40,8 @@ pub(super) enum Mark {
     Failed { row: i64, why: String },
     /// A run's ticket.
     Ticket { run: RunId, system: String, ticket: String },
+    /// A head that was signed, or should have been.
+    Seal(Box<Seal>),
 }
 
 /// Called once, when it is durable (a note: when it has its place) or can never be. A content has no record.
@@ -242,11 +245,13 @@ impl Desk {
                 let run = self.free_id(at).map_err(&store)?;
                 self.connection
                     .prepare_cached(
-                        "INSERT INTO runs (run, head, hash, runbook, operator, machine, began) VALUES (?, 0, '', ?, ?, ?, ?)",
+                        "INSERT INTO runs (run, head, hash, runbook, operator, machine, began, project)
+                         VALUES (?, 0, '', ?, ?, ?, ?, ?)",
                     )
                     .and_then(|mut insert| {
                         let who = &header.operator;
-                        insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at.to_string()])
+                        let (at, project) = (at.to_string(), &header.project);
+                        insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at, project])
                     })
                     .map_err(&store)?;
                 self.event(run, at, Event::Started(header), heads).map(Some)
@@ -256,7 +261,10 @@ impl Desk {
             }
             Ask::Put { hash, bytes } => {
                 self.connection
-                    .prepare_cached("INSERT INTO contents (hash, bytes) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING")
+                    .prepare_cached(
+                        "INSERT INTO contents (hash, bytes, wanted) VALUES (?, ?, date('now'))
+                         ON CONFLICT (hash) DO UPDATE SET wanted = excluded.wanted WHERE wanted < excluded.wanted",
+                    )
                     .and_then(|mut insert| insert.execute(params![hash.0, bytes]))
                     .map_err(&store)?;
                 Ok(None)
@@ -285,12 +293,16 @@ impl Desk {
                 )?
                 .execute(params![run.as_str(), system, ticket])
                 .map(drop),
+            Mark::Seal(seal) => seal::keep(&self.connection, seal),
         }
     }
 
     fn free_id(&self, at: Timestamp) -> rusqlite::Result<RunId> {
         let mut millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        let mut taken = self.connection.prepare_cached("SELECT 1 FROM runs WHERE run = ?")?;
+        let mut taken = self
+            .connection
+            // a run that was pruned keeps its id: the ledger knows it
+            .prepare_cached("SELECT 1 FROM runs WHERE run = ?1 UNION ALL SELECT 1 FROM ledger WHERE run = ?1")?;
         while taken.exists([RunId::at_millis(millis).as_str()])? {
             millis += 1;
         }
@@ -324,8 +336,9 @@ impl Desk {
                 .execute(params![link.run, link.seq])?;
         }
         self.denormalise(link, event)?;
-        if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Finished(_)) {
-            self.enter(link.run, link.seq, &hash)?;
+        // what a person saw may be recorded after the end: it is the run's new head
+        if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Resolved { .. } | Event::Finished(_)) {
+            chain::enter(&self.connection, link.run, link.seq, &hash)?;
         }
         Ok(hash)
     }
@@ -333,10 +346,30 @@ impl Desk {
     /// What lists of runs show, taken from the event.
     fn denormalise(&self, link: &chain::Link<'_>, event: &Event) -> rusqlite::Result<()> {
         match event {
-            Event::Locked { .. } => self
+            Event::Locked { exclusive, shared } => {
+                let apps = exclusive.iter().chain(shared).filter_map(|lock| lock.0.strip_prefix("app/"));
+                for app in apps.filter(|app| !app.contains('/')) {
+                    self.concerns("app", app, link.run)?;
+                }
+                self.connection
+                    .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
+                    .execute(params![link.seq, link.run])?
+            }
+            // what a person has put right after its end is not looked for any more
+            Event::Resolved { done: true, .. } => self
                 .connection
-                .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
-                .execute(params![link.seq, link.run])?,
+                .prepare_cached(
+                    "UPDATE runs SET owed = owed - 1 WHERE run = ? AND owed > 0 AND ended IS NOT NULL
+                     AND outcome NOT IN ('unknown', 'stopped')",
+                )?
+                .execute([link.run])?,
+            Event::Began(began) => self.concerns("host", began.host.as_str(), link.run)?,
+            Event::Phase { hosts, .. } => {
+                for host in hosts {
+                    self.concerns("host", host.as_str(), link.run)?;
+                }
+                0
+            }
             Event::Resumed { .. } => self
                 .connection
                 .prepare_cached("UPDATE runs SET ended = NULL, outcome = NULL, exit_code = NULL WHERE run = ?")?
@@ -374,19 +407,11 @@ impl Desk {
         Ok(())
     }
 
-    /// The ledger takes note of the run's head.
-    fn enter(&self, run: &str, head: i64, hash: &str) -> rusqlite::Result<()> {
-        let last = self
-            .connection
-            .prepare_cached("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")?
-            .query_row([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))
-            .optional()?;
-        let (seq, prev) = last.unwrap_or_default();
-        let entry = chain::Entry { seq: seq + 1, run, head, hash_of_head: hash, prev: &prev };
+    /// What the run is found by.
+    fn concerns(&self, what: &str, name: &str, run: &str) -> rusqlite::Result<usize> {
         self.connection
-            .prepare_cached("INSERT INTO ledger (seq, run, head, hash_of_head, prev, hash) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![entry.seq, run, head, hash, prev, entry.hash().0])?;
-        Ok(())
+            .prepare_cached("INSERT INTO concerns (what, name, run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+            .execute([what, name, run])
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
         RunRow,
         chain::Verdict,
         event::{Event, How, Record, Scope},
+        prune::Pruning,
         state::{Leg, Owed, RunState, TaskState},
     },
 };
@@ -39,16 +40,19 @@ impl Listed {
     }
 }
 
-/// The list as a table.
-pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp) -> String {
+/// The list as a table; `all`: nothing in particular was asked for. The projects are named where there are several.
+pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp, all: bool) -> String {
     if runs.is_empty() {
-        return "no runs yet\n".into();
+        return if all { "no runs yet\n" } else { "no run is as asked for\n" }.into();
     }
+    let mut projects = runs.iter().map(|run| &run.row.project);
+    let first = projects.next();
+    let several = projects.any(|project| Some(project) != first);
     let rows: Vec<Vec<String>> = runs
         .iter()
         .map(|run| {
             let row = &run.row;
-            vec![
+            let mut cells = vec![
                 row.run.to_string(),
                 when(row.began, zone),
                 row.runbook.clone(),
@@ -57,21 +61,29 @@ pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp) -
                 run.millis(now).map(|m| lines::span(std::time::Duration::from_millis(m))).unwrap_or_default(),
                 row.changed.to_string(),
                 row.owed.to_string(),
-            ]
+            ];
+            if several {
+                cells.insert(2, row.project.clone());
+            }
+            cells
         })
         .collect();
-    let head = ["run", "started", "runbook", "operator", "outcome", "took", "changed", "owed"];
+    let mut head = vec!["run", "started", "runbook", "operator", "outcome", "took", "changed", "owed"];
+    if several {
+        head.insert(2, "project");
+    }
     table::table(screen, &head, &rows)
 }
 
 /// The list as JSON: an interface.
-pub fn list_json(runs: &[Listed], now: Timestamp) -> Value {
+pub fn list_json(runs: &[Listed], prunings: &[Pruning], now: Timestamp) -> Value {
     let runs: Vec<Value> = runs
         .iter()
         .map(|run| {
             let row = &run.row;
             json!({
                 "run": row.run,
+                "project": row.project,
                 "runbook": row.runbook,
                 "operator": row.operator,
                 "machine": row.machine,
@@ -85,7 +97,23 @@ pub fn list_json(runs: &[Listed], now: Timestamp) -> Value {
             })
         })
         .collect();
-    json!({ "schema_version": 1, "runs": runs })
+    json!({ "schema_version": 1, "runs": runs, "prunings": prunings })
+}
+
+/// What was taken out of the journal, a line each.
+pub fn prunings(prunings: &[Pruning], zone: &TimeZone, width: usize) -> String {
+    let line = |p: &Pruning| {
+        let (n, before) = (words::count("run", p.runs), when(p.before, zone));
+        let said = format!(
+            "{n} that ended before {before} taken out {} by {} on {}: {}",
+            when(p.at, zone),
+            p.operator,
+            p.machine,
+            p.reason
+        );
+        wrap::hanging("pruned ", &plain(&said), width) + "\n"
+    };
+    prunings.iter().map(line).collect()
 }
 
 /// What stands above a timeline.
@@ -303,16 +331,14 @@ pub fn owed(screen: &Screen, unpaid: &[Unpaid], zone: &TimeZone) -> String {
     text
 }
 
-/// How debts are settled. What a person did by hand, only a way back takes: it is known what that was to come to.
+/// How debts are settled.
 fn settled_by(unpaid: &[Unpaid]) -> String {
     let mut runs: Vec<&str> = unpaid.iter().map(|u| u.run.run.as_str()).collect();
     runs.dedup();
     let run = if let [one] = runs.as_slice() { *one } else { "RUN" };
     let both =
         format!("settled by a later run that does the same there, or by `svcops rollback {run}`, which tries again");
-    let backs: Vec<&Unpaid> = unpaid.iter().filter(|u| u.owed.way == Way::Undo).collect();
-    let by_hand = match backs.as_slice() {
-        [] => return both,
+    let by_hand = match unpaid {
         [one] => format!("`svcops resolve {} {} done --reason …`", one.run.run, one.owed.by),
         _ => format!("`svcops resolve {run} TASK done --reason …`, with the TASK below `because of`"),
     };
@@ -338,7 +364,7 @@ pub fn owed_json(unpaid: &[Unpaid]) -> Value {
 }
 
 /// What a check of the journal found.
-pub fn verdict(verdict: &Verdict, width: usize) -> String {
+pub fn verdict(verdict: &Verdict, pruned: &[Pruning], zone: &TimeZone, width: usize) -> String {
     let mut text = String::new();
     for fault in verdict.faults.iter().take(MOST_FAULTS) {
         text += &(wrap::hanging("FAULT  ", &fault.to_string(), width) + "\n");
@@ -352,12 +378,19 @@ pub fn verdict(verdict: &Verdict, width: usize) -> String {
         words::count("run", verdict.runs),
         words::count("entry", verdict.entries),
         if verdict.faults.is_empty() {
-            "nothing was changed, moved or taken out".into()
+            match verdict.pruned {
+                0 => "nothing was changed, moved or taken out".to_owned(),
+                n => format!(
+                    "nothing was changed, moved or taken out but {} that the ledger knows to be pruned",
+                    words::count("run", n)
+                ),
+            }
         } else {
             words::count("fault", verdict.faults.len())
         }
     );
     text += &(wrap::hanging("", &checked, width) + "\n");
+    text += &prunings(pruned, zone, width);
     if let Some(anchor) = &verdict.anchor {
         text += &format!("anchor {anchor}\n");
     }
@@ -370,7 +403,7 @@ pub fn verdict(verdict: &Verdict, width: usize) -> String {
 }
 
 /// The same as JSON: an interface.
-pub fn verdict_json(verdict: &Verdict, exit_code: u8) -> Value {
+pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], exit_code: u8) -> Value {
     json!({
         "schema_version": 1,
         "outcome": if verdict.faults.is_empty() { "ok" } else { "critical" },
@@ -378,6 +411,8 @@ pub fn verdict_json(verdict: &Verdict, exit_code: u8) -> Value {
         "runs": verdict.runs,
         "events": verdict.events,
         "entries": verdict.entries,
+        "pruned": verdict.pruned,
+        "prunings": prunings,
         "faults": verdict.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "anchor": verdict.anchor.as_ref().map(ToString::to_string),
         "anchored": verdict.anchored,

@@ -100,7 +100,7 @@ fn what_cannot_be_written_is_said_and_nothing_is_left() {
 #[test]
 fn a_report_that_stdout_cannot_take_is_an_error_and_a_reader_that_has_gone_is_none() {
     let site = site();
-    for words in ["report last --html -", "report last -o json", "history show last", "history list"] {
+    for words in ["report last --html -", "report last -o json", "history show last", "history list", "run --help"] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = site.command(words).stdout(full).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

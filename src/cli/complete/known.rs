@@ -10,6 +10,7 @@ use crate::{
         event::End,
         locks::Locks,
         place::{State, Wish},
+        search,
         state::RunState,
     },
     runbook::{Param, ParamKind, Project},
@@ -118,7 +119,9 @@ impl Known {
         let alive = |run: &RunId| locks.as_ref().is_some_and(|l: &Locks| l.alive(run));
         let zone = history::zone(project.as_ref().and_then(|p| p.inventory.timezone.as_deref()));
         let listed = |row: crate::journal::RunRow| Listed { alive: row.outcome.is_none() && alive(&row.run), row };
-        let rows = journal.list(100, None).unwrap_or_default();
+        let own = project.as_ref().map(|p| p.inventory.project.clone());
+        let own = search::Filter { project: own, ..search::Filter::default() };
+        let rows = journal.list(&own, None, 100).unwrap_or_default();
         let runs: Vec<Listed> = rows.into_iter().map(listed).collect();
         let offer = |run: &Listed, value: &str| {
             let (row, outcome) = (&run.row, run.outcome().replace('_', " "));

@@ -5,7 +5,11 @@ use super::{
     play::{Cut, Play},
     world::NODES,
 };
-use crate::{base::words::count, journal::SqliteJournal, transport::shell::quote};
+use crate::{
+    base::words::count,
+    journal::{SqliteJournal, search::Filter},
+    transport::shell::quote,
+};
 
 /// Plays them all.
 pub(super) async fn all(play: &mut Play) -> Result<(), Cut> {
@@ -119,7 +123,9 @@ const REPORT: &str = "report.html";
 
 /// The run of the fifth act; `last` is that of the sixth.
 fn taken_back(play: &Play) -> String {
-    let runs = SqliteJournal::open(&play.world.state()).and_then(|journal| journal.list(2, None)).unwrap_or_default();
+    let runs = SqliteJournal::open(&play.world.state())
+        .and_then(|journal| journal.list(&Filter::default(), None, 2))
+        .unwrap_or_default();
     runs.get(1).map_or_else(|| "last".to_owned(), |row| row.run.to_string())
 }
 

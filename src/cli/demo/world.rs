@@ -2,7 +2,11 @@
 //! machine (receipts, undo copies), so that `--clean` takes all of it away.
 
 use super::{super::words::Failure, node};
-use crate::{journal::SqliteJournal, transport::shell::quote, ui::message::Message};
+use crate::{
+    journal::{SqliteJournal, search::Filter},
+    transport::shell::quote,
+    ui::message::Message,
+};
 use rustix::fs::{Access, FlockOperation, access, flock};
 use std::{
     fs::{self, DirBuilder, File},
@@ -179,7 +183,7 @@ fn leavings(folder: &Path) -> Vec<PathBuf> {
     let Ok(journal) = state.join("journal.db").exists().then(|| SqliteJournal::open(&state)).transpose() else {
         return Vec::new();
     };
-    let runs = journal.and_then(|journal| journal.list(1000, None).ok()).unwrap_or_default();
+    let runs = journal.and_then(|journal| journal.list(&Filter::default(), None, 1000).ok()).unwrap_or_default();
     let places = [PathBuf::from(format!("/tmp/svcops-{uid}")), undo_folder()];
     let mut found = Vec::new();
     for entry in places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten() {

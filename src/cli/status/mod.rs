@@ -12,6 +12,7 @@ use crate::{
         event::{Event, Record},
         locks::Locks,
         outbox::Outbox as _,
+        search::Filter,
         state::{RunState, TaskState},
     },
     runbook::Project,
@@ -50,7 +51,7 @@ impl Face {
         let past = self.past(&opened, Some(&project));
         let apps = self.apps(&project, args.no_hosts)?;
         // read after the hosts were looked at, which may take a while: what is printed is as new as it can be
-        let seen = seen(&past, &opened.locks, apps)?;
+        let seen = seen(&past, &opened.locks, apps, &project.inventory.project)?;
         let sections: Vec<_> = SECTIONS.iter().map(|section| section(&seen)).collect();
         let name = &project.inventory.project;
         if self.global.output == Output::Table {
@@ -108,11 +109,12 @@ fn of_hosts<'a>(inventory: &'a Inventory, chosen: Option<&BTreeSet<HostName>>) -
     apps
 }
 
-fn seen(past: &Past<'_>, locks: &Locks, apps: Apps) -> Result<Seen, JournalError> {
+/// The state directory may hold runs of other projects: they are not this one's to tell.
+fn seen(past: &Past<'_>, locks: &Locks, apps: Apps, project: &str) -> Result<Seen, JournalError> {
     let (mut under_way, mut left) = (Vec::new(), Vec::new());
     for run in past.journal.troubled()? {
         let Listed { row, alive } = past.listed(past.journal.row(&run)?);
-        if row.outcome.is_some_and(|end| !end.resumable()) {
+        if row.project != project || row.outcome.is_some_and(|end| !end.resumable()) {
             continue;
         }
         let records = past.journal.records(&run)?;
@@ -124,10 +126,12 @@ fn seen(past: &Past<'_>, locks: &Locks, apps: Apps) -> Result<Seen, JournalError
             left.push(Left { row, doubts: open });
         }
     }
-    let ended = past.journal.list(LAST + under_way.len() + left.len(), None)?.into_iter().filter(|r| r.ended.is_some());
+    let own = Filter { project: Some(project.to_owned()), ..Filter::default() };
+    let newest = past.journal.list(&own, None, LAST + under_way.len() + left.len())?;
+    let ended = newest.into_iter().filter(|r| r.ended.is_some());
     Ok(Seen {
         apps,
-        owed: owed::unpaid(past)?,
+        owed: owed::unpaid(past, Some(project))?,
         undelivered: past.journal.undelivered()?,
         held: locks.held(),
         last: ended.take(LAST).map(|row| past.listed(row)).collect(),

@@ -277,12 +277,12 @@ async fn a_later_run_pays_what_an_earlier_one_owes() {
     rig.world.fault(1, crate::transport::Fault::Refused);
     let end = rig.run(text).await;
     assert_eq!((end.outcome, end.owed), (End::Failed, 1));
-    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 1);
+    assert_eq!(owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap().len(), 1);
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let end = rig.run(text).await;
     assert_eq!((end.outcome, end.owed), (End::Done, 0));
     assert_eq!(rig.done(), ["dc1-app1: write `/etc/billing/billing.conf`", "dc1-app1: restart `billing.service`"]);
-    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 0);
+    assert_eq!(owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -481,7 +481,7 @@ steps:
   - {file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
 ";
     assert_eq!(rig.run(other).await.outcome, End::Done);
-    assert_eq!(run::owed(&*rig.journal).unwrap().len(), 0);
+    assert_eq!(owing::owed(&*rig.journal, &rig.project.inventory.project).unwrap().len(), 0);
 }
 
 /// Cuts the host off when its first task has ended.

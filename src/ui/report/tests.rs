@@ -99,6 +99,7 @@ impl Story {
         });
         let row = RunRow {
             run: run(),
+            project: "crm".into(),
             runbook: "billing-config".into(),
             operator: "мария".into(),
             machine: "ops-1".into(),

@@ -1,18 +1,25 @@
 //! `svcops history`: runs that were, and whether the journal is what was written.
 
+pub mod export;
+pub mod list;
+pub mod prune;
+
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
     base::{Clock, RunId},
     journal::{
         Journal, JournalError, RunRow, SqliteJournal,
-        chain::Anchor,
+        chain::NotAnAnchor,
         event::{End, Event, Record},
         locks::Locks,
         outbox::Outbox as _,
+        outside::Outside,
+        prune::Pruning,
         state::RunState,
     },
     ui::{
         history::{self, Listed, Timeline},
+        looking::Looking,
         message::Message,
         screen::Screen,
     },
@@ -41,26 +48,12 @@ pub fn zone(name: Option<&str>) -> TimeZone {
     name.and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(TimeZone::system)
 }
 
-/// The newest `most` runs, of one runbook if it is named.
-///
-/// # Errors
-/// The journal cannot be read.
-pub fn list(past: &Past<'_>, most: usize, runbook: Option<&str>) -> Result<String, Failure> {
-    let runs = past.journal.list(most, runbook)?.into_iter().map(|row| past.as_of_now(row));
-    let runs = runs.collect::<Result<Vec<Listed>, _>>()?;
-    let now = past.clock.now();
-    Ok(match past.output {
-        Output::Table => history::list(past.screen, &runs, &past.zone, now),
-        _ => pretty(&history::list_json(&runs, now)),
-    })
-}
-
 /// One run as far as it is recorded.
 ///
 /// # Errors
 /// No such run, or the journal cannot be read.
 pub fn show(past: &Past<'_>, run: &RunId) -> Result<String, Failure> {
-    let records = past.journal.records(run)?;
+    let records = past.journal.records(run).map_err(|why| gone(past.journal, run, why))?;
     if past.output == Output::Jsonl {
         return Ok(records.iter().map(jsonl).collect());
     }
@@ -114,12 +107,16 @@ pub async fn follow(past: &Past<'_>, run: &RunId, mut emit: impl FnMut(&str)) ->
 /// # Errors
 /// No such run, no anchor, or the journal cannot be read.
 pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Result<(String, ExitCode), Failure> {
-    let anchor = against.map(anchor).transpose()?;
-    let verdict = past.journal.verify(run, anchor.as_ref())?;
+    let outside = against.map(outside).transpose()?.unwrap_or_default();
+    let looking = Looking::new(past.screen, false, "runs checked");
+    let verdict = past.journal.verify_slowly(run, &outside, &mut |done, of| looking.step(done, of));
+    looking.end();
+    let verdict = verdict?;
+    let prunings = past.journal.prunings(MOST_PRUNINGS)?;
     let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
     let text = match past.output {
-        Output::Table => history::verdict(&verdict, past.screen.width),
-        _ => pretty(&history::verdict_json(&verdict, code.number())),
+        Output::Table => history::verdict(&verdict, &prunings, &past.zone, past.screen.width),
+        _ => pretty(&history::verdict_json(&verdict, &prunings, code.number())),
     };
     Ok((text, code))
 }
@@ -143,20 +140,32 @@ impl Past<'_> {
     }
 }
 
+/// A run that was pruned is not just unknown.
+pub(super) fn gone(journal: &SqliteJournal, run: &RunId, why: JournalError) -> Failure {
+    match journal.pruned(run) {
+        Ok(Some(Pruning { at, operator, machine, reason, .. })) if matches!(why, JournalError::NoRun(_)) => {
+            let message =
+                Message::error(format!("run {run} was taken out of the journal by {operator} on {machine}, {at}"));
+            Failure::wrong(message.because(format!("`svcops history prune`: {reason}")))
+        }
+        _ => why.into(),
+    }
+}
+
+/// So many of the newest prunings are told of.
+const MOST_PRUNINGS: usize = 20;
 /// How often a followed run is looked at.
 const POLL: Duration = Duration::from_millis(300);
 
-fn anchor(text: &str) -> Result<Anchor, Failure> {
+fn outside(text: &str) -> Result<Outside, Failure> {
     let path = Path::new(text);
     let kept = if path.is_file() {
-        let kept = std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?;
-        let json = serde_json::from_str::<serde_json::Value>(&kept).ok();
-        json.and_then(|v| Some(v.get("anchor")?.as_str()?.to_owned())).unwrap_or(kept)
+        std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?
     } else {
         text.to_owned()
     };
-    let kept = kept.trim();
-    kept.strip_prefix("anchor ").unwrap_or(kept).parse().map_err(|e| Failure::wrong(Message::of(&e)))
+    let found = Outside::scan(&kept, "");
+    if found.is_empty() { Err(Failure::wrong(Message::of(&NotAnAnchor(text.to_owned())))) } else { Ok(found) }
 }
 
 fn jsonl(record: &Record) -> String {
@@ -186,7 +195,7 @@ pub(super) mod tests {
         pub(in crate::cli) fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let old = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
-            old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+            old.execute_batch(include_str!("../../../tests/data/journal-v1.sql")).unwrap();
             let (journal, locks) = (SqliteJournal::open(folder.path()).unwrap(), Locks::open(folder.path()).unwrap());
             Self { folder, journal, locks, screen: Screen::plain(100) }
         }
@@ -199,19 +208,27 @@ pub(super) mod tests {
         }
     }
 
+    /// What a line of `history list` shows.
+    pub(super) fn listed(stored: &Stored, output: Output, words: &str, here: Option<&str>) -> String {
+        use clap::Parser as _;
+        let words = ["svcops", "history", "list"].into_iter().chain(words.split_whitespace());
+        let cli = crate::cli::args::Cli::try_parse_from(words).unwrap();
+        let crate::cli::args::Verb::History(crate::cli::args::History::List(args)) = cli.verb else { panic!() };
+        list::list(&stored.past(output), &args, here).unwrap()
+    }
+
     #[test]
     fn the_list_is_newest_first_in_the_zone_of_the_project() {
         let stored = Stored::new();
-        insta::assert_snapshot!(list(&stored.past(Output::Table), 10, None).unwrap(), @r"
+        insta::assert_snapshot!(listed(&stored, Output::Table, "", None), @r"
         RUN         STARTED              RUNBOOK          OPERATOR  OUTCOME  TOOK  CHANGED  OWED
         01M7Q5FS50  2026-11-18 14:08:20  billing-restart  мария     failed   8.0s  1        1
         01M7Q5CQG0  2026-11-18 14:06:40  billing-restart  мария     done     8.0s  1        0
         ");
-        let json: Value = serde_json::from_str(&list(&stored.past(Output::Json), 1, None).unwrap()).unwrap();
+        let json: Value = serde_json::from_str(&listed(&stored, Output::Json, "-n 1", None)).unwrap();
         assert_eq!((json["schema_version"].as_u64(), json["runs"].as_array().unwrap().len()), (Some(1), 1));
         assert_eq!(json["runs"][0]["outcome"], "failed");
         assert_eq!(json["runs"][0]["started"], "2026-11-18T11:08:20Z");
-        assert!(list(&stored.past(Output::Table), 10, Some("other")).unwrap().contains("no runs"));
     }
 
     #[test]
@@ -269,7 +286,7 @@ pub(super) mod tests {
         let run = stored.newest();
         let operator = crate::journal::event::Operator::here();
         stored.journal.append(&run, WallClock.now(), Event::Resumed { operator }).await.unwrap();
-        let outcome = || list(&stored.past(Output::Table), 1, None).unwrap();
+        let outcome = || listed(&stored, Output::Table, "-n 1", None);
         assert!(outcome().contains("interrupted"), "{}", outcome());
         assert!(show(&stored.past(Output::Table), &run).unwrap().contains(&format!("svcops resume {run}")));
         let owned = stored.locks.own(&run).unwrap();
