@@ -101,10 +101,10 @@ fn verify(state: &Path) {
     let floor = median(1, read_all);
     let mut command = Command::new(super::shared::figure::SVCOPS);
     command.args(["history", "verify", "--state"]).arg(state).current_dir("/");
-    let (peak, took) =
-        memory::peak(&[state.to_str().unwrap()], || median(1, || super::shared::figure::run(&mut command, 0)));
+    let ([peak], took) =
+        memory::peak([std::process::id()], || median(1, || super::shared::figure::run(&mut command, 0)));
     line("history: verify", took, floor, "reading all events");
-    note("history: verify, peak memory", &format!("{} MB", peak / 1000));
+    note("history: verify, peak memory", &format!("{} MiB", peak / 1024));
 }
 
 /// The older half goes, while another run writes: what it waits for at most is what matters.
