@@ -56,7 +56,8 @@ fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
         redactor: Redactor::default(),
     };
     let operator = Operator { name: "ops".into(), uid: 1000, login: true, machine: "desk".into(), pid: 1 };
-    let order = Order { runbook, params, limit: None, parallel: 8, operator, reason: None, ticket: None };
+    let order =
+        Order { runbook, params, limit: None, limited_by: None, parallel: 8, operator, reason: None, ticket: None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
     rehearse(&stage, &order, &planned, &known, pairs, (&|_, _| {}, &|| false)).unwrap().unwrap()
