@@ -49,13 +49,18 @@ struct Wanted {
     steps: Vec<usize>,
     tries: usize,
     at_once: usize,
+    client: String,
 }
 
 impl Wanted {
     fn read(words: &[&str]) -> Self {
-        let mut wanted = Self { hosts: vec![200, 1000], steps: vec![1, 5], tries: 3, at_once: 32 };
+        let mut wanted = Self { hosts: vec![200, 1000], steps: vec![1, 5], tries: 3, at_once: 32, client: "openssh".into() };
         for pair in words.chunks(2) {
             let &[option, values] = pair else { panic!("{} needs a value", pair.join(" ")) };
+            if option == "--client" {
+                values.clone_into(&mut wanted.client);
+                continue;
+            }
             let numbers = values.split(',').map(|word| word.parse().expect("a number")).collect::<Vec<usize>>();
             match (option, numbers.as_slice()) {
                 ("--hosts", _) => wanted.hosts = numbers,
@@ -74,7 +79,8 @@ fn bench(wanted: &Wanted) {
     let Some(server) = Server::start(most, PORT) else {
         return note("fleet", "left out: no /usr/sbin/sshd that can be started here");
     };
-    println!("{} at once, the least of {} turns; load now {}", wanted.at_once, wanted.tries, load());
+    server.client(&wanted.client);
+    println!("client {}, {} at once, the least of {} turns; load now {}", wanted.client, wanted.at_once, wanted.tries, load());
     println!(
         "{:<20} {:>7} {:>7} {:>6}  {:>26}  {:>20}  {:>16}  load",
         "", "wall", "floor", "ratio", "CPU: svcops, ssh, hosts", "floor: ssh, hosts", "MiB: own, all"
@@ -149,4 +155,4 @@ fn load() -> String {
 }
 
 const PORT: u16 = 22878;
-const USAGE: &str = "usage: cargo bench --bench fleet -- [--hosts N,…] [--steps N,…] [--tries N] [--parallel N]";
+const USAGE: &str = "usage: cargo bench --bench fleet -- [--hosts N,…] [--steps N,…] [--tries N] [--parallel N] [--client openssh|native]";

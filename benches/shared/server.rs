@@ -63,6 +63,12 @@ impl Server {
     pub fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+    /// Has svcops speak ssh by that client: `openssh` or `native`.
+    pub fn client(&self, name: &str) {
+        let path = self.at("project/svcops.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replacen("ssh: {", &format!("ssh: {{client: {name}, "), 1)).unwrap();
+    }
     /// Writes a runbook of so many steps that do nothing, on so many hosts.
     pub fn runbook(&self, name: &str, hosts: usize, steps: usize) {
         let targets = if hosts == self.hosts { "all".to_owned() } else { format!("n[0001-{hosts:04}]") };
