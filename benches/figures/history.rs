@@ -6,13 +6,20 @@ use super::{
     memory,
 };
 use jiff::Timestamp;
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use svcops::{
     base::{Hash, Lock, Span, TaskId, Way},
     journal::{
         Journal as _, SqliteJournal,
         event::{Began, End, Event, Header, How, Operator, Summary},
         locks::Locks,
+        outside::Outside,
+        prune::Wish,
         search::{Filter, Stand},
     },
 };
@@ -29,6 +36,7 @@ pub fn bench() {
     lists(state);
     start(state);
     verify(state);
+    prune(state);
 }
 
 /// Lists, each beside the bare query of the same rows.
@@ -96,6 +104,40 @@ fn verify(state: &Path) {
     let (peak, took) = memory::peak(&[state.to_str().unwrap()], || median(1, || super::figure::run(&mut command, 0)));
     line("history: verify", took, floor, "reading all events");
     note("history: verify, peak memory", &format!("{} MB", peak / 1000));
+}
+
+/// The older half goes, while another run writes: what it waits for at most is what matters.
+fn prune(state: &Path) {
+    let delivered = "UPDATE outbox SET delivered = 'then'";
+    reader(state).execute_batch(delivered).unwrap();
+    let journal = SqliteJournal::open(state).unwrap();
+    let before = Timestamp::from_second(BEGAN + i64::from(RUNS) * 30).unwrap();
+    let wish = Wish { before, keep: 0, project: None };
+    let (took, preview) = timed(|| journal.prunable(&wish, |_| Ok(false)).unwrap());
+    note("history: prune, preview", &format!("{} ms", took.as_millis()));
+    let over = AtomicBool::new(false);
+    let (took, longest) = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let other = SqliteJournal::open(state).unwrap();
+            let mut longest = Duration::ZERO;
+            while !over.load(Ordering::Relaxed) {
+                let now = Timestamp::from_second(BEGAN + i64::from(RUNS) * 61).unwrap();
+                longest = longest.max(timed(|| other.begin(now, header(1)).unwrap()).0);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            longest
+        });
+        let by = header(1).operator;
+        let (took, done) = timed(|| journal.prune(&preview.runs, &wish, (&by, "old", before), |_| {}).unwrap());
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(done.runs, preview.runs.len());
+        (took, beside.join().unwrap())
+    });
+    note(&format!("history: prune of {} runs", preview.runs.len()), &format!("{:.1} s", took.as_secs_f64()));
+    note("history: a run beside it waited at most", &format!("{} ms", longest.as_millis()));
+    let (took, ()) = timed(|| journal.shrink().unwrap());
+    note("history: giving back the room", &format!("{:.1} s", took.as_secs_f64()));
+    assert_eq!(journal.verify(None, &Outside::default()).unwrap().pruned, preview.runs.len());
 }
 
 fn reader(state: &Path) -> rusqlite::Connection {

@@ -304,6 +304,8 @@ impl Entry {
 pub trait Task: Send + Sync {
     /// The resolved action, for the journal.
     fn value(&self) -> Value;
+    /// As [`Traits::opaque`].
+    fn is_opaque(&self) -> bool;
     /// Its resource, and what that is part of.
     fn locks(&self) -> (Lock, Vec<Lock>);
     /// What to look at.
@@ -330,6 +332,9 @@ struct Bound<A>(A);
 impl<A: Action> Task for Bound<A> {
     fn value(&self) -> Value {
         serde_json::to_value(&self.0).unwrap_or(Value::Null)
+    }
+    fn is_opaque(&self) -> bool {
+        A::TRAITS.opaque
     }
     fn locks(&self) -> (Lock, Vec<Lock>) {
         (self.0.on().lock(), self.0.on().parents())

@@ -1,5 +1,15 @@
 //! Small helps for sentences that people read.
 
+/// So many bytes, for people: `12 KiB`.
+pub fn bytes(n: u64) -> String {
+    const KIB: u64 = 1024;
+    match n {
+        0..KIB => format!("{n} bytes"),
+        KIB..1_048_576 => format!("{} KiB", n / KIB),
+        _ => format!("{}.{} MiB", n / 1_048_576, n % 1_048_576 * 10 / 1_048_576),
+    }
+}
+
 /// `1 host`, `3 hosts`; a word in -y becomes -ies.
 pub fn count(word: &str, n: usize) -> String {
     match word.strip_suffix('y') {

@@ -75,6 +75,12 @@ impl Face {
     }
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
+        match of {
+            History::Verify { bundle: Some(path), against } => return self.verify_bundle(path, against.as_deref()),
+            History::Export(args) => return self.export(args),
+            History::Prune(args) => return self.prune(args),
+            _ => {}
+        }
         let (opened, project) = self.open_past()?;
         let past = self.past(&opened, project.as_ref());
         match of {
@@ -91,7 +97,8 @@ impl Face {
                     self.screen.data(&history::show(&past, &run)?);
                 }
             }
-            History::Verify { against } => {
+            History::Export(_) | History::Prune(_) => {}
+            History::Verify { against, .. } => {
                 self.no_stream()?;
                 let (text, code) = history::verify(&past, None, against.as_deref())?;
                 self.screen.data(&text);

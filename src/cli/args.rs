@@ -164,6 +164,9 @@ Exit code: 0, or 2 for any fault (with --strict for a warning too).")]
 
 Exit code: 0; 1 where something could not be observed; 10 with --detailed-exitcode for changes.")]
     Plan(PlanArgs),
+    /// Fail every step of a runbook on a simulated copy: where does it end?
+    #[command(after_help = super::rehearse::EXAMPLES)]
+    Rehearse(super::rehearse::RehearseArgs),
     /// Plan a runbook, ask, carry it out
     #[command(after_help = "Examples:
   svcops run billing-restart -p site=dc1
@@ -407,13 +410,23 @@ pub enum History {
         #[arg(long, short)]
         follow: bool,
     },
+    /// One run as a file that proves itself: events, plan, report
+    #[command(after_help = super::history::export::EXAMPLES)]
+    Export(super::history::export::Export),
+    /// Take old runs out of the journal; what is left stays provable
+    #[command(after_help = super::history::prune::EXAMPLES)]
+    Prune(super::history::prune::Prune),
     /// Recompute the chain of hashes: was an event changed, added or taken away?
     #[command(after_help = "Examples:
   svcops history verify
   svcops history verify --against anchor.json  sees a cut tail, too
+  svcops history verify svcops-01J9ZK3V7Q.tar  a bundle, on any machine
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
     Verify {
+        /// A bundle of `history export`, instead of the journal; needs no project
+        #[arg(value_name = "BUNDLE", value_hint = clap::ValueHint::FilePath)]
+        bundle: Option<PathBuf>,
         /// An anchor that was kept elsewhere; without one a cut tail goes unseen
         #[arg(long, value_name = "ANCHOR")]
         against: Option<String>,

@@ -3,7 +3,7 @@
 use super::{args::Output, exit::ExitCode, history::pretty, words::Failure};
 use crate::{
     base::{Answer, Clock, Invocation, Place, Program, Read, Span, Tls, words},
-    inventory::{Host, Mail},
+    inventory::{Client, Host, Mail},
     journal::{JournalError, SqliteJournal, place},
     transport::{
         LostKind, Transport,
@@ -200,7 +200,7 @@ fn ssh_client(version: Option<(bool, String)>) -> Finding {
 
 /// OpenSSH's hybrid key exchange costs tens of milliseconds of CPU a connection; a fleet feels that.
 fn key_exchange(hosts: &[&Host]) -> Option<Finding> {
-    let host = hosts.iter().find(|h| !h.local)?;
+    let host = hosts.iter().find(|h| !h.local && h.ssh.client == Client::OpenSsh)?;
     let config = host.ssh.config.as_deref().filter(|c| !c.starts_with('~'));
     let arguments: Vec<&str> =
         config.map(|c| ["-F", c]).into_iter().flatten().chain(["-G", host.name.as_str()]).collect();

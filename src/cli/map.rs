@@ -21,10 +21,11 @@ pub const PARTIAL: &[&str] = &["selector", "limit", "failed_from", "parallel", "
 pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
-        ["plan"] => &["selector", "limit", "failed_from", "parallel"],
+        ["plan" | "rehearse"] => &["selector", "limit", "failed_from", "parallel"],
         ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
+        ["history", "prune"] => &["yes", "reason"],
         ["inventory", ..] => &["selector"],
         ["init"] => &["yes"],
         _ => &[],

@@ -23,6 +23,7 @@ pub mod order;
 pub mod owed;
 pub mod plan;
 pub mod plan_view;
+pub mod rehearse;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -133,6 +134,7 @@ impl Face {
             Verb::Doctor(args) => self.doctor(&args),
             Verb::App(of) => apps::app(self, &of),
             Verb::Plan(args) => plan::plan(self, &args),
+            Verb::Rehearse(args) => self.rehearse(&args),
             Verb::Run(args) => run::run(self, &args),
             Verb::Resume(args) => again::resume(self, &args),
             Verb::Rollback(args) => again::rollback(self, &args),

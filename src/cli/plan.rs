@@ -131,18 +131,23 @@ pub fn load(path: &Path) -> Result<Saved, Failure> {
     })
 }
 
-/// Written beside it and renamed: a plan is there whole or not at all. Only its owner reads it: it holds pieces of files.
 fn save(plan: &Saved, path: &Path) -> Result<(), Failure> {
+    let text = serde_json::to_vec_pretty(plan).map_err(|e| Failure::file("write", path, &e.into()))?;
+    keep(path, &text).map_err(|e| Failure::file("write", path, &e))
+}
+
+/// Written beside it and renamed: it is there whole or not at all. Only its owner reads it: it holds pieces of files.
+///
+/// # Errors
+/// It cannot be written there.
+pub(super) fn keep(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);
-    let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(plan)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    written().map_err(|e| Failure::file("write", path, &e))
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
 }
 
 const SHOWN: usize = 10;

@@ -140,7 +140,7 @@ impl Engine<'_> {
             };
             let before = match self.first_look(&*task, began.within.0).await {
                 Ok(Ok(facts)) => Some(facts),
-                Ok(Err(crate::resources::ReadError::Open)) if self.planning => None,
+                Ok(Err(crate::resources::ReadError::Open)) if self.supposes() => None,
                 Ok(Err(e)) => return self.refuse_payment(began, e.to_string()).await,
                 Err(lost) => return self.refuse_payment(began, lost).await,
             };

@@ -14,6 +14,7 @@ pub mod lint;
 pub mod owing;
 pub mod plan;
 mod project;
+pub mod rehearse;
 pub mod run;
 pub mod script;
 mod task;

@@ -33,7 +33,7 @@ use std::{
 };
 
 /// A plan with what carrying it out needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Planned {
     /// The plan.
     pub plan: Plan,

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A runbook spread out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Script {
     /// What happens in order.
     pub nodes: Vec<Node>,
@@ -28,7 +28,7 @@ pub struct Script {
 }
 
 /// A part of a script.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Node {
     /// One step on some hosts.
     Station(Arc<Station>),
@@ -41,7 +41,7 @@ pub enum Node {
 }
 
 /// One step on the hosts of one batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Station {
     /// Its number path, with those of the includes it stands in.
     pub number: String,
@@ -72,7 +72,7 @@ pub struct Station {
 }
 
 /// What a group or an include says for all its steps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Around {
     /// They apply where this holds.
     pub when: Option<Expr>,
@@ -83,7 +83,7 @@ pub struct Around {
 }
 
 /// A consequence that a later step can owe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Later {
     /// The action and its arguments as written.
     pub deed: (String, Value),

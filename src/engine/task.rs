@@ -140,7 +140,7 @@ impl Engine<'_> {
         item: Option<&Value>,
     ) -> Result<Result<Began, Turned>, Halt> {
         let scope = self.scope(station, host, item);
-        if self.planning
+        if self.supposes()
             && let Some(step) = self.behind(station)
         {
             let mut began = self.blank(id, station, host);
@@ -167,7 +167,7 @@ impl Engine<'_> {
         };
         let before = match self.first_look(&*bound, station.step.timeout.unwrap_or(TIMEOUT).0).await {
             Ok(Ok(facts)) => Some(facts),
-            Ok(Err(ReadError::Open)) if self.planning => None,
+            Ok(Err(ReadError::Open)) if self.supposes() => None,
             Ok(Err(e)) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
             Err(lost) => return self.refuse(id, station, host, lost).await.map(Err),
         };
@@ -319,7 +319,7 @@ impl Engine<'_> {
         then.iter().flat_map(own).collect()
     }
 
-    /// In a plan: the step whose outputs this one needs and that cannot be known yet.
+    /// In a plan or a rehearsal: the step whose outputs this one needs and that cannot be known yet.
     fn behind(&self, station: &Station) -> Option<String> {
         let mut names = template::names(&station.args);
         let around = station.around.iter().flat_map(|a| a.when.iter().chain(&a.require));

@@ -332,6 +332,10 @@ impl Engine<'_> {
         self.say(Event::Ended { task: id.clone(), way, how, seen, changed }).await
     }
 
+    /// What cannot be known is conditional, not a failure: this is a plan, or a rehearsal.
+    pub(super) fn supposes(&self) -> bool {
+        self.planning || self.stage.transport.supposes()
+    }
     pub(super) fn with<T>(&self, look: impl FnOnce(&RunState) -> T) -> T {
         look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

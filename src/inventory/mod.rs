@@ -138,8 +138,29 @@ pub struct Ssh {
     pub port: Option<u16>,
     /// A file instead of `~/.ssh/config`; `~` is the home folder.
     pub config: Option<String>,
+    /// What speaks the protocol.
+    #[serde(default, skip_serializing_if = "Client::is_openssh")]
+    pub client: Client,
     /// The user that acts are carried out as, by sudo (`become: sudo` is root).
     pub become_user: Option<String>,
+}
+
+/// What speaks ssh to a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Client {
+    /// The machine's own `ssh`: one process a host, and all that it can.
+    #[default]
+    OpenSsh,
+    /// svcops itself: no process, far less memory and CPU, and less that it can (`docs/native-ssh.md`).
+    Native,
+}
+
+impl Client {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_openssh(&self) -> bool {
+        *self == Self::OpenSsh
+    }
 }
 
 /// An application: something that is started and stopped on hosts.

@@ -1,7 +1,7 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Balancer, Host, Inventory, SecretSource, Site, Ssh,
+    Balancer, Client, Host, Inventory, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
     read_mail::{self, DraftMail},
@@ -76,6 +76,7 @@ struct SshWords {
     user: Option<String>,
     port: Option<u16>,
     config: Option<String>,
+    client: Option<Client>,
     become_user: Option<Option<String>>,
 }
 
@@ -288,6 +289,7 @@ impl Draft {
                 user: own.user.or_else(|| all.user.clone()),
                 port: own.port.or(all.port),
                 config: own.config.or_else(|| all.config.clone()),
+                client: own.client.or(all.client).unwrap_or_default(),
                 become_user: own.become_user.or_else(|| all.become_user.clone()).flatten(),
             };
             hosts.push(Host { ssh, ..draft.host });
@@ -426,10 +428,22 @@ fn ssh(node: &Node, notes: &mut Notes) -> SshWords {
             u16::try_from(port).map_err(|_| notes.error(n.mark, format!("{port} is no port"))).ok()
         }),
         config: fields.text("config", notes),
+        client: fields.take("client", notes).and_then(|n| client_of(n, notes)),
         become_user: fields.take("become", notes).and_then(|n| become_of(n, notes)),
     };
     fields.end(notes);
     words
+}
+
+fn client_of(node: &Node, notes: &mut Notes) -> Option<Client> {
+    match node.text(notes)?.as_str() {
+        "openssh" => Some(Client::OpenSsh),
+        "native" => Some(Client::Native),
+        other => {
+            notes.hinted(node.mark, format!("`{other}` is no ssh client"), "write openssh or native");
+            None
+        }
+    }
 }
 
 /// `sudo` is root, `none` the login user, else that user.

@@ -2,11 +2,14 @@
 //! before it; and how a journal is checked against them.
 
 use super::{
+    listed::Listed,
     outside::{Mark, Outside},
+    prune::{CHAIN, Pruned},
     seal::Seal,
 };
 use crate::base::{Hash, RunId};
 use rusqlite::{Connection, params};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -106,6 +109,8 @@ pub struct Verdict {
     pub events: usize,
     /// Entries of the ledger that were checked.
     pub entries: usize,
+    /// Runs that were taken out, with a record of it that the ledger bears out.
+    pub pruned: usize,
     /// What is wrong; empty: every row is what was written.
     pub faults: Vec<Fault>,
     /// The ledger's last entry: keep it elsewhere, and a later check can be held against it.
@@ -179,6 +184,20 @@ pub enum Fault {
         /// The entry after the gap.
         seq: i64,
     },
+    /// A record of a pruning names another end of a run than the ledger has.
+    OffPruning {
+        /// The run.
+        run: String,
+        /// The record.
+        seq: i64,
+    },
+    /// A run was taken out by a pruning, and something of it is there.
+    NotPruned {
+        /// The run.
+        run: String,
+        /// The record.
+        seq: i64,
+    },
     /// The ledger does not have the anchor's entry, or has another in its place.
     OffAnchor {
         /// The entry.
@@ -238,6 +257,12 @@ impl fmt::Display for Fault {
             Self::Gone { run, seq } => {
                 write!(f, "run {run} is missing: its events up to {seq} are known outside")
             }
+            Self::OffPruning { run, seq } => {
+                write!(f, "pruning {seq} names another end of run {run} than the ledger has: it vouches for nothing")
+            }
+            Self::NotPruned { run, seq } => {
+                write!(f, "run {run} was taken out by pruning {seq}, and something of it is there again")
+            }
             Self::OffSeal { run, seq } => {
                 write!(f, "entry {seq} of the ledger is missing or another than the one that was sealed for run {run}")
             }
@@ -248,13 +273,10 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Heads that somebody knows: by run and event, their hash.
-type Heads = BTreeMap<(String, i64), String>;
-
 /// The end of a run's chain; none: no such run.
 pub(super) fn head(read: &Connection, run: &RunId) -> rusqlite::Result<Option<Head>> {
     use rusqlite::OptionalExtension;
-    let Some((seq, hash, _)) = row_of(read, run.as_str())? else { return Ok(None) };
+    let Some((seq, hash)) = row_of(read, run.as_str())? else { return Ok(None) };
     let entry = read
         .prepare_cached("SELECT seq, hash FROM ledger WHERE run = ? ORDER BY seq DESC LIMIT 1")?
         .query_row([run.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
@@ -276,8 +298,14 @@ fn number(seq: i64) -> u64 {
     u64::try_from(seq).unwrap_or(0)
 }
 
-/// Checks what is there in one snapshot.
-pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: &Outside) -> rusqlite::Result<Verdict> {
+/// Checks what is there in one snapshot, a run at a time; `told` hears how many of how many are done. Of one run alone, only
+/// the part of the ledger from its first entry on is checked.
+pub(super) fn verify(
+    read: &Connection,
+    only: Option<&RunId>,
+    against: &Outside,
+    told: &mut dyn FnMut(usize, usize),
+) -> rusqlite::Result<Verdict> {
     let snapshot = read.unchecked_transaction()?;
     let mut marks: BTreeMap<&str, Vec<&Mark>> = BTreeMap::new();
     for mark in against.marks.iter().filter(|m| only.is_none_or(|run| *run == m.run)) {
@@ -285,24 +313,26 @@ pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: &Outside)
     }
     let held = against.anchors.len() + marks.values().map(Vec::len).sum::<usize>();
     let mut verdict = Verdict { anchored: held > 0, against: held, ..Verdict::default() };
-    let heads = ledger(&snapshot, &against.anchors, &mut verdict)?;
+    ledger(&snapshot, (only, &against.anchors), &mut verdict)?;
     seals(&snapshot, only, &mut verdict)?;
-    let mut known: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
-    for ((run, seq), hash) in heads {
-        known.entry(run).or_default().push((seq, hash));
-    }
     let runs = match only {
-        Some(run) => BTreeSet::from([run.as_str().to_owned()]),
-        None => every_run(&snapshot, &known)?,
+        Some(run) => vec![run.as_str().to_owned()],
+        None => every_run(&snapshot)?,
     };
-    for run in runs {
-        let heads = known.remove(&run);
-        if heads.is_none() {
+    let gone = if only.is_none() { pruned(&snapshot, &mut verdict)? } else { BTreeSet::new() };
+    for (done, run) in runs.iter().enumerate() {
+        told(done, runs.len());
+        let marks = marks.remove(run.as_str()).unwrap_or_default();
+        let heads = heads_of(&snapshot, run)?;
+        if run.parse().is_ok_and(|run: RunId| gone.contains(&run.millis())) {
+            taken_out(run, (&heads, &marks), &mut verdict);
+            continue;
+        }
+        if heads.is_empty() {
             verdict.faults.push(Fault::Stranger { run: run.clone() });
         }
-        let marks = marks.remove(run.as_str()).unwrap_or_default();
-        events(&snapshot, &run, (&heads.unwrap_or_default(), &marks), &mut verdict)?;
-        verdict.runs += 1;
+        events(&snapshot, run, (&heads, &marks), &mut verdict)?;
+        verdict.runs += usize::from(run != CHAIN);
     }
     for (run, marks) in marks {
         let seq = marks.iter().map(|m| m.seq).max().unwrap_or(0);
@@ -312,29 +342,116 @@ pub(super) fn verify(read: &Connection, only: Option<&RunId>, against: &Outside)
     Ok(verdict)
 }
 
-/// The runs that any table knows.
-fn every_run(read: &Connection, known: &BTreeMap<String, Vec<(i64, String)>>) -> rusqlite::Result<BTreeSet<String>> {
-    let mut runs: BTreeSet<String> = known.keys().cloned().collect();
-    for table in ["runs", "events"] {
-        let mut names = read.prepare(&format!("SELECT DISTINCT run FROM {table}"))?;
-        for run in names.query_map([], |r| r.get::<_, String>(0))? {
-            runs.insert(run?);
-        }
-    }
-    Ok(runs)
+/// Whether the events of a run are what was written, as far as the run and the ledger's entries for it can tell.
+pub(super) fn is_sound(read: &Connection, run: &str) -> rusqlite::Result<bool> {
+    let mut verdict = Verdict::default();
+    events(read, run, (&heads_of(read, run)?, &[]), &mut verdict)?;
+    Ok(verdict.faults.is_empty())
 }
 
-/// Checks the ledger itself; answers with the heads that it knows.
-fn ledger(read: &Connection, against: &[Anchor], verdict: &mut Verdict) -> rusqlite::Result<Heads> {
-    let mut heads = Heads::new();
-    let (mut last, mut prev) = (0, String::new());
+/// Adds an entry to the ledger: a run's head.
+pub(super) fn enter(write: &Connection, run: &str, head: i64, hash: &str) -> rusqlite::Result<()> {
+    use rusqlite::OptionalExtension;
+    let last = write
+        .prepare_cached("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))
+        .optional()?;
+    let (seq, prev) = last.unwrap_or_default();
+    let entry = Entry { seq: seq + 1, run, head, hash_of_head: hash, prev: &prev };
+    write
+        .prepare_cached("INSERT INTO ledger (seq, run, head, hash_of_head, prev, hash) VALUES (?, ?, ?, ?, ?, ?)")?
+        .execute(params![entry.seq, run, head, hash, prev, entry.hash().0])
+        .map(drop)
+}
+
+/// The runs that any table knows.
+fn every_run(read: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT run FROM ledger UNION SELECT run FROM runs UNION SELECT run FROM events ORDER BY 1";
+    read.prepare(sql)?.query_map([], |r| r.get(0))?.collect()
+}
+
+/// What the ledger knows of a run: by event, its hash.
+fn heads_of(read: &Connection, run: &str) -> rusqlite::Result<Vec<(i64, String)>> {
+    read.prepare_cached("SELECT head, hash_of_head FROM ledger WHERE run = ? ORDER BY seq")?
+        .query_map([run], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect()
+}
+
+/// Reads the chain of prunings, whose own links are checked with those of the runs: what each record says of a run must be
+/// what the ledger said of it last, and nothing of the run may be left. Answers with the runs that are gone rightly.
+fn pruned(read: &Connection, verdict: &mut Verdict) -> rusqlite::Result<BTreeSet<u64>> {
+    let mut gone = BTreeSet::new();
+    let mut last = read.prepare(
+        "SELECT head, hash_of_head, seq < (SELECT seq FROM ledger WHERE run = ?2 AND head = ?3) FROM ledger
+         WHERE run = ?1 ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut left =
+        read.prepare("SELECT 1 FROM runs WHERE run = ?1 UNION ALL SELECT 1 FROM events WHERE run = ?1 LIMIT 1")?;
+    let mut rows = read.prepare("SELECT seq, json FROM events WHERE run = ? ORDER BY seq")?;
+    let mut rows = rows.query([CHAIN])?;
+    while let Some(row) = rows.next()? {
+        let (seq, json): (i64, String) = (row.get(0)?, row.get(1)?);
+        // a record that cannot be read vouches for nothing: what it took out is missing
+        let Ok(record) = serde_json::from_str::<Pruned>(&json) else { continue };
+        for (run, head, hash) in record.runs {
+            let mut said = last.query(params![run.as_str(), CHAIN, seq])?;
+            let told = match said.next()? {
+                Some(r) => {
+                    let (known, known_hash, before): (i64, String, Option<bool>) = (r.get(0)?, r.get(1)?, r.get(2)?);
+                    (number(known), known_hash) == (head, hash.0) && before == Some(true)
+                }
+                None => false,
+            };
+            if !told {
+                verdict.faults.push(Fault::OffPruning { run: run.to_string(), seq });
+            } else if left.exists([run.as_str()])? {
+                verdict.faults.push(Fault::NotPruned { run: run.to_string(), seq });
+            } else if gone.insert(run.millis()) {
+                verdict.pruned += 1;
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// Of a run that was taken out, what is known elsewhere can be held against what the ledger has kept of it.
+fn taken_out(run: &str, (heads, marks): (&[(i64, String)], &[&Mark]), verdict: &mut Verdict) {
+    for mark in marks {
+        let kept = heads.iter().find(|(seq, _)| number(*seq) == mark.seq);
+        if kept.is_some_and(|(_, hash)| *hash != mark.hash.0) {
+            verdict.faults.push(Fault::OffMark { run: run.to_owned(), seq: mark.seq });
+        }
+    }
+}
+
+/// Checks the ledger itself: all of it, or from the first entry that concerns one run or an anchor.
+fn ledger(
+    read: &Connection,
+    (only, against): (Option<&RunId>, &[Anchor]),
+    verdict: &mut Verdict,
+) -> rusqlite::Result<()> {
     // an entry may be known with two hashes: then one of them is not met
     let mut sought: BTreeMap<i64, Vec<&Hash>> = BTreeMap::new();
     for anchor in against {
         sought.entry(i64::try_from(anchor.seq).unwrap_or(i64::MAX)).or_default().push(&anchor.hash);
     }
-    let mut rows = read.prepare("SELECT seq, run, head, hash_of_head, prev, hash FROM ledger ORDER BY seq")?;
-    let mut rows = rows.query([])?;
+    let first: Option<i64> = match only {
+        None => None,
+        Some(run) => read
+            .prepare_cached("SELECT min(seq) FROM ledger WHERE run = ?")?
+            .query_row([run.as_str()], |r| r.get::<_, Option<i64>>(0))?,
+    };
+    let from = first.map_or(1, |first| sought.keys().next().map_or(first, |anchor| first.min(*anchor)));
+    let before = read
+        .prepare_cached("SELECT seq, hash FROM ledger WHERE seq < ? ORDER BY seq DESC LIMIT 1")?
+        .query_row([from], |r| Ok((r.get(0)?, r.get(1)?)));
+    let (mut last, mut prev): (i64, String) = match before {
+        Err(rusqlite::Error::QueryReturnedNoRows) => (0, String::new()),
+        other => other?,
+    };
+    let mut rows =
+        read.prepare("SELECT seq, run, head, hash_of_head, prev, hash FROM ledger WHERE seq >= ? ORDER BY seq")?;
+    let mut rows = rows.query([from])?;
     while let Some(row) = rows.next()? {
         let (seq, head): (i64, i64) = (row.get(0)?, row.get(2)?);
         let (run, hash_of_head, before): (String, String, String) = (row.get(1)?, row.get(3)?, row.get(4)?);
@@ -347,14 +464,13 @@ fn ledger(read: &Connection, against: &[Anchor], verdict: &mut Verdict) -> rusql
         if let Some(known) = sought.get_mut(&seq) {
             known.retain(|known| known.0 != hash);
         }
-        heads.insert((run, head), hash_of_head);
         verdict.entries += 1;
         (last, prev) = (seq, hash);
     }
     sought.retain(|_, known| !known.is_empty());
     verdict.faults.extend(sought.into_keys().map(|seq| Fault::OffAnchor { seq: number(seq) }));
     verdict.anchor = u64::try_from(last).ok().filter(|seq| *seq > 0).map(|seq| Anchor { seq, hash: Hash(prev) });
-    Ok(heads)
+    Ok(())
 }
 
 /// Checks the seals against the ledger: whose signatures they are is another question.
@@ -383,7 +499,7 @@ fn events(
     let mut wrong: Vec<(i64, String, String, String, String)> = Vec::new();
     let mut hashes: BTreeMap<i64, String> = BTreeMap::new();
     let (mut last, mut prev) = (0, String::new());
-    let mut end = None;
+    let mut listed = Listed::default();
     let mut rows =
         read.prepare_cached("SELECT seq, at, json, prev, hash, kind FROM events WHERE run = ? ORDER BY seq")?;
     let mut rows = rows.query([run])?;
@@ -395,20 +511,18 @@ fn events(
         if seq != last + 1 {
             verdict.faults.push(Fault::Missing { run: run.to_owned(), from: last + 1, to: seq - 1 });
         }
-        let told = serde_json::from_str::<serde_json::Value>(&json).ok();
+        let told = serde_json::from_str::<Value>(&json).ok();
+        listed.apply(&kind, &at, told.as_ref());
         let word = told.as_ref().and_then(|t| t.get("event")).and_then(|e| e.as_str());
         if (Link { run, seq, at: &at, json: &json, prev: &before }).hash().0 != hash || word != Some(&kind) {
             wrong.push((seq, at, json, before, hash.clone()));
         } else if seq == last + 1 && before != prev && wrong.last().is_none_or(|w| w.0 != last) {
             verdict.faults.push(Fault::Unlinked { run: run.to_owned(), seq });
         }
-        match kind.as_str() {
-            "resumed" => end = None,
-            "finished" => end = told.and_then(|t| Some(t.get("outcome")?.as_str()?.to_owned())),
-            _ => {}
-        }
         verdict.events += 1;
-        hashes.insert(seq, hash.clone());
+        if heads.iter().any(|(head, _)| *head == seq) || marks.iter().any(|mark| number(seq) == mark.seq) {
+            hashes.insert(seq, hash.clone());
+        }
         (last, prev) = (seq, hash);
     }
     for (seq, at, json, before, hash) in &wrong {
@@ -436,16 +550,20 @@ fn events(
             verdict.faults.push(Fault::OffMark { run: run.to_owned(), seq: mark.seq });
         }
     }
-    let same = row.is_some_and(|(head, hash, outcome)| head == last && hash == prev && outcome == end);
+    let same = match row {
+        Some((head, hash)) => head == last && hash == prev && Listed::of_row(read, run)? == Some(listed),
+        None => run == CHAIN,
+    };
     if !same && reach <= last && wrong.is_empty() {
         verdict.faults.push(Fault::OtherRow { run: run.to_owned() });
     }
     Ok(())
 }
 
-fn row_of(read: &Connection, run: &str) -> rusqlite::Result<Option<(i64, String, Option<String>)>> {
+/// The end of a run by its row: its last event, that one's hash.
+fn row_of(read: &Connection, run: &str) -> rusqlite::Result<Option<(i64, String)>> {
     use rusqlite::OptionalExtension;
-    read.prepare_cached("SELECT head, hash, outcome FROM runs WHERE run = ?")?
-        .query_row(params![run], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+    read.prepare_cached("SELECT head, hash FROM runs WHERE run = ?")?
+        .query_row([run], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()
 }

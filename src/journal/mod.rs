@@ -1,15 +1,18 @@
 //! A run is its events, and its state a fold over them. Events are durable before the act that they announce, and
 //! chained: each row carries the hash of the one before it, and a ledger chains the heads of runs.
 
+pub mod bundle;
 pub mod chain;
 pub mod doubt;
 pub mod event;
+mod listed;
 pub mod locks;
 pub mod memory;
 pub mod operator;
 pub mod outbox;
 pub mod outside;
 pub mod place;
+pub mod prune;
 mod schema;
 pub mod seal;
 pub mod search;

@@ -89,11 +89,24 @@ impl SqliteJournal {
     /// # Errors
     /// No such run, or the store cannot be read.
     pub fn verify(&self, run: Option<&RunId>, against: &Outside) -> Result<Verdict, JournalError> {
+        self.verify_slowly(run, against, &mut |_, _| {})
+    }
+
+    /// As [`verify`](Self::verify); `told` hears how many of how many runs are checked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_slowly(
+        &self,
+        run: Option<&RunId>,
+        against: &Outside,
+        told: &mut dyn FnMut(usize, usize),
+    ) -> Result<Verdict, JournalError> {
         let read = schema::reader(&self.path)?;
         if let Some(run) = run {
             self.row(run)?;
         }
-        chain::verify(&read, run, against).map_err(schema::failed(&self.path))
+        chain::verify(&read, run, against, told).map_err(schema::failed(&self.path))
     }
 
     /// Where a run's chain ends.

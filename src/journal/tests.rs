@@ -222,6 +222,10 @@ async fn a_run_that_was_written_anew_is_found() {
 async fn a_changed_ledger_and_a_changed_list_are_found() {
     assert_eq!(forged("UPDATE ledger SET head = 4 WHERE seq = 2").await[0], Fault::EntryEdited { seq: 2 });
     assert_eq!(forged("DELETE FROM ledger WHERE seq = 2").await[0], Fault::EntryUnlinked { seq: 3 });
+    for column in ["operator", "machine", "project", "runbook", "began", "ended", "exit_code", "changed"] {
+        let faults = forged(&format!("UPDATE runs SET {column} = 7 WHERE {FIRST}")).await;
+        assert_eq!(faults, [Fault::OtherRow { run: first() }], "{column}");
+    }
     let faults = forged(&format!("UPDATE runs SET outcome = 'failed' WHERE {FIRST}")).await;
     assert_eq!(faults, [Fault::OtherRow { run: first() }]);
 }
@@ -410,6 +414,18 @@ async fn the_journal_of_version_1_opens_and_verifies() {
         let state = RunState::fold(&records);
         assert_eq!((state.debts.len(), state.tasks.len()), (row.owed, 1));
     }
+}
+
+#[test]
+fn an_old_journal_with_a_row_that_is_no_json_opens_and_the_row_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+    old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
+    old.execute_batch("UPDATE events SET json = '{' WHERE seq IN (1, 2, 3, 5) AND run = '01M7Q5CQG0'").unwrap();
+    drop(old);
+    let journal = SqliteJournal::open(folder.path()).unwrap();
+    assert!(journal.verify(None, &Outside::default()).unwrap().faults.len() >= 4);
+    assert_eq!(journal.list(&super::search::Filter::default(), None, 10).unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -299,7 +299,10 @@ impl Desk {
 
     fn free_id(&self, at: Timestamp) -> rusqlite::Result<RunId> {
         let mut millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        let mut taken = self.connection.prepare_cached("SELECT 1 FROM runs WHERE run = ?")?;
+        let mut taken = self
+            .connection
+            // a run that was pruned keeps its id: the ledger knows it
+            .prepare_cached("SELECT 1 FROM runs WHERE run = ?1 UNION ALL SELECT 1 FROM ledger WHERE run = ?1")?;
         while taken.exists([RunId::at_millis(millis).as_str()])? {
             millis += 1;
         }
@@ -335,7 +338,7 @@ impl Desk {
         self.denormalise(link, event)?;
         // what a person saw may be recorded after the end: it is the run's new head
         if matches!(event, Event::Started(_) | Event::Resumed { .. } | Event::Resolved { .. } | Event::Finished(_)) {
-            self.enter(link.run, link.seq, &hash)?;
+            chain::enter(&self.connection, link.run, link.seq, &hash)?;
         }
         Ok(hash)
     }
@@ -352,6 +355,14 @@ impl Desk {
                     .prepare_cached("UPDATE runs SET locked = ? WHERE run = ?")?
                     .execute(params![link.seq, link.run])?
             }
+            // what a person has put right after its end is not looked for any more
+            Event::Resolved { done: true, .. } => self
+                .connection
+                .prepare_cached(
+                    "UPDATE runs SET owed = owed - 1 WHERE run = ? AND owed > 0 AND ended IS NOT NULL
+                     AND outcome NOT IN ('unknown', 'stopped')",
+                )?
+                .execute([link.run])?,
             Event::Began(began) => self.concerns("host", began.host.as_str(), link.run)?,
             Event::Phase { hosts, .. } => {
                 for host in hosts {
@@ -401,21 +412,6 @@ impl Desk {
         self.connection
             .prepare_cached("INSERT INTO concerns (what, name, run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
             .execute([what, name, run])
-    }
-
-    /// The ledger takes note of the run's head.
-    fn enter(&self, run: &str, head: i64, hash: &str) -> rusqlite::Result<()> {
-        let last = self
-            .connection
-            .prepare_cached("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1")?
-            .query_row([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))
-            .optional()?;
-        let (seq, prev) = last.unwrap_or_default();
-        let entry = chain::Entry { seq: seq + 1, run, head, hash_of_head: hash, prev: &prev };
-        self.connection
-            .prepare_cached("INSERT INTO ledger (seq, run, head, hash_of_head, prev, hash) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![entry.seq, run, head, hash, prev, entry.hash().0])?;
-        Ok(())
     }
 }
 

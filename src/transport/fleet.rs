@@ -4,6 +4,7 @@ use super::{
     Fut, Look, Lost, LostKind, Settled, Terms, Transport,
     here::Here,
     local::Local,
+    native::{Native, Yard},
     remote::Remote,
     shell::Link,
     ssh::{Gate, Ssh},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     base::{Act, Answer, At, Change, HaproxyApi, HostName, Place, Read, Receipt, Redactor, RunId},
-    inventory::{Host, Inventory},
+    inventory::{Client, Host, Inventory},
 };
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -50,6 +51,7 @@ pub struct Fleet {
     hosts: BTreeMap<HostName, Remote>,
     here: Here,
     gate: Arc<Gate>,
+    yard: Arc<Yard>,
 }
 
 impl Fleet {
@@ -63,16 +65,20 @@ impl Fleet {
     ) -> Self {
         let store = options.store.clone();
         let gate = Arc::new(Gate::new(options));
+        let yard = Arc::new(Yard::new(Arc::clone(&gate)));
         let remote = |host: &Host| {
             let link: Arc<dyn Link> = if host.local {
                 Arc::new(Local { host: host.name.clone() })
             } else {
-                Arc::new(Ssh::new(host, Arc::clone(&gate)))
+                match host.ssh.client {
+                    Client::OpenSsh => Arc::new(Ssh::new(host, Arc::clone(&gate))),
+                    Client::Native => Arc::new(Native::new(host, Arc::clone(&gate), Arc::clone(&yard))),
+                }
             };
             Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone()).of_store(&store)
         };
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
-        Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter, store), gate }
+        Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter, store), gate, yard }
     }
 
     fn host(&self, name: &HostName) -> Result<&Remote, Lost> {
@@ -177,6 +183,7 @@ impl Transport for Fleet {
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
             join_all(self.hosts.values().map(Remote::close)).await;
+            self.yard.close().await;
             self.gate.close();
         })
     }

@@ -7,6 +7,7 @@ mod here;
 mod http;
 mod local;
 pub(crate) mod mail;
+mod native;
 pub mod projected;
 pub(crate) mod remote;
 pub mod shell;
@@ -58,6 +59,11 @@ pub trait Transport: Send + Sync {
     fn forget<'a>(&'a self, run: &'a RunId) -> Fut<'a, ()> {
         let _ = run;
         Box::pin(async {})
+    }
+
+    /// It is the simulated world of a rehearsal: what no plan can know is taken to be well.
+    fn supposes(&self) -> bool {
+        false
     }
 
     /// Ends all connections.

@@ -26,8 +26,8 @@ use tokio::{
 
 /// What all connections of a run share: their folder, and how many are made at once.
 pub(crate) struct Gate {
-    options: Options,
-    connects: Semaphore,
+    pub(super) options: Options,
+    pub(super) connects: Semaphore,
     folder: Lock<Option<PathBuf>>,
 }
 
@@ -42,7 +42,7 @@ impl Gate {
     }
 
     /// The folder of the run's connections: 0700 and nobody else's.
-    fn folder(&self) -> Result<PathBuf, String> {
+    pub(super) fn folder(&self) -> Result<PathBuf, String> {
         let mut held = self.folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(folder) = &*held {
             return Ok(folder.clone());
@@ -117,17 +117,16 @@ pub(crate) struct Ssh {
 }
 
 /// All that is needed to connect.
-struct Target {
+pub(super) struct Target {
     host: HostName,
-    address: Option<String>,
-    ssh: crate::inventory::Ssh,
-    gate: Arc<Gate>,
+    pub(super) address: Option<String>,
+    pub(super) ssh: crate::inventory::Ssh,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Ssh {
     pub(crate) fn new(host: &Host, gate: Arc<Gate>) -> Self {
-        let target = Target { host: host.name.clone(), address: host.address.clone(), ssh: host.ssh.clone(), gate };
-        Self { target: Arc::new(target), session: Mutex::new(None), tunnels: Lock::default() }
+        Self { target: Arc::new(Target::new(host, gate)), session: Mutex::new(None), tunnels: Lock::default() }
     }
 
     async fn session(&self) -> Result<Arc<Session>, Lost> {
@@ -246,6 +245,15 @@ impl Target {
     /// svcops that was killed.
     const IDLE: usize = 120;
 
+    pub(super) fn new(host: &Host, gate: Arc<Gate>) -> Self {
+        Self { host: host.name.clone(), address: host.address.clone(), ssh: host.ssh.clone(), gate }
+    }
+
+    /// What ssh is called with.
+    pub(super) fn host(&self) -> &str {
+        self.host.as_str()
+    }
+
     async fn connect(&self) -> Result<Session, Lost> {
         let gate = &self.gate;
         let _permit = gate.connects.acquire().await.map_err(|e| self.lost(e.to_string(), LostKind::Cancelled))?;
@@ -279,23 +287,27 @@ impl Target {
         }
     }
 
+    /// The user's own options.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match &self.ssh.config {
+            Some(path) => vec![home(path)],
+            None => vec![home("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
+        }
+    }
+
     /// A file of options that come before the user's own: the first that is said of an option counts.
-    fn config(&self, folder: &Path) -> Result<PathBuf, String> {
+    pub(super) fn config(&self, folder: &Path) -> Result<PathBuf, String> {
         let mut text = String::new();
         if let Some(address) = &self.address {
             text.push_str(&format!("Host {}\n  HostName {address}\n", self.host));
         }
         // about 15 s of silence end a connection
         text.push_str("Match all\n  ServerAliveCountMax 3\n  PermitLocalCommand no\n  EscapeChar none\n");
-        let includes = match &self.ssh.config {
-            Some(path) => {
-                let path = home(path);
-                std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
-                vec![path]
-            }
-            None => vec![home("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
-        };
-        for path in includes {
+        if let Some(path) = &self.ssh.config {
+            let path = home(path);
+            std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
+        }
+        for path in self.files() {
             text.push_str(&format!("Match all\n  Include \"{}\"\n", path.display()));
         }
         let path = folder.join(format!("{}.conf", nonce()));
@@ -310,7 +322,7 @@ impl Target {
         Ok(path)
     }
 
-    fn lost(&self, why: String, kind: LostKind) -> Lost {
+    pub(super) fn lost(&self, why: String, kind: LostKind) -> Lost {
         Lost { host: Some(self.host.clone()), why, kind }
     }
 }
@@ -327,7 +339,7 @@ fn sweep(base: &Path) {
     }
 }
 
-const CHANGED: &str = "its host key is another than the known one";
+pub(super) const CHANGED: &str = "its host key is another than the known one";
 
 /// ssh's own text decides: nothing else tells these apart.
 fn kind(said: &str) -> LostKind {

@@ -7,6 +7,7 @@ use crate::{
         RunRow,
         chain::Verdict,
         event::{Event, How, Record, Scope},
+        prune::Pruning,
         state::{Leg, Owed, RunState, TaskState},
     },
 };
@@ -75,7 +76,7 @@ pub fn list(screen: &Screen, runs: &[Listed], zone: &TimeZone, now: Timestamp, a
 }
 
 /// The list as JSON: an interface.
-pub fn list_json(runs: &[Listed], now: Timestamp) -> Value {
+pub fn list_json(runs: &[Listed], prunings: &[Pruning], now: Timestamp) -> Value {
     let runs: Vec<Value> = runs
         .iter()
         .map(|run| {
@@ -96,7 +97,23 @@ pub fn list_json(runs: &[Listed], now: Timestamp) -> Value {
             })
         })
         .collect();
-    json!({ "schema_version": 1, "runs": runs })
+    json!({ "schema_version": 1, "runs": runs, "prunings": prunings })
+}
+
+/// What was taken out of the journal, a line each.
+pub fn prunings(prunings: &[Pruning], zone: &TimeZone, width: usize) -> String {
+    let line = |p: &Pruning| {
+        let (n, before) = (words::count("run", p.runs), when(p.before, zone));
+        let said = format!(
+            "{n} that ended before {before} taken out {} by {} on {}: {}",
+            when(p.at, zone),
+            p.operator,
+            p.machine,
+            p.reason
+        );
+        wrap::hanging("pruned ", &plain(&said), width) + "\n"
+    };
+    prunings.iter().map(line).collect()
 }
 
 /// What stands above a timeline.
@@ -347,7 +364,7 @@ pub fn owed_json(unpaid: &[Unpaid]) -> Value {
 }
 
 /// What a check of the journal found.
-pub fn verdict(verdict: &Verdict, width: usize) -> String {
+pub fn verdict(verdict: &Verdict, pruned: &[Pruning], zone: &TimeZone, width: usize) -> String {
     let mut text = String::new();
     for fault in verdict.faults.iter().take(MOST_FAULTS) {
         text += &(wrap::hanging("FAULT  ", &fault.to_string(), width) + "\n");
@@ -361,12 +378,19 @@ pub fn verdict(verdict: &Verdict, width: usize) -> String {
         words::count("run", verdict.runs),
         words::count("entry", verdict.entries),
         if verdict.faults.is_empty() {
-            "nothing was changed, moved or taken out".into()
+            match verdict.pruned {
+                0 => "nothing was changed, moved or taken out".to_owned(),
+                n => format!(
+                    "nothing was changed, moved or taken out but {} that the ledger knows to be pruned",
+                    words::count("run", n)
+                ),
+            }
         } else {
             words::count("fault", verdict.faults.len())
         }
     );
     text += &(wrap::hanging("", &checked, width) + "\n");
+    text += &prunings(pruned, zone, width);
     if let Some(anchor) = &verdict.anchor {
         text += &format!("anchor {anchor}\n");
     }
@@ -379,7 +403,7 @@ pub fn verdict(verdict: &Verdict, width: usize) -> String {
 }
 
 /// The same as JSON: an interface.
-pub fn verdict_json(verdict: &Verdict, exit_code: u8) -> Value {
+pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], exit_code: u8) -> Value {
     json!({
         "schema_version": 1,
         "outcome": if verdict.faults.is_empty() { "ok" } else { "critical" },
@@ -387,6 +411,8 @@ pub fn verdict_json(verdict: &Verdict, exit_code: u8) -> Value {
         "runs": verdict.runs,
         "events": verdict.events,
         "entries": verdict.entries,
+        "pruned": verdict.pruned,
+        "prunings": prunings,
         "faults": verdict.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "anchor": verdict.anchor.as_ref().map(ToString::to_string),
         "anchored": verdict.anchored,

@@ -28,6 +28,19 @@ impl Looking {
         self.bar.set_position(number(done));
     }
 
+    /// As [`told`](Self::told), for work that nothing waits beside: it is shown once it has taken long.
+    pub fn step(&self, done: usize, of: usize) {
+        self.told(done, of);
+        if self.bar.is_hidden() && self.bar.message() != "" && self.bar.elapsed() > PATIENCE {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        }
+    }
+
+    /// Takes it away.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// What the work comes to. Once it takes long it is shown, and taken away at its end.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let patience = tokio::time::sleep(PATIENCE);

@@ -1,6 +1,7 @@
 //! What people see: progress, messages, tables, questions. It draws journal events and texts, and decides nothing.
 
 pub mod board;
+pub mod bundle;
 pub mod canvas;
 pub mod changes;
 pub mod facts;

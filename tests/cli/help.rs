@@ -108,6 +108,7 @@ fn the_short_help_lists_the_verbs() {
     Look:
       status       One look at all of it: apps, runs, debts, tickets, locks
       plan         Show what a run would change; changes nothing
+      rehearse     Fail every step of a runbook on a simulated copy: where does it end?
       inventory    Show what svcops.yaml declares
       owed         Show what failed runs left to be done
 

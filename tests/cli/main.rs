@@ -6,6 +6,7 @@ mod help;
 mod init;
 mod looks;
 mod plan;
+mod rehearse;
 mod report;
 mod run;
 mod status;

@@ -140,7 +140,8 @@ impl Lab {
         self.state.join("ssh_config")
     }
 
-    fn ssh(&self, host: &str) -> Command {
+    /// ssh to a host, what is to be run there still to come.
+    pub fn ssh(&self, host: &str) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.arg("-F").arg(self.ssh_config()).arg(host).stdin(Stdio::null());
         ssh

@@ -10,6 +10,7 @@ mod support;
 mod client;
 mod hosts;
 
+mod bundle;
 mod cut;
 mod examples;
 mod failing;

@@ -7,11 +7,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundle;
 mod contention;
 mod demo;
 mod kills;
 mod later;
 mod mail;
+mod prune;
 mod secrets;
 mod terminal;
 mod tickets;

@@ -1,6 +1,6 @@
 //! `svcops history list`: the runs that are asked for, newest first.
 
-use super::{Past, pretty};
+use super::{MOST_PRUNINGS, Past, pretty};
 use crate::{
     base::Span,
     cli::{
@@ -109,9 +109,15 @@ pub fn list(past: &Past<'_>, args: &List, here: Option<&str>) -> Result<String, 
     };
     let runs = found(past, &filter, args)?;
     let all = Filter { project: filter.project.clone(), ..Filter::default() } == filter;
+    let prunings = past.journal.prunings(MOST_PRUNINGS)?;
     Ok(match past.output {
-        Output::Table => history::list(past.screen, &runs, &past.zone, now, all),
-        _ => pretty(&history::list_json(&runs, now)),
+        Output::Table => {
+            let text = history::list(past.screen, &runs, &past.zone, now, all);
+            // where the list comes to its end, it says what would have stood there
+            let ends = runs.len() < args.most;
+            text + &history::prunings(if ends { &prunings } else { &[] }, &past.zone, past.screen.width)
+        }
+        _ => pretty(&history::list_json(&runs, &prunings, now)),
     })
 }
 

@@ -1,6 +1,8 @@
 //! `svcops history`: runs that were, and whether the journal is what was written.
 
+pub mod export;
 pub mod list;
+pub mod prune;
 
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
@@ -12,10 +14,12 @@ use crate::{
         locks::Locks,
         outbox::Outbox as _,
         outside::Outside,
+        prune::Pruning,
         state::RunState,
     },
     ui::{
         history::{self, Listed, Timeline},
+        looking::Looking,
         message::Message,
         screen::Screen,
     },
@@ -49,7 +53,7 @@ pub fn zone(name: Option<&str>) -> TimeZone {
 /// # Errors
 /// No such run, or the journal cannot be read.
 pub fn show(past: &Past<'_>, run: &RunId) -> Result<String, Failure> {
-    let records = past.journal.records(run)?;
+    let records = past.journal.records(run).map_err(|why| gone(past.journal, run, why))?;
     if past.output == Output::Jsonl {
         return Ok(records.iter().map(jsonl).collect());
     }
@@ -104,11 +108,15 @@ pub async fn follow(past: &Past<'_>, run: &RunId, mut emit: impl FnMut(&str)) ->
 /// No such run, no anchor, or the journal cannot be read.
 pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Result<(String, ExitCode), Failure> {
     let outside = against.map(outside).transpose()?.unwrap_or_default();
-    let verdict = past.journal.verify(run, &outside)?;
+    let looking = Looking::new(past.screen, false, "runs checked");
+    let verdict = past.journal.verify_slowly(run, &outside, &mut |done, of| looking.step(done, of));
+    looking.end();
+    let verdict = verdict?;
+    let prunings = past.journal.prunings(MOST_PRUNINGS)?;
     let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
     let text = match past.output {
-        Output::Table => history::verdict(&verdict, past.screen.width),
-        _ => pretty(&history::verdict_json(&verdict, code.number())),
+        Output::Table => history::verdict(&verdict, &prunings, &past.zone, past.screen.width),
+        _ => pretty(&history::verdict_json(&verdict, &prunings, code.number())),
     };
     Ok((text, code))
 }
@@ -132,6 +140,20 @@ impl Past<'_> {
     }
 }
 
+/// A run that was pruned is not just unknown.
+pub(super) fn gone(journal: &SqliteJournal, run: &RunId, why: JournalError) -> Failure {
+    match journal.pruned(run) {
+        Ok(Some(Pruning { at, operator, machine, reason, .. })) if matches!(why, JournalError::NoRun(_)) => {
+            let message =
+                Message::error(format!("run {run} was taken out of the journal by {operator} on {machine}, {at}"));
+            Failure::wrong(message.because(format!("`svcops history prune`: {reason}")))
+        }
+        _ => why.into(),
+    }
+}
+
+/// So many of the newest prunings are told of.
+const MOST_PRUNINGS: usize = 20;
 /// How often a followed run is looked at.
 const POLL: Duration = Duration::from_millis(300);
 

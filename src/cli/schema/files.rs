@@ -60,6 +60,7 @@ pub(super) fn project() -> Value {
             "user": text("The login user; ssh_config's unless given"),
             "port": such("The port; ssh_config's unless given", json!(null), json!({"type": "integer", "minimum": 1, "maximum": 65535})),
             "config": text("A file instead of ~/.ssh/config"),
+            "client": such("What speaks ssh: openssh (the machine's own; the default) or native (svcops itself, for large fleets: docs/native-ssh.md)", json!(null), json!({"type": "string", "enum": ["openssh", "native"]})),
             "become": text("Who acts: sudo (root), none (the login user; the default), or a user"),
         }),
     );

@@ -2,6 +2,7 @@
 //! a throw-away sshd on it.
 
 mod files;
+mod logins;
 mod sshd;
 
 use super::{
@@ -14,7 +15,7 @@ use crate::{
         Act, Answer, At, Change, Content, FileFacts, Hash, HostName, Invocation, Outcome, Place, Program, Read,
         Receipt, Redactor, RunId, Source, Span, Text, Way,
     },
-    inventory::{Host, Inventory, SecretSource, Ssh},
+    inventory::{Client, Host, Inventory, SecretSource, Ssh},
 };
 use sshd::Sshd;
 use std::{
@@ -35,7 +36,7 @@ struct Stage {
     folder: tempfile::TempDir,
     vault: Arc<Vault>,
     acts: AtomicUsize,
-    _sshd: Option<Sshd>,
+    sshd: Option<Sshd>,
 }
 
 struct Nobody;
@@ -46,11 +47,27 @@ impl Prompter for Nobody {
 }
 
 impl Stage {
-    fn new(sshd: Option<Sshd>) -> Self {
+    fn here() -> Self {
+        Self::new(None, Client::OpenSsh)
+    }
+
+    fn behind(sshd: Sshd, client: Client) -> Self {
+        Self::new(Some(sshd), client)
+    }
+
+    fn new(sshd: Option<Sshd>, client: Client) -> Self {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pw"), "tres-secret-4711").unwrap();
-        let host = HostName::new("target");
+        let config = sshd.as_ref().map(|s| s.folder.path().join("config").to_string_lossy().into_owned());
+        let named = |name: &str| Host {
+            name: name.into(),
+            site: None,
+            address: None,
+            labels: BTreeMap::new(),
+            local: sshd.is_none(),
+            ssh: Ssh { config: config.clone(), client, ..Ssh::default() },
+        };
         let inventory = Inventory {
             project: "test".into(),
             timezone: None,
@@ -58,17 +75,7 @@ impl Stage {
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),
-            hosts: vec![Host {
-                name: host.clone(),
-                site: None,
-                address: None,
-                labels: BTreeMap::new(),
-                local: sshd.is_none(),
-                ssh: Ssh {
-                    config: sshd.as_ref().map(|s| s.folder.path().join("config").to_string_lossy().into_owned()),
-                    ..Ssh::default()
-                },
-            }],
+            hosts: ["target", "other"].map(named).into(),
             apps: BTreeMap::new(),
             balancers: BTreeMap::new(),
         };
@@ -79,7 +86,7 @@ impl Stage {
         let fleet = Arc::new(Fleet::new(&inventory, Arc::clone(&vault), redactor, options, Arc::new(Nobody)));
         let millis = u64::from(std::process::id()) * 1000 + RUNS.fetch_add(1, Ordering::SeqCst);
         let run = RunId::at_millis(1_700_000_000_000 + millis);
-        Self { fleet, host, run, folder, vault, acts: AtomicUsize::new(0), _sshd: sshd }
+        Self { fleet, host: HostName::new("target"), run, folder, vault, acts: AtomicUsize::new(0), sshd }
     }
 
     fn place(&self) -> Place {
@@ -475,20 +482,31 @@ async fn all(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn this_machine_keeps_the_contract() {
-    all(&Stage::new(None)).await;
+    all(&Stage::here()).await;
 }
+
+/// What must hold for each of them.
+const CLIENTS: [Client; 2] = [Client::OpenSsh, Client::Native];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ssh_keeps_the_contract() {
     if let Some(sshd) = Sshd::start("") {
-        all(&Stage::new(Some(sshd))).await;
+        all(&Stage::behind(sshd, Client::OpenSsh)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ssh_keeps_the_contract_with_one_session_at_a_time() {
-    if let Some(sshd) = Sshd::start("MaxSessions 1") {
-        let stage = Stage::new(Some(sshd));
+async fn the_native_client_keeps_the_contract() {
+    if let Some(sshd) = Sshd::start("") {
+        all(&Stage::behind(sshd, Client::Native)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_clients_keep_the_contract_with_one_session_at_a_time() {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("MaxSessions 1") else { return };
+        let stage = Stage::behind(sshd, client);
         a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
         the_same_act_is_carried_out_once(&stage).await;
         reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
@@ -498,20 +516,16 @@ async fn ssh_keeps_the_contract_with_one_session_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_in_the_middle_costs_no_act() {
-    if let Some(sshd) = Sshd::start("") {
-        let children = format!("/proc/{0}/task/{0}/children", sshd.child.id());
-        let stage = Stage::new(Some(sshd));
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("") else { return };
+        let stage = Stage::behind(sshd, client);
         let act = stage.act().await;
         let go = stage.path("go");
         let change =
             stage.place().at(sh(&format!("echo x >>{go}.n; until [ -e {go} ]; do sleep 0.05; done; echo went")));
         let cut = async {
             until("the act begins", || stage.text("go.n") == "x\n").await;
-            let pids = std::fs::read_to_string(&children).unwrap();
-            assert!(!pids.trim().is_empty());
-            let killed =
-                std::process::Command::new("kill").arg("-KILL").args(pids.split_whitespace()).status().unwrap();
-            assert!(killed.success());
+            stage.sshd.as_ref().unwrap().hang_up();
             std::fs::write(&go, "").unwrap();
         };
         let (first, ()) = tokio::join!(stage.fleet.carry(&act, &change, TERMS), cut);
@@ -527,9 +541,10 @@ async fn a_connection_that_is_cut_in_the_middle_costs_no_act() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_with_an_unknown_key_is_not_spoken_to() {
-    if let Some(sshd) = Sshd::start("") {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("") else { return };
         std::fs::write(sshd.folder.path().join("known"), "").unwrap();
-        let stage = Stage::new(Some(sshd));
+        let stage = Stage::behind(sshd, client);
         let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
         assert_eq!(lost.kind, super::LostKind::HostKey, "{lost}");
         stage.fleet.close().await;
@@ -538,9 +553,10 @@ async fn a_host_with_an_unknown_key_is_not_spoken_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_is_not_let_in_is_told_so() {
-    if let Some(sshd) = Sshd::start("") {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("") else { return };
         std::fs::write(sshd.folder.path().join("authorized"), "").unwrap();
-        let stage = Stage::new(Some(sshd));
+        let stage = Stage::behind(sshd, client);
         let lost: Lost = stage.fleet.look(Some(&stage.host), &[]).await.unwrap_err();
         assert_eq!(lost.kind, super::LostKind::Denied, "{lost}");
         assert!(lost.why.contains("Permission denied"), "{lost}");
@@ -550,7 +566,7 @@ async fn a_user_who_is_not_let_in_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_two_stores_with_one_id_keep_their_receipts_apart() {
-    let stage = Stage::new(None);
+    let stage = Stage::here();
     let host = Host {
         name: stage.host.clone(),
         site: None,

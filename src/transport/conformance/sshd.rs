@@ -6,6 +6,7 @@ use std::{path::Path, time::Duration};
 pub(super) struct Sshd {
     pub(super) folder: tempfile::TempDir,
     pub(super) child: std::process::Child,
+    port: u16,
 }
 
 impl Sshd {
@@ -52,20 +53,57 @@ impl Sshd {
             at("known")
         );
         std::fs::write(at("config"), config).unwrap();
-        let child = std::process::Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f", &at("sshd_config")])
-            .stderr(std::fs::File::create(at("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let sshd = Self { folder, child };
+        let child = run(folder.path());
+        let sshd = Self { folder, child, port };
+        sshd.listens();
+        Some(sshd)
+    }
+
+    /// Ends it: the port is nobody's then.
+    pub(super) fn stop(&mut self) {
+        let _killed = self.child.kill().is_ok();
+        let _reaped = self.child.wait().is_ok();
+    }
+
+    /// Starts it anew, by what its files say now.
+    pub(super) fn restart(&mut self) {
+        self.stop();
+        self.child = run(self.folder.path());
+        self.listens();
+    }
+
+    /// Cuts all connections, and goes on listening.
+    pub(super) fn hang_up(&self) {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
+        assert!(!children.trim().is_empty());
+        let killed = std::process::Command::new("kill").arg("-KILL").args(children.split_whitespace()).status();
+        assert!(killed.unwrap().success());
+    }
+
+    /// How often somebody was let in.
+    pub(super) fn logins(&self) -> usize {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        log.lines().filter(|line| line.contains("Accepted publickey")).count()
+    }
+
+    fn listens(&self) {
         for _ in 0..500 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(sshd);
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("sshd never listened: {}", std::fs::read_to_string(sshd.folder.path().join("log")).unwrap_or_default())
+        panic!("sshd never listened: {}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default())
     }
+}
+
+fn run(folder: &Path) -> std::process::Child {
+    std::process::Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f"])
+        .arg(folder.join("sshd_config"))
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Sshd {

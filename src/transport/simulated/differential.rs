@@ -1,6 +1,7 @@
 //! The same change on a real host and on the simulated one, and the same reads afterwards: what is not volatile is equal.
 
 use super::*;
+use crate::base::Outcome;
 use crate::{
     base::{Content, HaproxyApi, HttpAsk, Redactor, RunId, ServerState, Source, Span, TaskId, Text, UnitState, Way},
     inventory::{Inventory, sample::sample},

@@ -196,7 +196,7 @@ impl World {
     }
 
     /// How many hosts of each app at each site serve; what nobody has looked at counts as serving.
-    fn serving(&self) -> Vec<(String, Option<String>, usize)> {
+    pub(super) fn serving(&self) -> Vec<(String, Option<String>, usize)> {
         let mut counts: Vec<(String, Option<String>, usize)> = vec![];
         for member in &self.links.members {
             let up = self.processes.get(&member.key).is_none_or(Self::healthy);
@@ -210,9 +210,24 @@ impl World {
         counts
     }
 
+    /// Promises no more than serve in this state.
+    pub(super) fn promise_no_more(&mut self) {
+        self.promised = true;
+        let serving = self.serving();
+        self.lower_promises(serving);
+    }
+
+    pub(super) fn lower_promises(&mut self, serving: Vec<(String, Option<String>, usize)>) {
+        for (app, site, now) in serving {
+            let floor = self.floors.entry((app, site)).or_insert(usize::MAX);
+            *floor = now.min(*floor);
+        }
+    }
+
     fn hold_promises(&mut self, before: &[(String, Option<String>, usize)]) {
         for ((app, site, now), (.., then)) in self.serving().iter().zip(before) {
-            let promised = self.links.min_healthy.get(app).copied().unwrap_or(0);
+            let floor = self.floors.get(&(app.clone(), site.clone())).copied().unwrap_or(usize::MAX);
+            let promised = self.links.min_healthy.get(app).copied().unwrap_or(0).min(floor);
             if now < then && *now < promised {
                 let place = site.as_ref().map(|s| format!(" at `{s}`")).unwrap_or_default();
                 self.harm.push(format!("app `{app}`{place} has {now} healthy hosts, {promised} are promised"));

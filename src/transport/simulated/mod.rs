@@ -9,56 +9,28 @@ mod answer;
 #[cfg(test)]
 mod differential;
 mod effect;
+mod fault;
 mod links;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod world;
 
+pub use fault::Fault;
 pub use links::Links;
 
 use super::{Fut, Look, Lost, LostKind, Settled, Terms, Transport};
-use crate::base::{Act, Answer, At, Change, Hash, HostName, Outcome, Place, Read, Receipt, RunId};
+use crate::base::{Act, Answer, At, Change, Hash, HostName, Place, Read, Receipt, RunId, TaskId};
+use fault::When;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use world::World;
+use world::{Begun, World};
 
 /// The world in memory, shared by concurrent tasks. Its time is the runtime's own.
 pub struct Simulated(Mutex<World>);
-
-/// What goes wrong with an act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// It is refused; nothing happens.
-    Refused,
-    /// It fails before it has an effect.
-    FailedBefore,
-    /// It fails after its effect.
-    FailedAfter,
-    /// Contact is lost before it begins.
-    LostBefore,
-    /// Contact is lost after it was done.
-    LostAfter,
-    /// It says that it went well, and had no effect.
-    NoEffect,
-    /// What it starts never becomes healthy.
-    Sick,
-}
-
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Refused,
-        Self::FailedBefore,
-        Self::FailedAfter,
-        Self::LostBefore,
-        Self::LostAfter,
-        Self::NoEffect,
-        Self::Sick,
-    ];
-}
 
 impl Clone for Simulated {
     /// A second world in the same state, for another rehearsal.
@@ -90,7 +62,32 @@ impl Simulated {
     }
     /// From now on the `act`-th act (from 0) goes wrong so.
     pub fn fault(&self, act: usize, fault: Fault) {
-        self.world().faults.insert(act, fault);
+        self.world().faults.push((When::Act(act), fault));
+    }
+    /// The next act that takes this task back goes wrong so: one of its own, or one of the steps of its `undo:`.
+    pub fn fault_undo(&self, task: &TaskId, fault: Fault) {
+        self.world().faults.push((When::UndoOf(task.clone()), fault));
+    }
+    /// How many of the faults have had their effect: what starts nothing cannot start badly.
+    pub fn bitten(&self) -> usize {
+        self.world().bitten
+    }
+    /// From here on it is taken for the world of a rehearsal: what has no model leaves all that has one as it is, and the
+    /// answers to `probes` (what the apps themselves are asked for their health) tell no more than that health. `assumed`:
+    /// nobody has seen it, and what else an app would say is not known either.
+    pub fn suppose(&self, probes: Vec<At<Read>>, assumed: bool) {
+        let mut world = self.world();
+        world.supposing = true;
+        world.assumed = assumed;
+        world.probes = probes;
+    }
+    /// What the world looked like when it was learnt is now: call it in the runtime that goes on with it.
+    pub fn begin(&self) {
+        self.world().begin();
+    }
+    /// This process begins anew: of what it did from here it knows nothing any more.
+    pub fn restart_here(&self) {
+        self.world().restart_here();
     }
     /// How long a host is silent after [`Fault::LostBefore`] and [`Fault::LostAfter`]; 20 s unless said.
     pub fn silent_for(&self, time: Duration) {
@@ -124,6 +121,16 @@ impl Simulated {
     pub fn promise_quorum(&self) {
         self.world().promised = true;
     }
+    /// As [`promise_quorum`](Self::promise_quorum), but no more than serve in this state: who means to stop a whole site
+    /// does no harm by that.
+    pub fn promise_no_more_than_serve(&self) {
+        self.world().promise_no_more();
+    }
+    /// Nor than serve in this other state of it: where the run means to lead.
+    pub fn promise_no_more_than_in(&self, other: &Self) {
+        let serving = other.world().serving();
+        self.world().lower_promises(serving);
+    }
     /// Somebody else's change: it has its effect, and is no act of the run.
     pub fn meddle(&self, change: &At<Change>) -> Result<(), String> {
         self.world().effect(change).map(|_| ())
@@ -140,9 +147,23 @@ impl Simulated {
     pub fn harm(&self) -> Vec<String> {
         self.world().harm.clone()
     }
-    /// What lasts, for comparing ends: no process ids, no times, no sessions; but what each unit has really loaded.
+    /// What lasts, for comparing ends, by the names of locks: no process ids, no times, no sessions; but what each unit has
+    /// really loaded, and what commands without a model have done that was not taken back.
     pub fn standing(&self) -> BTreeMap<String, String> {
         self.world().standing()
+    }
+    /// The hosts that a thing of [`standing`](Self::standing) belongs to; of a server of a backend its app's and its
+    /// balancer's.
+    pub fn hosts_of(&self, thing: &str) -> Vec<HostName> {
+        self.world().hosts_of(thing)
+    }
+    /// What runs with another content than the file that it reads at its start has now, in words.
+    pub fn stale(&self) -> BTreeSet<String> {
+        self.world().stale()
+    }
+    /// Servers that take no traffic though what stands behind them was started or stopped here and is healthy, in words.
+    pub fn idle(&self) -> BTreeSet<String> {
+        self.world().idle()
     }
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,24 +185,23 @@ impl Transport for Simulated {
             Ok(world.boot(at.host.as_ref()))
         })
     }
-    fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Receipt, Lost>> {
-        Box::pin(async move { self.world().carry(act, change) })
+    fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
+        Box::pin(async move {
+            let fault = match self.world().take_up(act, change)? {
+                Begun::Was(receipt) => return Ok(receipt),
+                Begun::Goes(fault) => fault,
+            };
+            if fault == Some(Fault::TimedOut) {
+                tokio::time::sleep(terms.within).await;
+            }
+            self.world().carry(act, change, fault, terms)
+        })
     }
     fn settle<'a>(&'a self, act: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Settled, Lost>> {
-        Box::pin(async move {
-            let mut world = self.world();
-            let host = change.at.host.as_ref();
-            world.reach(host)?;
-            if let Some((_, receipt)) = world.receipts.get(act) {
-                return Ok(Settled::Was(receipt.clone()));
-            }
-            if act.boot != world.boot(host) {
-                return Ok(Settled::Was(Receipt::of(rebooted())));
-            }
-            let never = Receipt::of(Outcome::Refused("it was seen to that it never begins".into()));
-            world.receipts.insert(act.clone(), (host.cloned(), never));
-            Ok(Settled::Never)
-        })
+        Box::pin(async move { self.world().settle(act, change) })
+    }
+    fn supposes(&self) -> bool {
+        self.world().supposing
     }
     fn cancel<'a>(&'a self, _: &'a Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {
         Box::pin(async move { self.world().reach(at.host.as_ref()).map(|()| true) })
@@ -199,10 +219,6 @@ impl Transport for Simulated {
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async {})
     }
-}
-
-fn rebooted() -> Outcome {
-    Outcome::Unknown("the host has started anew since".into())
 }
 
 fn silent(host: Option<&HostName>) -> Lost {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::Outcome;
 use crate::{
     base::{
         Content, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Invocation, RunFacts, RunId, ServerFacts, ServerState,
@@ -160,7 +161,7 @@ async fn every_fault_is_what_it_says() {
         let wanted = match fault {
             Fault::Refused => ("refused", false, 0, true),
             Fault::FailedBefore => ("failed", false, 0, true),
-            Fault::FailedAfter => ("failed", false, 1, true),
+            Fault::FailedAfter | Fault::TimedOut => ("failed", false, 1, true),
             Fault::LostBefore => ("lost", true, 0, true),
             Fault::LostAfter => ("lost", true, 1, true),
             Fault::NoEffect => ("ok", false, 0, true),

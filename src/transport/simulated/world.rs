@@ -1,9 +1,10 @@
 //! The state of the simulated world, and how an act is carried out in it.
 
 use super::{
-    Fault,
+    Settled, Terms,
+    fault::{Fault, When},
     links::{Key, Links, ServerKey},
-    rebooted, silent,
+    silent,
 };
 use crate::{
     base::{
@@ -39,7 +40,9 @@ pub(super) struct World {
     pub(super) kept: BTreeSet<(HostName, Hash)>,
     pub(super) breaking: BTreeSet<Hash>,
     pub(super) sickening: BTreeSet<Hash>,
-    pub(super) faults: BTreeMap<usize, Fault>,
+    pub(super) faults: Vec<(When, Fault)>,
+    /// So many of them had their effect.
+    pub(super) bitten: usize,
     pub(super) silent_for: Duration,
     pub(super) silent: BTreeMap<Option<HostName>, Option<Instant>>,
     pub(super) boots: BTreeMap<HostName, u32>,
@@ -48,6 +51,18 @@ pub(super) struct World {
     pub(super) done: Vec<At<Change>>,
     pub(super) harm: Vec<String>,
     pub(super) promised: bool,
+    /// No more than so many serving hosts are promised, by app and site.
+    pub(super) floors: BTreeMap<(String, Option<String>), usize>,
+    /// It is a rehearsal's: what has no model leaves the rest as it is.
+    pub(super) supposing: bool,
+    /// What nobody has seen is as one would have it.
+    pub(super) assumed: bool,
+    /// What the apps themselves are asked for their health.
+    pub(super) probes: Vec<At<Read>>,
+    /// What a command without a model has touched and nobody has taken back: by host and step.
+    pub(super) marks: BTreeMap<(HostName, String), BTreeSet<String>>,
+    /// So often this process has begun anew.
+    pub(super) here: u32,
     /// Numbers processes and state changes.
     pub(super) count: u32,
 }
@@ -84,6 +99,14 @@ pub(super) enum Opened {
     File(Spot),
 }
 
+/// How an act begins.
+pub(super) enum Begun {
+    /// It was carried out before, or nobody knows.
+    Was(Receipt),
+    /// It is carried out now.
+    Goes(Option<Fault>),
+}
+
 /// How long a start takes until it is healthy, where it may take that long.
 pub(super) const START: Duration = Duration::from_secs(3);
 /// How long sessions last once no new ones come.
@@ -103,7 +126,8 @@ impl World {
             kept: BTreeSet::new(),
             breaking: BTreeSet::new(),
             sickening: BTreeSet::new(),
-            faults: BTreeMap::new(),
+            faults: vec![],
+            bitten: 0,
             silent_for: Duration::from_secs(20),
             silent: BTreeMap::new(),
             boots: BTreeMap::new(),
@@ -112,6 +136,12 @@ impl World {
             done: vec![],
             harm: vec![],
             promised: false,
+            floors: BTreeMap::new(),
+            supposing: false,
+            assumed: false,
+            probes: vec![],
+            marks: BTreeMap::new(),
+            here: 0,
             count: 0,
         }
     }
@@ -124,7 +154,10 @@ impl World {
         }
     }
     pub(super) fn boot(&self, host: Option<&HostName>) -> String {
-        host.map_or_else(|| "here".into(), |h| format!("boot-{}", self.boots.get(h).copied().unwrap_or(0)))
+        host.map_or_else(
+            || format!("here-{}", self.here),
+            |h| format!("boot-{}", self.boots.get(h).copied().unwrap_or(0)),
+        )
     }
     pub(super) fn reboot(&mut self, host: &HostName) {
         *self.boots.entry(host.clone()).or_default() += 1;
@@ -137,80 +170,87 @@ impl World {
         }
     }
 
-    /// At most once an act.
-    pub(super) fn carry(&mut self, act: &Act, change: &At<Change>) -> Result<Receipt, Lost> {
+    /// Learnt states are as old as this moment.
+    pub(super) fn begin(&mut self) {
+        for server in self.servers.values_mut().filter(|s| s.since.is_some()) {
+            server.since = Some(Instant::now());
+        }
+    }
+    pub(super) fn restart_here(&mut self) {
+        self.here += 1;
+        self.receipts.retain(|_, (at, _)| at.is_some());
+    }
+
+    /// At most once an act: what became of it, or that it begins now and what goes wrong with it.
+    pub(super) fn take_up(&mut self, act: &Act, change: &At<Change>) -> Result<Begun, Lost> {
         let host = change.at.host.as_ref();
         self.reach(host)?;
         if let Some((_, receipt)) = self.receipts.get(act) {
-            return Ok(receipt.clone());
+            return Ok(Begun::Was(receipt.clone()));
         }
         if act.boot != self.boot(host) {
-            return Ok(Receipt::of(rebooted()));
-        }
-        let fault = self.faults.get(&self.acts).copied();
-        self.acts += 1;
-        let lose = |world: &mut Self| {
-            world.silent.insert(host.cloned(), Instant::now().checked_add(world.silent_for));
-            Err(silent(host))
-        };
-        if fault == Some(Fault::LostBefore) {
-            return lose(self);
-        }
-        let receipt = match fault {
-            Some(Fault::Refused) => Receipt::of(Outcome::Refused("sudo: not allowed".into())),
-            Some(Fault::FailedBefore) => failed("exit 1"),
-            Some(Fault::NoEffect) => Receipt { code: Some(0), ..Receipt::of(Outcome::Ok) },
-            _ => {
-                let running: Vec<Key> = self.young().cloned().collect();
-                match self.effect(change) {
-                    Err(why) => failed(&why),
-                    Ok(_) if fault == Some(Fault::FailedAfter) => failed("exit 1"),
-                    Ok(code) => {
-                        if fault == Some(Fault::Sick) {
-                            let new: Vec<Key> = self.young().filter(|k| !running.contains(k)).cloned().collect();
-                            for key in new {
-                                if let Some(process) = self.processes.get_mut(&key) {
-                                    process.sick = true;
-                                }
-                            }
-                        }
-                        Receipt { code, ..Receipt::of(Outcome::Ok) }
-                    }
+            match &change.what {
+                _ if host.is_some() => return Ok(Begun::Was(Receipt::of(rebooted()))),
+                Change::Tell(_) | Change::Mail(_) => {
+                    let why = "it was announced by another process, which may have sent it";
+                    return Ok(Begun::Was(Receipt::of(Outcome::Unknown(why.into()))));
                 }
+                _ => {}
             }
-        };
+        }
+        let fault = self.fault_of(act);
+        self.acts += 1;
+        if fault == Some(Fault::LostBefore) {
+            self.bitten += 1;
+            if host.is_some() {
+                return self.lose(host);
+            }
+        }
+        Ok(Begun::Goes(fault))
+    }
+
+    /// Carries it out.
+    pub(super) fn carry(
+        &mut self,
+        act: &Act,
+        change: &At<Change>,
+        fault: Option<Fault>,
+        terms: Terms,
+    ) -> Result<Receipt, Lost> {
+        let host = change.at.host.as_ref();
+        let receipt = self.carried(act, change, fault, terms);
         self.receipts.insert(act.clone(), (host.cloned(), receipt.clone()));
-        if fault == Some(Fault::LostAfter) {
-            return lose(self);
+        if fault == Some(Fault::LostAfter) && host.is_some() {
+            return self.lose(host);
         }
         Ok(receipt)
     }
 
-    /// What was started a moment ago.
-    fn young(&self) -> impl Iterator<Item = &Key> {
-        let now = Instant::now();
-        self.processes.iter().filter(move |(_, p)| p.ready.is_some_and(|r| r > now)).map(|(k, _)| k)
+    fn lose<T>(&mut self, host: Option<&HostName>) -> Result<T, Lost> {
+        self.silent.insert(host.cloned(), Instant::now().checked_add(self.silent_for));
+        Err(silent(host))
     }
 
-    pub(super) fn standing(&self) -> BTreeMap<String, String> {
-        let mut standing = BTreeMap::new();
-        for (key, process) in &self.processes {
-            let running = process.unit.state == UnitState::Active;
-            let loaded = if running { format!(" {:?}", process.config) } else { String::new() };
-            let sick = if running && process.sick { ", sick" } else { "" };
-            standing.insert(key.to_string(), format!("{}{sick}{loaded}", if running { "running" } else { "stopped" }));
+    /// What became of an act that is not carried out any more.
+    pub(super) fn settle(&mut self, act: &Act, change: &At<Change>) -> Result<Settled, Lost> {
+        let host = change.at.host.as_ref();
+        self.reach(host)?;
+        if let Some((_, receipt)) = self.receipts.get(act) {
+            return Ok(Settled::Was(receipt.clone()));
         }
-        for ((host, path), file) in &self.files {
-            if let Some(file) = file {
-                let said = format!("{} {:o} {}:{}", file.hash, file.mode, file.owner, file.group);
-                standing.insert(format!("{host}/file{path}"), said);
-            }
+        if act.boot != self.boot(host) && !matches!(change.what, Change::Ask { .. }) {
+            let gone = || Outcome::Unknown("it was announced by another process, and its receipt is gone".into());
+            return Ok(Settled::Was(Receipt::of(if host.is_some() { rebooted() } else { gone() })));
         }
-        for ((host, _, backend, server), state) in &self.servers {
-            let home = host.as_ref().map_or("", HostName::as_str);
-            standing.insert(format!("{home}/backend/{backend}/{server}"), format!("{:?}", state.facts.state));
-        }
-        standing
+        let never = Receipt::of(Outcome::Refused("it was seen to that it never begins".into()));
+        self.receipts.insert(act.clone(), (host.cloned(), never));
+        Ok(Settled::Never)
+    }
+
+    /// What was started a moment ago.
+    pub(super) fn young(&self) -> impl Iterator<Item = &Key> {
+        let now = Instant::now();
+        self.processes.iter().filter(move |(_, p)| p.ready.is_some_and(|r| r > now)).map(|(k, _)| k)
     }
 
     /// The bytes of a file that was written here, where they are at hand.
@@ -222,8 +262,12 @@ impl World {
         }
     }
 
-    /// Whether something lies behind an opaque command.
+    /// Whether a plan cannot know something, for it lies behind an opaque command. A rehearsal takes it as it was.
     pub(super) fn is_open(&self, what: &Opened) -> bool {
+        !self.supposing && self.lies_behind(what)
+    }
+    /// Whether an opaque command has touched it.
+    pub(super) fn lies_behind(&self, what: &Opened) -> bool {
         let host = match what {
             Opened::Host(host) | Opened::File((host, _)) => host,
             Opened::Process(key) => key.host(),
@@ -239,6 +283,6 @@ impl World {
     }
 }
 
-fn failed(why: &str) -> Receipt {
-    Receipt { code: Some(1), ..Receipt::of(Outcome::Failed(why.into())) }
+fn rebooted() -> Outcome {
+    Outcome::Unknown("the host has started anew since".into())
 }

@@ -1,0 +1,296 @@
+//! The matrix of a rehearsal: a row an act, a column a fault, and below it what needs a person.
+
+use crate::{
+    engine::rehearse::{Deed, Ending, Point, Rehearsal, Trouble, Verdict},
+    ui::{paint::plain, screen::Screen, wrap},
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use unicode_width::UnicodeWidthStr as _;
+
+/// As text, fitted to the terminal.
+pub(super) fn text(screen: &Screen, name: &str, rehearsal: &Rehearsal) -> String {
+    let width = if screen.endless { 120 } else { screen.width };
+    let mut text = String::new();
+    if rehearsal.deeds.is_empty() {
+        text += &format!("`{name}` would do nothing here: there is no act that could fail\n");
+    } else {
+        text += &matrix(screen, rehearsal, width);
+        text += &legend(width);
+    }
+    text += &findings(screen, rehearsal, width);
+    text += &totals(screen, rehearsal, width);
+    text
+}
+
+/// A sign a verdict: letters, for they are the same without colour and in any font.
+const fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Nothing => ".",
+        Verdict::Done => "d",
+        Verdict::Before => "b",
+        Verdict::Forward => "f",
+        Verdict::Person => "P",
+        Verdict::Wrong => "X",
+    }
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Nothing => "nothing",
+        Verdict::Done => "done",
+        Verdict::Before => "before",
+        Verdict::Forward => "forward",
+        Verdict::Person => "person",
+        Verdict::Wrong => "wrong",
+    }
+}
+
+fn cell(screen: &Screen, verdict: Verdict) -> String {
+    let (paint, sign) = (screen.data_paint, sign(verdict));
+    match verdict {
+        Verdict::Nothing => paint.dim(sign),
+        Verdict::Done | Verdict::Before | Verdict::Forward => paint.green(sign),
+        Verdict::Person => paint.yellow(sign),
+        Verdict::Wrong => paint.red(sign),
+    }
+}
+
+/// A row: acts of one step that do the same on several hosts, and end alike.
+struct Row {
+    label: String,
+    what: String,
+    hosts: Vec<String>,
+    verdicts: Vec<Verdict>,
+}
+
+fn rows(rehearsal: &Rehearsal) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for (at, deed) in rehearsal.deeds.iter().enumerate() {
+        let verdicts: Vec<Verdict> =
+            rehearsal.points.iter().filter(|p| p.deed == at).map(|p| p.ending.verdict).collect();
+        let (label, what) = (label(deed).to_owned(), deed.what.replace(deed.host.as_str(), "HOST"));
+        let host = deed.host.as_str().to_owned();
+        match rows.iter_mut().find(|r| r.label == label && r.what == what && r.verdicts == verdicts) {
+            Some(row) => row.hosts.push(host),
+            None => rows.push(Row { label, what, hosts: vec![host], verdicts }),
+        }
+    }
+    for row in &mut rows {
+        if let [host] = &row.hosts[..] {
+            row.what = row.what.replace("HOST", host);
+        }
+    }
+    rows
+}
+
+/// The step's part of a task's name.
+fn label(deed: &Deed) -> &str {
+    deed.task.as_str().rsplit_once('@').map_or(deed.task.as_str(), |(label, _)| label)
+}
+
+fn matrix(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
+    let rows = rows(rehearsal);
+    let columns = Trouble::ALL.len();
+    let titles: Vec<String> = rows.iter().map(title).collect();
+    let room = width.saturating_sub(2 * columns + 1).max(20);
+    let widest = titles.iter().map(|t| t.width()).max().unwrap_or(0).min(room);
+    let letters: Vec<String> = (0..columns).map(|at| letter(at).to_string()).collect();
+    let head = format!("{}  {}", pad("ACT", widest), letters.join(" "));
+    let mut text = screen.data_paint.bold(&head) + "\n";
+    for (row, title) in rows.iter().zip(&titles) {
+        let cells: Vec<String> = row.verdicts.iter().map(|v| cell(screen, *v)).collect();
+        text += &format!("{}  {}\n", pad(&wrap::cut(title, widest), widest), cells.join(" "));
+    }
+    text
+}
+
+fn title(row: &Row) -> String {
+    let hosts = match &row.hosts[..] {
+        [one] => one.clone(),
+        [one, two] => format!("{one}, {two}"),
+        many => format!("{} hosts", many.len()),
+    };
+    plain(&format!("{}@{hosts}  {}", row.label, row.what))
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+fn letter(at: usize) -> char {
+    u8::try_from(at).ok().and_then(|at| char::from_digit(u32::from(at) + 10, 36)).unwrap_or('?').to_ascii_uppercase()
+}
+
+fn legend(width: usize) -> String {
+    let columns = Trouble::ALL.iter().enumerate().map(|(at, trouble)| format!("{} {}", letter(at), trouble.words()));
+    let columns = columns.collect::<Vec<_>>().join(" · ");
+    let cells = "b ends as before · d is overcome: done as planned · f goes forward after the point of no return · \
+                 P needs a person, and names what for · X does harm, or leaves what nothing names · . cannot come to pass";
+    format!(
+        "\n{}\n{}\n",
+        wrap::hanging("faults  ", &columns, width).trim_end(),
+        wrap::hanging("cells   ", cells, width).trim_end()
+    )
+}
+
+/// What needs a person or is wrong, alike ones together, the worst first.
+fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
+    let mut text = String::new();
+    let paint = screen.data_paint;
+    if !rehearsal.unbroken.why.is_empty() {
+        text += &format!("\n{}\n", paint.red("without a fault"));
+        text += &reasons(&rehearsal.unbroken, width);
+    }
+    let mut groups: BTreeMap<(std::cmp::Reverse<Verdict>, String, Vec<String>), Vec<&Point>> = BTreeMap::new();
+    let bad = |p: &&Point| p.ending.verdict >= Verdict::Person;
+    for point in
+        rehearsal.points.iter().chain(rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong)).filter(bad)
+    {
+        let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
+        let general = |line: &String| line.replace(deed.host.as_str(), "HOST");
+        let lines: Vec<String> = point.ending.why.iter().chain(&point.ending.stands).map(general).collect();
+        let key = (std::cmp::Reverse(point.ending.verdict), format!("{} {}", label(deed), deed.step), lines);
+        groups.entry(key).or_default().push(point);
+    }
+    let more = groups.len().saturating_sub(SHOWN);
+    for ((verdict, ..), points) in groups.into_iter().take(SHOWN) {
+        let Some((first, deed)) = points.first().and_then(|p| Some((*p, rehearsal.deeds.get(p.deed)?))) else {
+            continue;
+        };
+        let mut troubles: Vec<String> = Vec::new();
+        for point in &points {
+            let words = in_words(point);
+            if !troubles.contains(&words) {
+                troubles.push(words);
+            }
+        }
+        let kind = if verdict.0 == Verdict::Wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
+        let alike = if points.len() > 1 { format!(", {} points alike", points.len()) } else { String::new() };
+        let head = format!("{} {}: {}{alike}", deed.task, deed.what, troubles.join("; "));
+        text += &format!(
+            "\n{kind}  {}",
+            wrap::hanging("", &plain(&head), width.saturating_sub(10)).replace('\n', "\n          ").trim_end()
+        );
+        text += "\n";
+        text += &reasons(&first.ending, width);
+    }
+    if more > 0 {
+        text += &format!("\nand {more} more kinds: `-o json` has all\n");
+    }
+    text
+}
+
+/// So many kinds of findings are shown.
+const SHOWN: usize = 25;
+
+fn in_words(point: &Point) -> String {
+    match point.second {
+        None => point.trouble.words().to_owned(),
+        Some((gap, fault)) => {
+            let s = if gap == 1 { "" } else { "s" };
+            format!("{}, and {gap} act{s} later one {}", point.trouble.words(), Trouble::Act(fault).words())
+        }
+    }
+}
+
+fn reasons(ending: &Ending, width: usize) -> String {
+    let why = ending.why.iter().map(|line| wrap::hanging("    why     ", &plain(line), width));
+    let stands = ending.stands.iter().map(|line| wrap::hanging("    stands  ", &plain(line), width));
+    why.chain(stands).map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// How many of the points came to this.
+fn count(points: &[Point], verdict: Verdict) -> usize {
+    points.iter().filter(|p| p.ending.verdict == verdict).count()
+}
+
+fn totals(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
+    let mut text = String::from("\n");
+    let line = |points: &[Point], of: &str| {
+        let possible = points.len() - count(points, Verdict::Nothing);
+        let n = |verdict| count(points, verdict);
+        format!(
+            "{possible} {of}: {} end as before, {} are overcome, {} go forward after the point of no return, {} need a \
+             person, {} are wrong",
+            n(Verdict::Before),
+            n(Verdict::Done),
+            n(Verdict::Forward),
+            n(Verdict::Person),
+            n(Verdict::Wrong),
+        )
+    };
+    text += &wrap::hanging("", &line(&rehearsal.points, "fault points"), width);
+    text = text.trim_end().to_owned() + "\n";
+    if !rehearsal.pairs.is_empty() {
+        text += wrap::hanging("", &line(&rehearsal.pairs, "pairs of faults"), width).trim_end();
+        text += "\n";
+    }
+    if !rehearsal.opaque.is_empty() {
+        let s = if rehearsal.opaque.len() == 1 { "" } else { "s" };
+        let head = format!("{} step{s} without a model, taken to leave all else as it is: ", rehearsal.opaque.len());
+        text += wrap::hanging("", &plain(&(head + &rehearsal.opaque.join(", "))), width).trim_end();
+        text += "\n";
+    }
+    let paint = screen.data_paint;
+    text += &if rehearsal.is_clean() {
+        paint.green("clean") + ": every single fault ends well\n"
+    } else {
+        let n = rehearsal.unclean().len();
+        let s = if n == 1 { "" } else { "s" };
+        let whole = if rehearsal.unbroken.verdict == Verdict::Done { "" } else { "it is wrong even without a fault, " };
+        paint.red("not clean") + &format!(": {whole}{n} fault point{s} must not end so\n")
+    };
+    text
+}
+
+/// As JSON.
+pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> Value {
+    let acts: Vec<Value> = rehearsal
+        .deeds
+        .iter()
+        .enumerate()
+        .map(|(at, deed)| {
+            let own = rehearsal.points.iter().filter(|p| p.deed == at);
+            let endings: Map<String, Value> = own.map(|p| (p.trouble.word().to_owned(), ending(&p.ending))).collect();
+            json!({ "task": deed.task, "step": deed.step, "host": deed.host, "what": deed.what, "endings": endings })
+        })
+        .collect();
+    let pairs: Vec<Value> = rehearsal
+        .pairs
+        .iter()
+        .filter_map(|p| {
+            let (gap, second) = p.second?;
+            let task = &rehearsal.deeds.get(p.deed)?.task;
+            let (first, second) = (p.trouble.word(), Trouble::Act(second).word());
+            Some(json!({ "task": task, "first": first, "acts_later": gap, "second": second, "ending": ending(&p.ending) }))
+        })
+        .collect();
+    let of = |points: &[Point]| {
+        let counted =
+            [Verdict::Before, Verdict::Done, Verdict::Forward, Verdict::Person, Verdict::Wrong, Verdict::Nothing];
+        counted.into_iter().map(|v| (word(v).to_owned(), json!(count(points, v)))).collect::<Map<String, Value>>()
+    };
+    let mut value = json!({
+        "schema_version": 1,
+        "runbook": name,
+        "assumed": assumed,
+        "clean": rehearsal.is_clean(),
+        "unclean": rehearsal.unclean().len(),
+        "unbroken": ending(&rehearsal.unbroken),
+        "no_return": rehearsal.no_return,
+        "opaque": rehearsal.opaque,
+        "points": of(&rehearsal.points),
+        "acts": acts,
+    });
+    if let Some(map) = value.as_object_mut().filter(|_| !rehearsal.pairs.is_empty()) {
+        map.insert("pairs_of_faults".into(), Value::Object(of(&rehearsal.pairs)));
+        map.insert("pairs".into(), Value::Array(pairs));
+    }
+    value
+}
+
+fn ending(ending: &Ending) -> Value {
+    let outcome = ending.outcome.map(crate::journal::event::End::word);
+    json!({ "verdict": word(ending.verdict), "outcome": outcome, "why": ending.why, "stands": ending.stands })
+}

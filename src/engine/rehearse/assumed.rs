@@ -1,0 +1,199 @@
+//! A world that nobody looked at, as `svcops.yaml` would have it: for rehearsals where there are no hosts.
+
+use super::Known;
+use crate::{
+    base::{
+        Act, Answer, At, Change, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt, RunFacts, RunId,
+        ServerFacts, ServerState, Span, TcpFacts, UnitFacts, UnitState,
+    },
+    inventory::{Host, Inventory, Manager},
+    resources::{App, Resource as _},
+    transport::{Fut, Look, Lost, LostKind, Settled, Terms, Transport},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How its apps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// All of them run and are healthy, and their servers take traffic.
+    Healthy,
+    /// None of them runs, and their servers are in maintenance.
+    Stopped,
+}
+
+/// A transport that answers from what it is told, and carries nothing out.
+pub struct Assumed(Told);
+
+enum Told {
+    /// By facts that were seen once.
+    Facts(Known),
+    /// By what one would have.
+    Wish(Wished),
+}
+
+struct Wished {
+    wish: Wish,
+    probes: Vec<(At<Read>, Option<u16>)>,
+    /// Commands that tell whether an app runs.
+    status: BTreeSet<String>,
+    /// Files that apps read at their start.
+    config: BTreeSet<String>,
+}
+
+impl Assumed {
+    /// The world as it was seen.
+    pub const fn told(known: Known) -> Self {
+        Self(Told::Facts(known))
+    }
+    /// The world of an inventory as one would have it.
+    pub fn wished(inventory: &Inventory, wish: Wish) -> Self {
+        let (mut status, mut config) = (BTreeSet::new(), BTreeSet::new());
+        for app in inventory.apps.values() {
+            config.extend(app.config.iter().cloned());
+            for host in inventory.hosts_of(app) {
+                if let Ok(on) = inventory.app_on(app, host)
+                    && let Manager::Command { status: text, .. } = &on.manager
+                {
+                    status.insert(text.clone());
+                }
+            }
+        }
+        Self(Told::Wish(Wished { wish, probes: probes(inventory), status, config }))
+    }
+    fn answer(&self, read: &At<Read>) -> Answer {
+        match &self.0 {
+            Told::Facts(known) => known.answer(read),
+            Told::Wish(wished) => wished.answer(read),
+        }
+    }
+}
+
+impl Wished {
+    fn answer(&self, read: &At<Read>) -> Answer {
+        let healthy = self.wish == Wish::Healthy;
+        let probe = self.probes.iter().find(|(p, _)| asks_the_same(&p.what, &read.what));
+        match &read.what {
+            Read::Unit { .. } => {
+                let state = if healthy { UnitState::Active } else { UnitState::Inactive };
+                let invocation = if healthy { "as it is" } else { "" }.to_owned();
+                Answer::Unit(UnitFacts { loaded: true, state, pid: u32::from(healthy), invocation, since: 1 })
+            }
+            Read::File { path } if self.config.contains(path) => Answer::File(Some(FileFacts {
+                hash: Hash::of(b"as it is"),
+                size: 8,
+                mode: 0o644,
+                owner: "root".into(),
+                group: "root".into(),
+                link: None,
+            })),
+            Read::File { .. } => Answer::File(None),
+            Read::Server { .. } => {
+                let state = if healthy { ServerState::Ready } else { ServerState::Maint };
+                Answer::Server(ServerFacts { state, sessions: 0, up: healthy })
+            }
+            Read::Http(_) if probe.is_some() => {
+                let status = probe.and_then(|(_, status)| *status).filter(|_| healthy);
+                let error = (!healthy).then(|| "connection refused".to_owned());
+                Answer::Http(HttpFacts { status, error, ..HttpFacts::default() })
+            }
+            Read::Tcp { .. } => {
+                let error = (!healthy).then(|| "connection refused".to_owned());
+                Answer::Tcp(TcpFacts { open: healthy, error })
+            }
+            Read::Run(run)
+                if probe.is_some() || matches!(&run.program, Program::Shell(t) if self.status.contains(t)) =>
+            {
+                Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
+            }
+            // what else they would say, nobody knows
+            Read::Http(_) | Read::Run(_) => Answer::Open,
+        }
+    }
+}
+
+/// What the apps of an inventory are asked for their health, and the HTTP status that is healthy.
+pub(super) fn probes(inventory: &Inventory) -> Vec<(At<Read>, Option<u16>)> {
+    let mut probes = Vec::new();
+    for app in inventory.apps.values() {
+        for host in inventory.hosts_of(app) {
+            let place = Place::on(&host.name).becoming(host.ssh.become_user.clone());
+            let on = inventory.app_on(app, host).ok().and_then(|on| App::of(&on, place, Span::secs(10)).ok());
+            probes.extend(on.and_then(|on| on.health).map(|probe| (probe.read, probe.status)));
+        }
+    }
+    probes
+}
+
+/// All that tells how the apps of some hosts are: what manages them, what they read at their start, their health, their
+/// servers; by the host that is asked.
+pub(super) fn around(inventory: &Inventory, hosts: &[HostName]) -> Vec<(Option<HostName>, Vec<At<Read>>)> {
+    let mut all: BTreeMap<Option<HostName>, Vec<At<Read>>> = BTreeMap::new();
+    for app in inventory.apps.values() {
+        for host in inventory.hosts_of(app).filter(|h| hosts.contains(&h.name)) {
+            let user = |host: &Host| host.ssh.become_user.clone();
+            let place = Place::on(&host.name).becoming(user(host));
+            let Ok(on) = inventory.app_on(app, host) else { continue };
+            let config = app.config.iter().map(|path| place.at(Read::File { path: path.clone() }));
+            let mut reads: Vec<At<Read>> = config.collect();
+            if let Ok(app) = App::of(&on, place, Span::secs(10)) {
+                reads.extend(app.reads());
+            }
+            if let Some(behind) = &on.behind {
+                let front = behind.host.as_ref().and_then(|name| inventory.host(name.as_str()));
+                let place = front.map_or(Place::HERE, |host| Place::on(&host.name).becoming(user(host)));
+                let (api, backend, server) = (behind.api.clone(), behind.backend.clone(), behind.server.clone());
+                reads.push(place.at(Read::Server { api, backend, server }));
+            }
+            for read in reads {
+                all.entry(read.at.host.clone()).or_default().push(read);
+            }
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// Whoever asks it, and however long they would wait.
+fn asks_the_same(one: &Read, other: &Read) -> bool {
+    match (one, other) {
+        (Read::Http(one), Read::Http(other)) => one.url == other.url,
+        (Read::Tcp { host, port, .. }, Read::Tcp { host: h, port: p, .. }) => (host, port) == (h, p),
+        (Read::Run(one), Read::Run(other)) => one.program == other.program,
+        _ => false,
+    }
+}
+
+fn nowhere(host: Option<&HostName>) -> Lost {
+    Lost { host: host.cloned(), why: "there is no such host: the world is assumed".into(), kind: LostKind::Unreachable }
+}
+
+impl Transport for Assumed {
+    fn look<'a>(&'a self, _: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
+        Box::pin(
+            async move { Ok(Look { boot: "assumed".into(), answers: reads.iter().map(|r| self.answer(r)).collect() }) },
+        )
+    }
+    fn open<'a>(&'a self, _: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
+        Box::pin(async move { Err(nowhere(at.host.as_ref())) })
+    }
+    fn carry<'a>(&'a self, _: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Receipt, Lost>> {
+        Box::pin(async move { Err(nowhere(change.at.host.as_ref())) })
+    }
+    fn settle<'a>(&'a self, _: &'a Act, change: &'a At<Change>, _: Terms) -> Fut<'a, Result<Settled, Lost>> {
+        Box::pin(async move { Err(nowhere(change.at.host.as_ref())) })
+    }
+    fn cancel<'a>(&'a self, _: &'a Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {
+        Box::pin(async move { Err(nowhere(at.host.as_ref())) })
+    }
+    fn fetch<'a>(&'a self, _: &'a Place, _: &'a str, _: usize) -> Fut<'a, Result<Option<Vec<u8>>, Lost>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn supposes(&self) -> bool {
+        match &self.0 {
+            Told::Facts(known) => known.assumed,
+            Told::Wish(_) => true,
+        }
+    }
+    fn close(&self) -> Fut<'_, ()> {
+        Box::pin(async {})
+    }
+}

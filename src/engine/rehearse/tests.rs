@@ -1,0 +1,227 @@
+use super::*;
+use crate::{
+    actions::{CATALOG, Refusal},
+    base::{Content, Hash, Redactor, Source, Text, WallClock},
+    engine::Store,
+    journal::{
+        event::{Notice, Operator, Watcher},
+        memory::MemoryJournal,
+    },
+    runbook::project::Project,
+    verbs::app::{Verb, compose},
+};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+struct Quiet;
+impl Watcher for Quiet {
+    fn record(&self, _: &Record) {}
+    fn notice(&self, _: &Notice) {}
+}
+
+/// Contents whose bytes are their own text.
+struct Texts;
+impl Store for Texts {
+    fn file(&self, path: &str) -> Result<Content, Refusal> {
+        self.text(&Text(format!("content of {path}")))
+    }
+    fn read(&self, path: &str) -> Result<String, Refusal> {
+        Ok(format!("content of {path}"))
+    }
+    fn text(&self, text: &Text) -> Result<Content, Refusal> {
+        Ok(Content { hash: Hash::of(text.0.as_bytes()), size: text.0.len() as u64, from: Source::Text(text.clone()) })
+    }
+    fn show(&self, _: &Content) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Rehearses on a world that nobody looked at.
+fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
+    let names: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
+    let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap();
+    let text = if text.contains("svcops: 1") { text.to_owned() } else { format!("svcops: 1\nname: test\n{text}") };
+    let runbook = project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
+    let params: BTreeMap<_, _> =
+        runbook.params.iter().filter_map(|p| p.default.clone().map(|d| (p.name.clone(), d))).collect();
+    let stage = Stage {
+        root: project.root.clone(),
+        inventory: Arc::new(project.inventory.clone()),
+        catalog: CATALOG,
+        transport: Arc::new(Assumed::wished(&project.inventory, wish)),
+        journal: Arc::new(MemoryJournal::new()),
+        locks: None,
+        clock: Arc::new(WallClock),
+        watcher: Arc::new(Quiet),
+        store: Arc::new(Texts),
+        redactor: Redactor::default(),
+    };
+    let operator = Operator { name: "ops".into(), uid: 1000, login: true, machine: "desk".into(), pid: 1 };
+    let order = Order { runbook, params, limit: None, parallel: 8, operator, reason: None, ticket: None };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
+    rehearse(&stage, &order, &planned, &known, pairs, (&|_, _| {}, &|| false)).unwrap().unwrap()
+}
+
+fn example(text: &str) -> Rehearsal {
+    rehearsed("tests/data/example", text, Wish::Healthy, false)
+}
+
+/// Why it is wrong without a fault, and each kind of point that is: its act, its fault, and why.
+fn wrong(rehearsal: &Rehearsal) -> Vec<String> {
+    let mut told: Vec<String> = rehearsal.unbroken.why.clone();
+    for point in rehearsal.points.iter().filter(|p| p.ending.verdict == Verdict::Wrong) {
+        let deed = &rehearsal.deeds[point.deed];
+        told.push(format!("{} {}: {}", deed.task, point.trouble.words(), point.ending.why.join("; ")));
+    }
+    told
+}
+
+const DRAIN: &str =
+    "{name: Drain, haproxy.drain: {balancer: front, backend: billing, server: \"{{ host.name }}\", within: 30s}}";
+const ENABLE: &str = "{name: Enable, haproxy.enable: {balancer: front, backend: billing, server: \"{{ host.name }}\"}}";
+
+fn rolling(steps: &[&str]) -> String {
+    let steps: String = steps.iter().map(|step| format!("      - {step}\n")).collect();
+    format!(
+        "targets: role=app, site=dc1\nsteps:\n  - name: Node by node\n    rolling: {{batch: 1}}\n    steps:\n{steps}"
+    )
+}
+
+#[test]
+fn the_rolling_restart_is_rehearsed_at_every_act_with_every_fault_and_is_clean() {
+    let rehearsal = example(&rolling(&[DRAIN, "{name: Restart, app.restart: {app: billing}}", ENABLE]));
+    assert_eq!(rehearsal.deeds.len(), 6, "three acts on each of two hosts");
+    assert_eq!(rehearsal.points.len(), 6 * Trouble::ALL.len());
+    assert_eq!(wrong(&rehearsal), [] as [String; 0]);
+    assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
+    let of = |trouble| rehearsal.points.iter().filter(move |p| p.trouble == trouble).map(|p| p.ending.verdict);
+    assert!(of(Trouble::KilledResumed).all(|v| v == Verdict::Done));
+    assert!(of(Trouble::KilledBack).all(|v| v == Verdict::Before));
+    assert!(of(Trouble::LostForGood).all(|v| v == Verdict::Person));
+    // only what starts something can start it badly
+    assert_eq!(of(Trouble::Act(Fault::Sick)).filter(|v| *v == Verdict::Nothing).count(), 4);
+}
+
+#[test]
+fn a_pair_of_faults_may_need_a_person_and_leaves_nothing_unnamed() {
+    let text = rolling(&[DRAIN, "{name: Restart, app.restart: {app: billing}}", ENABLE]);
+    let rehearsal = rehearsed("tests/data/example", &text, Wish::Healthy, true);
+    assert_eq!(rehearsal.pairs.len(), 6 * Fault::ALL.len() * GAPS * SECOND.len());
+    let wrong: Vec<_> = rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_host_that_is_left_drained_is_found() {
+    let rehearsal = example(&rolling(&[DRAIN, "{name: Restart, app.restart: {app: billing}}"]));
+    assert!(!rehearsal.is_clean());
+    insta::assert_snapshot!(wrong(&rehearsal).join("\n"), @r"
+    left so: `billing/dc1-app1` takes no traffic, though `billing.service` on `dc1-app1` is healthy
+    left so: `billing/dc1-app2` takes no traffic, though `billing.service` on `dc1-app2` is healthy
+    ");
+}
+
+#[test]
+fn a_wrong_undo_is_found() {
+    let switch = "{name: Switch, command: ln -sfn v2 /opt/app, touches: [\"file:/opt/app\"], \
+                  undo: [{command: ln -sfn v1 /opt/ap, touches: [\"file:/opt/ap\"]}]}";
+    let rehearsal = example(&format!("targets: dc1-app1\nsteps:\n  - {switch}\n  - {{app.stop: {{app: billing}}}}\n"));
+    assert!(!rehearsal.is_clean());
+    insta::assert_snapshot!(wrong(&rehearsal)[0], @r"1@dc1-app1 fails after its effect: dc1-app1/step/1 is done, and touches file:/opt/app, where absent was to be");
+    let right = switch.replace("/opt/ap,", "/opt/app,").replace("file:/opt/ap\"", "file:/opt/app\"");
+    let rehearsal = example(&format!("targets: dc1-app1\nsteps:\n  - {right}\n  - {{app.stop: {{app: billing}}}}\n"));
+    assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
+    assert_eq!(rehearsal.opaque, ["1 Switch"]);
+}
+
+#[test]
+fn a_forgotten_consequence_is_found() {
+    let copy = "{name: Copy, file.copy: {content: new, dest: /etc/billing/billing.conf}}";
+    let rehearsal = example(&format!("targets: dc1-app1\nsteps:\n  - {copy}\n"));
+    assert!(!rehearsal.is_clean());
+    insta::assert_snapshot!(wrong(&rehearsal).join("\n"), @r"a consequence is forgotten: `billing.service` on `dc1-app1` runs with an earlier `/etc/billing/billing.conf` than the one on its disk");
+    let then = copy.replace("}}", "}, then: [{app.restart: {app: billing}}]}");
+    assert!(example(&format!("targets: dc1-app1\nsteps:\n  - {then}\n")).is_clean());
+}
+
+#[test]
+fn a_server_that_is_enabled_while_its_app_is_dead_is_found() {
+    let rehearsal =
+        example(&format!("targets: dc1-app1\nsteps:\n  - {DRAIN}\n  - {{app.stop: {{app: billing}}}}\n  - {ENABLE}\n"));
+    assert!(!rehearsal.is_clean());
+    insta::assert_snapshot!(wrong(&rehearsal).join("\n"), @r"
+    on the way: `billing/dc1-app1` enabled while its app is dead
+    it fails without a fault: `Enable` on `dc1-app1`: HAProxy did not hold `billing/dc1-app1` of `front` for up within 30s
+    ");
+}
+
+#[test]
+fn a_command_without_undo_is_clean_alone_and_past_the_point_of_no_return_and_nowhere_else() {
+    let (bare, stop) = ("{name: Migrate, command: ./migrate}", "{name: Stop, app.stop: {app: billing}}");
+    let rehearse = |steps: &[&str]| {
+        let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
+        example(&format!("targets: dc1-app1\nsteps:\n{steps}"))
+    };
+    let alone = rehearse(&[bare]);
+    assert!(alone.is_clean(), "{:#?}", alone.unclean());
+    for steps in [[bare, stop], [stop, bare]] {
+        let rehearsal = rehearse(&steps);
+        assert!(!rehearsal.is_clean());
+        let named = |p: &&Point| p.ending.stands.iter().any(|s| s.contains("`Migrate` on `dc1-app1`"));
+        assert!(rehearsal.unclean().iter().all(named), "{:#?}", rehearsal.unclean());
+    }
+    let forward = rehearse(&["{name: Migrate, command: ./migrate, no_return: true}", stop]);
+    assert!(forward.points.iter().any(|p| p.ending.verdict == Verdict::Forward));
+    assert!(forward.is_clean(), "{:#?}", forward.unclean());
+}
+
+#[test]
+fn messages_pauses_and_good_restarts_are_clean() {
+    let rehearsal = example(
+        "targets: dc1-app1\nsteps:\n  - {name: Tell, notify.webhook: {url: \"http://127.0.0.1:9/x\"}}\n  \
+         - {name: Wait, pause: {for: 5s}}\n  - {name: Restart, app.restart: {app: billing}}\n  \
+         - {name: Told, always: true, notify.webhook: {url: \"http://127.0.0.1:9/y\"}}\n",
+    );
+    assert_eq!(wrong(&rehearsal), [] as [String; 0]);
+    assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
+}
+
+#[test]
+fn every_runbook_of_the_examples_is_clean() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/examples/runbooks");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 9, "{files:?}");
+    for file in files {
+        let (name, text) = (file.file_stem().unwrap().to_str().unwrap(), std::fs::read_to_string(&file).unwrap());
+        let wish = if name.ends_with("-start") { Wish::Stopped } else { Wish::Healthy };
+        let rehearsal = rehearsed("runbooks/examples", &text, wish, false);
+        assert_eq!(wrong(&rehearsal), [] as [String; 0], "{name}");
+        assert!(rehearsal.is_clean(), "{name}: {:#?}", rehearsal.unclean());
+        assert!(name == "readiness" || !rehearsal.deeds.is_empty(), "{name} does nothing");
+    }
+}
+
+#[test]
+fn every_verb_for_apps_is_clean() {
+    let names: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
+    let folder = "runbooks/examples";
+    let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap();
+    for verb in [Verb::Stop, Verb::Start, Verb::Restart, Verb::Reload] {
+        let text = compose(&project.inventory, verb, "billing", Some("dc1")).unwrap();
+        let wish = if verb == Verb::Start { Wish::Stopped } else { Wish::Healthy };
+        let rehearsal = rehearsed(folder, &text, wish, false);
+        assert_eq!(wrong(&rehearsal), [] as [String; 0], "{}", verb.word());
+        assert!(rehearsal.is_clean(), "{}: {:#?}", verb.word(), rehearsal.unclean());
+        assert!(!rehearsal.deeds.is_empty(), "{} does nothing", verb.word());
+    }
+}
+
+#[test]
+fn facts_that_were_kept_are_read_again_and_others_are_refused() {
+    let known = Known { schema_version: 1, assumed: true, facts: Vec::new() };
+    let text = known.text(&Redactor::default()).unwrap();
+    assert!(Known::read(text.as_bytes()).unwrap().assumed);
+    assert!(matches!(Known::read(b"{}"), Err(FactsError::Shape(_))));
+    assert!(matches!(Known::read(br#"{"schema_version": 2, "facts": []}"#), Err(FactsError::Version(2))));
+}
