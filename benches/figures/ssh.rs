@@ -11,7 +11,7 @@ use super::shared::{
 };
 
 pub fn bench() {
-    let Some(server) = Server::start(HOSTS, PORT) else {
+    let Some(server) = Server::start(HOSTS, PORT, "openssh") else {
         return note("ssh", "left out: no /usr/sbin/sshd that can be started here");
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

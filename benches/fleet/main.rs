@@ -54,7 +54,8 @@ struct Wanted {
 
 impl Wanted {
     fn read(words: &[&str]) -> Self {
-        let mut wanted = Self { hosts: vec![200, 1000], steps: vec![1, 5], tries: 3, at_once: 32, client: "openssh".into() };
+        let mut wanted =
+            Self { hosts: vec![200, 1000], steps: vec![1, 5], tries: 3, at_once: 32, client: "openssh".into() };
         for pair in words.chunks(2) {
             let &[option, values] = pair else { panic!("{} needs a value", pair.join(" ")) };
             if option == "--client" {
@@ -76,11 +77,16 @@ impl Wanted {
 
 fn bench(wanted: &Wanted) {
     let most = wanted.hosts.iter().max().copied().unwrap_or(1);
-    let Some(server) = Server::start(most, PORT) else {
+    let Some(server) = Server::start(most, PORT, &wanted.client) else {
         return note("fleet", "left out: no /usr/sbin/sshd that can be started here");
     };
-    server.client(&wanted.client);
-    println!("client {}, {} at once, the least of {} turns; load now {}", wanted.client, wanted.at_once, wanted.tries, load());
+    println!(
+        "client {}, {} at once, the least of {} turns; load now {}",
+        wanted.client,
+        wanted.at_once,
+        wanted.tries,
+        load()
+    );
     println!(
         "{:<20} {:>7} {:>7} {:>6}  {:>26}  {:>20}  {:>16}  load",
         "", "wall", "floor", "ratio", "CPU: svcops, ssh, hosts", "floor: ssh, hosts", "MiB: own, all"

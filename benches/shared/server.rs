@@ -25,7 +25,7 @@ pub struct Server {
 
 impl Server {
     /// None: no sshd can be started here.
-    pub fn start(hosts: usize, port: u16) -> Option<Self> {
+    pub fn start(hosts: usize, port: u16, client: &str) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("svcops-bench").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
@@ -41,7 +41,8 @@ impl Server {
 
         fs::create_dir(at("project")).unwrap();
         fs::create_dir(at("project/runbooks")).unwrap();
-        let mut inventory = format!("project: bench\nssh: {{config: {}}}\nhosts:\n", at("ssh_config").display());
+        let mut inventory =
+            format!("project: bench\nssh: {{client: {client}, config: {}}}\nhosts:\n", at("ssh_config").display());
         for host in 1..=hosts {
             writeln!(inventory, "  n{host:04}: {{address: {}}}", address(host)).unwrap();
         }
@@ -62,12 +63,6 @@ impl Server {
     /// A file of its folder.
     pub fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-    /// Has svcops speak ssh by that client: `openssh` or `native`.
-    pub fn client(&self, name: &str) {
-        let path = self.at("project/svcops.yaml");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, text.replacen("ssh: {", &format!("ssh: {{client: {name}, "), 1)).unwrap();
     }
     /// Writes a runbook of so many steps that do nothing, on so many hosts.
     pub fn runbook(&self, name: &str, hosts: usize, steps: usize) {
