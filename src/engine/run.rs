@@ -259,6 +259,14 @@ pub fn may_roll_back(run: &RunId, state: &RunState) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// The hosts that keep receipts of a run.
+fn acted_on(state: &RunState) -> BTreeSet<HostName> {
+    let legs = state.tasks.iter().flat_map(|t| [t.leg(Way::Forward), t.leg(Way::Undo)]).flatten();
+    legs.flat_map(|leg| leg.did.iter().map(|(change, _)| change).chain(&leg.queue))
+        .filter_map(|change| change.at.host.clone())
+        .collect()
+}
+
 /// It was refused, or interrupted before it had its locks.
 fn untouched(state: &RunState) -> bool {
     state.exclusive.is_empty() && state.shared.is_empty() && state.tasks.is_empty()
@@ -544,7 +552,7 @@ impl Engine<'_> {
         }
         self.say(Event::Finished(summary.clone())).await?;
         if !summary.outcome.resumable() {
-            self.stage.transport.forget(&self.run).await;
+            self.stage.transport.forget(&self.run, &self.with(acted_on)).await;
         }
         Ok(summary)
     }

@@ -15,7 +15,12 @@ use crate::{
     inventory::{Client, Host, Inventory},
 };
 use futures_util::future::join_all;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Asks the person at the terminal.
 pub trait Prompter: Send + Sync {
@@ -174,9 +179,9 @@ impl Transport for Fleet {
         })
     }
 
-    fn forget<'a>(&'a self, run: &'a RunId) -> Fut<'a, ()> {
+    fn forget<'a>(&'a self, run: &'a RunId, acted_on: &'a BTreeSet<HostName>) -> Fut<'a, ()> {
         Box::pin(async move {
-            join_all(self.hosts.values().map(|host| host.forget(run))).await;
+            join_all(self.hosts.iter().map(|(name, host)| host.forget(run, acted_on.contains(name)))).await;
         })
     }
 

@@ -21,7 +21,7 @@ mod conformance;
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
 pub use projected::Projected;
 pub use simulated::{Fault, Links, Simulated};
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -54,10 +54,11 @@ pub trait Transport: Send + Sync {
     /// The first `cap` bytes of a file; none: it is not there. For diffs.
     fn fetch<'a>(&'a self, at: &'a Place, path: &'a str, cap: usize) -> Fut<'a, Result<Option<Vec<u8>>, Lost>>;
 
-    /// Takes the receipts of a run away that is over, wherever this process has opened them: what commands wrote lies
-    /// beside them, unredacted. A host that is silent now keeps them until they are a month old.
-    fn forget<'a>(&'a self, run: &'a RunId) -> Fut<'a, ()> {
-        let _ = run;
+    /// Takes the receipts of a run away that is over, from the hosts that it acted on and wherever this process has opened
+    /// them: what commands wrote lies beside them, unredacted. A host that is silent now keeps them until they are a month
+    /// old.
+    fn forget<'a>(&'a self, run: &'a RunId, acted_on: &'a BTreeSet<HostName>) -> Fut<'a, ()> {
+        let _ = (run, acted_on);
         Box::pin(async {})
     }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 use sshd::Sshd;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -444,7 +444,7 @@ async fn the_receipts_of_a_run_that_is_over_are_taken_away(stage: &Stage) {
     stage.fleet.carry(&act, &stage.place().at(sh("echo said")), TERMS).await.unwrap();
     let folder = PathBuf::from(format!("/tmp/svcops-{}/{}", rustix::process::getuid().as_raw(), stage.run));
     assert!(folder.is_dir());
-    stage.fleet.forget(&stage.run).await;
+    stage.fleet.forget(&stage.run, &BTreeSet::new()).await;
     assert!(!folder.exists());
     let receipt = stage.fleet.carry(&act, &stage.place().at(sh("echo again")), TERMS).await.unwrap();
     assert!(matches!(receipt.outcome, Outcome::Unknown(_)), "{receipt:?}");
@@ -584,9 +584,14 @@ async fn runs_of_two_stores_with_one_id_keep_their_receipts_apart() {
     let place = stage.place();
     let words = (one.open(&stage.run, &place).await.unwrap(), other.open(&stage.run, &place).await.unwrap());
     assert_ne!(words.0, words.1);
-    one.forget(&stage.run).await;
+    one.forget(&stage.run, &BTreeSet::new()).await;
     let act = Act { run: stage.run.clone(), task: "1@x".into(), way: Way::Forward, number: 0, boot: words.1 };
     let receipt = other.carry(&act, &place.at(sh("echo said")), TERMS).await.unwrap();
     assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "said\n"));
-    other.forget(&stage.run).await;
+    // as a resume in another process would, which has opened nothing
+    let folder = PathBuf::from(format!("/tmp/svcops-{}/{}-other", rustix::process::getuid().as_raw(), stage.run));
+    of("-other").forget(&stage.run, &BTreeSet::new()).await;
+    assert!(folder.is_dir(), "it is not known to have acted there");
+    of("-other").forget(&stage.run, &BTreeSet::from([stage.host.clone()])).await;
+    assert!(!folder.exists());
 }

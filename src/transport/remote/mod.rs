@@ -80,6 +80,8 @@ impl Remote {
     const SILENCE: Duration = Duration::from_secs(20);
     /// The longest that a probe may take.
     const PROBE: Duration = Duration::from_secs(40);
+    /// The longest that the end of a run waits for a host only to tidy it, a connection included.
+    const FORGET: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(host: Option<HostName>, link: Arc<dyn Link>, vault: Arc<Vault>, redactor: Redactor) -> Self {
         Self { shells: Shells::new(host, link), vault, redactor, opened: Mutex::default(), store: String::new() }
@@ -135,14 +137,17 @@ impl Remote {
         Ok(word(frames.text("boot")))
     }
 
-    /// Takes the run's folder of receipts away, if this process has opened it.
-    pub(crate) async fn forget(&self, run: &RunId) {
-        if !self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run) {
+    /// Takes the run's folder of receipts away, if this process has opened it or the run is known to have acted here: a
+    /// run that was interrupted opened it by another process.
+    pub(crate) async fn forget(&self, run: &RunId, acted: bool) {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+        if !opened && !acted {
             return;
         }
         let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(&self.run_folder(run)));
         // one that is silent keeps its receipts: they are tidied away by their age
-        let _gone = self.shells.ask(&script, Self::SILENCE).await.is_ok();
+        let asked = self.shells.ask(&script, Self::SILENCE);
+        let _gone = tokio::time::timeout(Self::FORGET, asked).await.is_ok_and(|gone| gone.is_ok());
     }
 
     pub(crate) async fn carry(&self, act: &Act, change: &At<Change>, terms: Terms) -> Result<Receipt, Lost> {
