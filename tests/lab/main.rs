@@ -17,5 +17,6 @@ mod failing;
 mod killed;
 mod mail;
 mod planned;
+mod resources;
 mod rolling;
 mod secret;
