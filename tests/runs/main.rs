@@ -14,6 +14,7 @@ mod kills;
 mod later;
 mod mail;
 mod prune;
+mod resources;
 mod secrets;
 mod terminal;
 mod tickets;
