@@ -72,7 +72,7 @@ fn killed_on(lab: &Lab, host: &str, seed: u64) {
             crm.svcops(&["resume", run, "--yes"]).exits(2).says("before it began");
             continue;
         }
-        let back = dice.roll() % 2 == 0;
+        let back = dice.roll().is_multiple_of(2);
         let on = [if back { "rollback" } else { "resume" }, run, "--yes"];
         for _ in 0..dice.roll() % 3 {
             if alive && kills < KILLS {

@@ -3,7 +3,7 @@
 use crate::support::{Ended, Project, is};
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -63,7 +63,7 @@ impl<'a> Mounted<'a> {
         let mut said = [0; 6];
         if holder.stdout.take().unwrap().read_exact(&mut said).is_err() {
             holder.wait().unwrap();
-            eprintln!("skipped: no mount namespace can be made here");
+            std::io::stderr().write_all(b"skipped: no mount namespace can be made here\n").unwrap();
             return None;
         }
         Some(Self { world, holder })
