@@ -19,5 +19,6 @@ mod killed;
 mod mail;
 mod planned;
 mod power;
+mod resources;
 mod rolling;
 mod secret;

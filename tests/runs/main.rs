@@ -15,6 +15,7 @@ mod later;
 mod mail;
 mod prune;
 mod refusing;
+mod resources;
 mod secrets;
 mod terminal;
 mod tickets;
