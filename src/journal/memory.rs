@@ -246,6 +246,10 @@ impl Outbox for MemoryJournal {
         kept.tickets.insert(run.clone(), ticket.clone());
         Ok(())
     }
+    fn anchor_of(&self, _: &RunId, _: u64) -> Result<Option<super::chain::Anchor>, JournalError> {
+        // it has no ledger
+        Ok(None)
+    }
     fn others_unsettled(&self, ticket: &TicketOf, run: &RunId) -> Result<bool, JournalError> {
         let others: Vec<RunId> =
             self.kept().tickets.iter().filter(|(of, t)| *of != run && *t == ticket).map(|(of, _)| of.clone()).collect();

@@ -10,6 +10,7 @@ mod support;
 mod bundle;
 mod contention;
 mod demo;
+mod evidence;
 mod kills;
 mod later;
 mod mail;
