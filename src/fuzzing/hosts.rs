@@ -185,7 +185,7 @@ async fn ask(host: &Remote, what: u8) -> String {
         },
         10 => host.cancel(&act, &place).await.map_or_else(|lost| named(&lost), |gone| gone.to_string()),
         _ => {
-            host.forget(&act.run).await;
+            host.forget(&act.run, true).await;
             String::new()
         }
     }

@@ -523,9 +523,21 @@ fn number(name: &str, or: u32) -> u32 {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(or)
 }
 
+/// So many runs, each seed on a thread of its own; what fails is shrunk, and told with all that it takes to play it again.
 #[test]
 fn random_runbooks_end_where_they_say_whatever_goes_wrong() {
-    let (cases, seed) = (number("PROPERTY_CASES", 32), number("PROPERTY_SEED", 1));
+    let (cases, first) = (number("PROPERTY_CASES", 32), number("PROPERTY_SEED", 1));
+    let threads = number("PROPERTY_THREADS", 1).max(1);
+    let share = cases.div_ceil(threads);
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let work: Vec<_> = (first..first + threads).map(|seed| scope.spawn(move || some(share, seed))).collect();
+        work.into_iter().filter_map(|seed| seed.join().unwrap()).collect()
+    });
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What failed among the cases of a seed.
+fn some(cases: u32, seed: u32) -> Option<String> {
     let mut bytes = [7; 32];
     bytes[..4].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
@@ -538,7 +550,6 @@ fn random_runbooks_end_where_they_say_whatever_goes_wrong() {
         runtime.block_on(hold(&case));
         Ok(())
     });
-    if let Err(TestError::Fail(why, case)) = tried {
-        panic!("PROPERTY_SEED={seed} PROPERTY_CASES={cases}: {why}\n{case:?}");
-    }
+    let Err(TestError::Fail(why, case)) = tried else { return None };
+    Some(format!("PROPERTY_SEED={seed} PROPERTY_CASES={cases}: {why}\n{case:?}"))
 }
