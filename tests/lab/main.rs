@@ -21,3 +21,4 @@ mod planned;
 mod power;
 mod rolling;
 mod secret;
+mod sshd;
