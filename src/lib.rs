@@ -5,6 +5,8 @@ pub mod actions;
 pub mod base;
 pub mod cli;
 pub mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod inventory;
 pub mod journal;
 pub mod resources;

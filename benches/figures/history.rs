@@ -1,7 +1,7 @@
 //! A journal of 100,000 runs: what looks at it, and the start of one more. Aim: nothing that a person or a run waits for
 //! grows with the number of runs.
 
-use super::{
+use super::shared::{
     figure::{line, median, note, timed},
     memory,
 };
@@ -99,11 +99,12 @@ fn verify(state: &Path) {
         assert!(sum > 0);
     };
     let floor = median(1, read_all);
-    let mut command = Command::new(super::figure::SVCOPS);
+    let mut command = Command::new(super::shared::figure::SVCOPS);
     command.args(["history", "verify", "--state"]).arg(state).current_dir("/");
-    let (peak, took) = memory::peak(&[state.to_str().unwrap()], || median(1, || super::figure::run(&mut command, 0)));
+    let ([peak], took) =
+        memory::peak([std::process::id()], || median(1, || super::shared::figure::run(&mut command, 0)));
     line("history: verify", took, floor, "reading all events");
-    note("history: verify, peak memory", &format!("{} MB", peak / 1000));
+    note("history: verify, peak memory", &format!("{} MiB", peak / 1024));
 }
 
 /// The older half goes, while another run writes: what it waits for at most is what matters.
@@ -186,6 +187,7 @@ fn header(n: u32) -> Header {
         inventory_hash: Hash::of(b"inventory"),
         params: std::collections::BTreeMap::new(),
         limit: None,
+        limited_by: None,
         parallel: 32,
         plan: None,
         shown: None,

@@ -1,6 +1,6 @@
 //! `svcops lint` of 1,000 runbooks of 50 lines over 100 hosts. Aim: 1 s.
 
-use super::figure::{self, SVCOPS, line, median};
+use super::shared::figure::{self, SVCOPS, line, median};
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 pub fn bench() {

@@ -6,15 +6,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench that cannot go on says so")]
 #![expect(unreachable_pub, reason = "the modules of a bench say what is theirs as a library does")]
 
-mod figure;
 mod history;
 mod lint;
-mod memory;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod ssh;
 mod start;
 mod tasks;
 
 fn main() {
+    if shared::cost::between() {
+        return;
+    }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let benches: [(&str, fn()); 5] = [
         ("start", start::bench),
@@ -23,7 +26,7 @@ fn main() {
         ("ssh", ssh::bench),
         ("history", history::bench),
     ];
-    figure::head();
+    shared::figure::head();
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             bench();

@@ -1,6 +1,6 @@
 //! How long until svcops has said anything at all. Aim: 5 ms.
 
-use super::figure::{self, SVCOPS, line, median};
+use super::shared::figure::{self, SVCOPS, line, median};
 use std::process::Command;
 
 pub fn bench() {

@@ -5,7 +5,7 @@
 //! directory of the journal allows: a durable write for every 32 announcements and one for every 32 endings, which is what
 //! 32 tasks at once can share at best.
 
-use super::figure::{line, note, timed};
+use super::shared::figure::{line, note, timed};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -73,6 +73,7 @@ fn stage(folder: &Path) -> (Stage, Order) {
         runbook: project.runbook("many").unwrap(),
         params: BTreeMap::new(),
         limit: None,
+        limited_by: None,
         parallel: AT_ONCE,
         operator: Operator::here(),
         reason: None,

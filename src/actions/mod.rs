@@ -242,6 +242,7 @@ pub trait Contents: Send + Sync {
 }
 
 /// One line of [`CATALOG`]: an action with its types erased.
+#[derive(Clone, Copy)]
 pub struct Entry {
     /// As [`Action::NAME`].
     pub name: &'static str,

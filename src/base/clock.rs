@@ -1,12 +1,20 @@
 //! Time, as something that can be handed in.
 
 use jiff::Timestamp;
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 /// Where time comes from. The engine and the journal take one; nothing else looks at a watch.
 pub trait Clock: Send + Sync {
     /// Now, to the microsecond.
     fn now(&self) -> Timestamp;
+    /// How long ago something arbitrary was. Nobody sets it back or forward, and a machine that sleeps does not count: what
+    /// is waited for is measured with it, and never with two answers of [`now`](Self::now).
+    fn passed(&self) -> Duration;
     /// Returns after `time` has passed on this clock.
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -18,6 +26,10 @@ pub struct WallClock;
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+    fn passed(&self) -> Duration {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        BEGINNING.get_or_init(Instant::now).elapsed()
     }
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(time))
@@ -42,6 +54,9 @@ impl RuntimeClock {
 impl Clock for RuntimeClock {
     fn now(&self) -> Timestamp {
         self.start.saturating_add(self.since.elapsed()).unwrap_or(self.start)
+    }
+    fn passed(&self) -> Duration {
+        self.since.elapsed()
     }
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(time))

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, except the clock.
 
 pub mod act;
+pub mod bounds;
 pub mod change;
 pub mod clock;
 pub mod hash;

@@ -21,8 +21,12 @@ pub fn count(word: &str, n: usize) -> String {
 
 /// The known word nearest to `word`, if one is near enough to be a slip of the hand.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(1);
-    known.into_iter().map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
+    let length = word.chars().count();
+    let limit = (length / 3).max(1);
+    // a word of that length is no slip
+    let near = |k: &&str| length <= 64 && k.chars().count().abs_diff(length) <= limit;
+    let known = known.into_iter().filter(near);
+    known.map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
 }
 
 /// Names in backticks, joined by commas; more than `most` are counted.

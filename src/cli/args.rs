@@ -73,7 +73,9 @@ pub struct Global {
     /// Only the first N of those hosts
     #[arg(long, global = true, help_heading = HOSTS, value_name = "N", env = env::LIMIT, value_parser = at_least_one)]
     pub limit: Option<usize>,
-    /// Only the hosts that failed in that run
+    /// Only the hosts that this run did not bring to its end
+    ///
+    /// Those on which something failed or is unknown, those that were taken back, and those that it never reached.
     #[arg(long, global = true, help_heading = HOSTS, value_name = "RUN", env = env::FAILED_FROM, value_parser = run_name)]
     pub failed_from: Option<RunName>,
     /// At most so many hosts side by side

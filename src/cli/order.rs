@@ -4,14 +4,15 @@ use super::{Face, args::Params, opened::Opened, words::Failure};
 use crate::{
     actions::CATALOG,
     base::HostName,
-    engine::{Order, script},
+    engine::{Order, run::recorded, script, unfinished},
     inventory::{Inventory, select},
-    journal::{Journal as _, event::Operator, state::RunState},
+    journal::event::Operator,
     runbook::{Runbook, params},
+    transport::shell::quote,
     ui::message::Message,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Face {
     /// An order for a runbook with the params of the command line.
@@ -53,7 +54,8 @@ impl Face {
         opened: &Opened,
     ) -> Result<Order, Failure> {
         let mut order = Order {
-            limit: self.selected(inventory, opened)?,
+            limit: None,
+            limited_by: None,
             parallel: self.global.parallel,
             operator: Operator::here(),
             reason: self.global.reason.clone(),
@@ -61,6 +63,7 @@ impl Face {
             runbook,
             params,
         };
+        (order.limit, order.limited_by) = self.selected(inventory, opened)?;
         let chosen = order.limit.is_some();
         if chosen || self.global.limit.is_some() {
             let hosts = first(inventory, &order, self.global.limit.unwrap_or(usize::MAX))?;
@@ -77,25 +80,34 @@ impl Face {
         Ok(order)
     }
 
-    /// The hosts that `-l` and `--failed-from` leave; none: all.
-    fn selected(&self, inventory: &Inventory, opened: &Opened) -> Result<Option<Vec<HostName>>, Failure> {
+    /// The hosts that `-l` and `--failed-from` leave (none: all), and all options that leave only some, as written.
+    fn selected(
+        &self,
+        inventory: &Inventory,
+        opened: &Opened,
+    ) -> Result<(Option<Vec<HostName>>, Option<String>), Failure> {
         let mut hosts = self.hosts(inventory)?;
+        let mut options = Vec::new();
+        options.extend(self.global.selector.as_deref().map(|text| format!("-l {}", quote(text))));
         if let Some(name) = &self.global.failed_from {
             let run = opened.own_run(name)?;
-            let state = RunState::fold(&opened.journal.records(&run)?);
-            let failed: BTreeSet<HostName> = state.troubled().map(|t| t.began.host.clone()).collect();
-            if failed.is_empty() {
-                return Err(Failure::wrong(Message::error(format!("no host failed in run {run}"))));
+            let left = unfinished(&recorded(&opened.journal, &run)?, CATALOG)?;
+            let nothing = |what: &str| Err(Failure::wrong(Message::error(format!("{what} run {run}"))));
+            if left.is_empty() {
+                return nothing("there is no host to try again: nothing failed, was taken back or left out in");
             }
+            let declared = |host: &HostName| inventory.host(host.as_str()).is_some();
             hosts = Some(match hosts {
-                Some(hosts) => hosts.into_iter().filter(|h| failed.contains(h)).collect(),
-                None => failed.into_iter().collect(),
+                Some(hosts) => hosts.into_iter().filter(|host| left.contains(host)).collect(),
+                None => left.into_iter().filter(declared).collect(),
             });
+            if hosts.as_ref().is_some_and(Vec::is_empty) {
+                return nothing("none of the selected hosts is to be tried again after");
+            }
+            options.push(format!("--failed-from {run}"));
         }
-        if hosts.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Failure::wrong(Message::error("the selection matches no host").hint(LIST)));
-        }
-        Ok(hosts)
+        options.extend(self.global.limit.map(|most| format!("--limit {most}")));
+        Ok((hosts, (!options.is_empty()).then(|| options.join(" "))))
     }
 
     /// The hosts that `-l` selects; none: it was not given.

@@ -109,6 +109,9 @@ impl View {
             let params: Vec<String> = plan.params.iter().map(|(k, v)| format!("{k}={}", bare(v))).collect();
             line += &format!(", with {}", params.join(", "));
         }
+        if let Some(options) = &plan.limited_by {
+            line += &format!(", only `{options}`");
+        }
         self.paint.bold(&wrap::hanging("", &plain(&line), self.width)) + "\n"
     }
 
@@ -293,6 +296,7 @@ mod tests {
             hash: Hash::of(b"plan"),
             project: "crm".into(),
             runbook: "billing-restart".into(),
+            limited_by: None,
             params: [("site".to_owned(), serde_json::json!("dc1"))].into(),
             hosts: vec!["dc1-app1".into(), "dc1-app2".into()],
             sites: vec!["dc1".into()],

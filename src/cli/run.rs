@@ -41,7 +41,10 @@ pub fn run(face: &Face, args: &RunArgs) -> Result<ExitCode, Failure> {
     let order = match &pinned {
         Some(Saved { plan, within, .. }) => {
             let order = face.order_with(&project.inventory, runbook, plan.params.clone(), &opened)?;
-            Order { limit: order.limit.clone().or_else(|| within.clone()), ..order }
+            match order.limit {
+                Some(_) => order,
+                None => Order { limit: within.clone(), limited_by: plan.limited_by.clone(), ..order },
+            }
         }
         None => face.order(&project.inventory, runbook, &args.params, &opened)?,
     };

@@ -19,6 +19,7 @@ use crate::{
         progress::{Mode, Progress},
         prompt,
     },
+    yaml::sources,
 };
 use std::{
     future::Future,
@@ -168,9 +169,7 @@ impl Store for Shelf {
         self.vault.file(path).map_err(refusal)
     }
     fn read(&self, path: &str) -> Result<String, Refusal> {
-        let bytes = std::fs::read(self.root.join(path));
-        let bytes = bytes.map_err(|e| Refusal::new(format!("could not read `{path}`: {e}")))?;
-        String::from_utf8(bytes).map_err(|_| Refusal::new(format!("`{path}` is no UTF-8 text")))
+        sources::read_text(&self.root.join(path)).map_err(|e| Refusal::new(format!("could not read `{path}`: {e}")))
     }
     fn text(&self, text: &Text) -> Result<Content, Refusal> {
         self.vault.text(text).map_err(refusal)

@@ -119,6 +119,7 @@ mod tests {
             hash: Hash::of(b"plan"),
             project: "crm".into(),
             runbook: "restart".into(),
+            limited_by: None,
             params: BTreeMap::new(),
             hosts: vec![host.clone()],
             sites: vec![],

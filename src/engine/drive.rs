@@ -12,6 +12,7 @@ use crate::{
     runbook::Retry,
     transport::{Fut, Lost, LostKind, Settled, Terms},
 };
+use jiff::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -57,12 +58,14 @@ impl Engine<'_> {
         retry: Option<Retry>,
     ) -> Result<Drove, Halt> {
         let mut decisions = 0;
+        let mut watch = Watch::default();
         loop {
             let Some(state) = self.snapshot(id) else { return Ok(Drove::Bad(format!("no task `{id}`"))) };
             let Some(leg) = state.leg(way).cloned() else {
                 self.say(Event::UndoBegan { task: id.clone() }).await?;
                 continue;
             };
+            watch.follow(&leg, self.stage.clock.passed());
             match &leg.how {
                 Some(How::Done { .. } | How::Conditional) => return Ok(Drove::Well),
                 Some(How::Refused(why) | How::Failed(why)) => return Ok(Drove::Bad(why.clone())),
@@ -75,7 +78,7 @@ impl Engine<'_> {
                 }
             }
             decisions += 1;
-            let (how, seen) = match self.decide(&state, &leg, way, task, decisions).await? {
+            let (how, seen) = match self.decide(&state, &leg, way, task, (&watch, decisions)).await? {
                 Decided::Goes => continue,
                 Decided::Doubt(why) => return self.doubt(id, way, why).await,
                 Decided::Halts => return Ok(Drove::Halted),
@@ -104,7 +107,7 @@ impl Engine<'_> {
         leg: &Leg,
         way: Way,
         task: &dyn Task,
-        decisions: usize,
+        (watch, decisions): (&Watch, usize),
     ) -> Result<Decided, Halt> {
         let id = &state.began.task;
         if let Some((_, receipt)) = leg.did.last()
@@ -137,8 +140,8 @@ impl Engine<'_> {
         let Some(before) = &state.began.before else {
             return Ok(Decided::Ends(failed(acted, "the journal holds nothing of what was before".into()), Some(seen)));
         };
-        let now = self.stage.clock.now();
-        let elapsed = Duration::try_from(now.duration_since(leg.since)).unwrap_or_default();
+        let now = self.stage.clock.passed();
+        let elapsed = now.saturating_sub(watch.since);
         let late = elapsed > state.began.within.0;
         let turn = Turn {
             before,
@@ -146,7 +149,7 @@ impl Engine<'_> {
             after: state.after.as_ref(),
             did: leg.did.iter().map(|(_, r)| r.clone()).collect(),
             elapsed,
-            rested: Duration::try_from(now.duration_since(leg.rested)).unwrap_or_default(),
+            rested: now.saturating_sub(watch.rested),
             late,
         };
         let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
@@ -342,13 +345,13 @@ impl Engine<'_> {
         mut ask: impl FnMut() -> Fut<'f, Result<T, Lost>>,
     ) -> Result<T, Lost> {
         let patience = if self.planning { Duration::ZERO } else { PATIENCE.min(within) };
-        let begun = self.stage.clock.now();
+        let begun = self.stage.clock.passed();
         loop {
             let lost = match ask().await {
                 Ok(answer) => return Ok(answer),
                 Err(lost) => lost,
             };
-            let spent = Duration::try_from(self.stage.clock.now().duration_since(begun)).unwrap_or(patience);
+            let spent = self.stage.clock.passed().saturating_sub(begun);
             let unmet = lost.host.as_ref().is_some_and(|host| !self.met().contains(host));
             let patience = if unmet && lost.is_refused() { patience.min(PATIENCE_REFUSED) } else { patience };
             if lost.kind != LostKind::Unreachable || spent >= patience || self.stop_level() > 1 {
@@ -381,6 +384,28 @@ impl Engine<'_> {
             () = self.stage.clock.sleep(time) => {}
             () = super::walk::urgent(&mut stop) => {}
         }
+    }
+}
+
+/// When a leg began and when it last did something, by the time that has passed. Its events say so too, but by the wall
+/// clock, which somebody may set while the leg is under way.
+#[derive(Default)]
+struct Watch {
+    told: Option<(Timestamp, Timestamp)>,
+    since: Duration,
+    rested: Duration,
+}
+
+impl Watch {
+    fn follow(&mut self, leg: &Leg, now: Duration) {
+        let (since, rested) = self.told.unzip();
+        if since != Some(leg.since) {
+            self.since = now;
+        }
+        if rested != Some(leg.rested) {
+            self.rested = now;
+        }
+        self.told = Some((leg.since, leg.rested));
     }
 }
 

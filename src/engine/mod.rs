@@ -20,10 +20,12 @@ pub mod script;
 mod task;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod walk;
 
 pub use project::{Planned, plan};
 pub use run::{Ended, EngineError, cancel, resolve, resume, rollback, run};
+pub use unfinished::unfinished;
 
 use crate::{
     actions::{Entry, Refusal},
@@ -96,6 +98,8 @@ pub struct Order {
     pub params: BTreeMap<String, Value>,
     /// Only these hosts, where `-l`, `--limit` or `--failed-from` were used.
     pub limit: Option<Vec<HostName>>,
+    /// Those options, as they were written.
+    pub limited_by: Option<String>,
     /// At most so many hosts side by side.
     pub parallel: usize,
     /// Who.

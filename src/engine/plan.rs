@@ -26,6 +26,9 @@ pub struct Plan {
     pub runbook: String,
     /// The params as resolved.
     pub params: BTreeMap<String, Value>,
+    /// The options that left only some of its hosts, as they were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
     /// The hosts that would be touched, in order.
     pub hosts: Vec<HostName>,
     /// The sites that would be touched.

@@ -167,6 +167,7 @@ pub async fn run(
         inventory_hash: stage.journal.put(&json(serde_json::to_vec(&*stage.inventory))?)?,
         params: order.params.clone(),
         limit: order.limit.clone(),
+        limited_by: order.limited_by.clone(),
         parallel: order.parallel,
         plan: Some(planned.plan.hash.clone()),
         shown: Some(stage.journal.put(&json(serde_json::to_vec(&planned.plan.shown()))?)?),

@@ -28,6 +28,9 @@ impl Pattern {
                 (Some((inner, after)), Some(last)) => {
                     last.push_str(head);
                     ranges.push(words(inner)?);
+                    if ranges.iter().fold(1, |n: usize, r: &Vec<String>| n.saturating_mul(r.len())) > MOST {
+                        return Err(format!("`{text}` stands for more than {MOST} names"));
+                    }
                     texts.push(String::new());
                     rest = after;
                 }
@@ -42,11 +45,7 @@ impl Pattern {
         if let Some(last) = texts.last_mut() {
             last.push_str(rest);
         }
-        let pattern = Self { texts, ranges };
-        if pattern.len() > MOST {
-            return Err(format!("`{text}` stands for more than {MOST} names"));
-        }
-        Ok(pattern)
+        Ok(Self { texts, ranges })
     }
     /// How many texts it stands for.
     pub fn len(&self) -> usize {
@@ -159,6 +158,11 @@ fn digits(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_short_text_cannot_ask_for_much() {
+        assert!(Pattern::of(&"[1-9999]".repeat(5000)).is_err());
+    }
 
     #[test]
     fn values_advance_with_the_name() {

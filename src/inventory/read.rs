@@ -29,6 +29,9 @@ pub const LATER: &[&str] = &[
     "groups",
 ];
 
+/// No project has more hosts than this.
+const MOST_HOSTS: usize = 100_000;
+
 /// Reads the inventory. None where there is too little of it to go on with; warnings alone leave it whole.
 pub fn parse(file: &str, sources: &dyn Sources) -> (Option<Inventory>, Faults) {
     let mut draft = Draft::default();
@@ -216,29 +219,40 @@ impl Draft {
         if local && address.is_some() {
             notes.error(key.mark, "a local host has no address: it is this machine");
         }
-        let mut unfolded =
-            |mark: Mark, text: &str, index: usize| match Pattern::of(text).and_then(|p| p.beside(&names, index)) {
-                Ok(text) => Some(text),
-                Err(why) => {
-                    if index == 0 {
-                        notes.error(mark, why);
-                    }
-                    None
+        if self.hosts.len() + names.len() > MOST_HOSTS {
+            return notes.error(key.mark, format!("more than {MOST_HOSTS} hosts are declared"));
+        }
+        // taken apart once, and not for each of its hosts
+        let pattern = |(mark, text): (Mark, String)| (mark, Pattern::of(&text));
+        let (site, address) = (site.map(pattern), address.map(pattern));
+        let labels: Vec<_> = labels.into_iter().map(|(label, mark, text)| (label, pattern((mark, text)))).collect();
+        let mut unfolded = |(mark, pattern): &(Mark, Result<Pattern, String>), index: usize| match pattern
+            .as_ref()
+            .map_err(String::clone)
+            .and_then(|p| p.beside(&names, index))
+        {
+            Ok(text) => Some(text),
+            Err(why) => {
+                if index == 0 {
+                    notes.error(*mark, why);
                 }
-            };
+                None
+            }
+        };
         let mut hosts = Vec::new();
         for (index, name) in names.all().into_iter().enumerate() {
             let host = Host {
                 name: HostName::new(name),
-                site: site.as_ref().and_then(|(mark, text)| unfolded(*mark, text, index)),
-                address: address.as_ref().and_then(|(mark, text)| unfolded(*mark, text, index)),
-                labels: labels.iter().filter_map(|(k, m, v)| Some((k.clone(), unfolded(*m, v, index)?))).collect(),
+                site: site.as_ref().and_then(|pattern| unfolded(pattern, index)),
+                address: address.as_ref().and_then(|pattern| unfolded(pattern, index)),
+                labels: labels.iter().filter_map(|(k, v)| Some((k.clone(), unfolded(v, index)?))).collect(),
                 local,
                 ssh: Ssh::default(),
             };
             hosts.push(host);
         }
         let spot = notes.spot(site.as_ref().map_or(key.mark, |(mark, _)| *mark));
+        let mut doubled = false;
         for host in hosts {
             let name = host.name.as_str().to_owned();
             if let Err(why) = check_name(&name) {
@@ -249,7 +263,7 @@ impl Draft {
             }
             let here = notes.spot(key.mark);
             if let Some(there) = self.places.get(&("host", name.clone())) {
-                if *there != here {
+                if *there != here && !std::mem::replace(&mut doubled, true) {
                     notes.error(key.mark, format!("the host `{name}` is declared already at {there}"));
                 }
                 continue;

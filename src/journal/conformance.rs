@@ -18,6 +18,7 @@ pub(super) fn header(runbook: &str) -> Header {
         inventory_hash: Hash::of(b"inventory"),
         params: BTreeMap::new(),
         limit: None,
+        limited_by: None,
         parallel: 32,
         shown: None,
         plan: None,

@@ -232,6 +232,9 @@ pub struct Header {
     /// The hosts that `--limit` and its like left, if they were used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Vec<HostName>>,
+    /// Those options, as they were written; of `--failed-from last` the run that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
     /// At most so many hosts side by side.
     pub parallel: usize,
     /// The plan's hash.

@@ -3,6 +3,7 @@
 
 use super::{
     Journal, JournalError,
+    chain::Anchor,
     event::{Event, Record, Scope},
 };
 use crate::base::RunId;
@@ -77,6 +78,11 @@ pub trait Outbox: Journal {
     /// # Errors
     /// The store cannot be written.
     fn set_ticket(&self, run: &RunId, ticket: &TicketOf) -> Result<(), JournalError>;
+    /// The ledger's entry of a run's event, so that a ticket can hold it; none where it has none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn anchor_of(&self, run: &RunId, seq: u64) -> Result<Option<Anchor>, JournalError>;
     /// Whether another run of that ticket is under way, was left half done, or owes something.
     ///
     /// # Errors

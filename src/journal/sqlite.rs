@@ -318,6 +318,9 @@ impl Outbox for SqliteJournal {
         let TicketOf { system, ticket } = ticket.clone();
         self.ask_and_wait(Ask::Mark(Mark::Ticket { run: run.clone(), system, ticket })).map(drop)
     }
+    fn anchor_of(&self, run: &RunId, seq: u64) -> Result<Option<Anchor>, JournalError> {
+        self.entry_of(run, seq)
+    }
     fn others_unsettled(&self, ticket: &TicketOf, run: &RunId) -> Result<bool, JournalError> {
         let read = self.connection();
         read.prepare_cached(

@@ -2,7 +2,7 @@
 //! to its mark, and the value is filled in when the text is sent.
 
 use crate::{
-    base::{Text, words},
+    base::{Text, bounds, words},
     inventory::{App, Host, Inventory},
 };
 use minijinja::{
@@ -22,6 +22,8 @@ pub const ROOTS: &[&str] = &["params", "host", "app", "site", "item", "run", "st
 pub const RUN: &[&str] = &["id", "runbook", "project", "operator", "reason", "ticket", "outcome", "failed"];
 /// Steps of the template machine that one rendering may take.
 const FUEL: u64 = 100_000;
+/// No filled in text is larger, in bytes.
+pub const MOST: usize = 16 << 20;
 
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -170,7 +172,7 @@ pub fn text(template: &str, scope: &Scope) -> Result<String, TemplateError> {
     if !is_template(template) {
         return Ok(template.to_owned());
     }
-    let compiled = env().template_from_str(template).map_err(|e| worded(&e))?;
+    let compiled = compiled_text(template)?;
     render(&compiled, template, scope)
 }
 
@@ -179,7 +181,7 @@ pub fn text(template: &str, scope: &Scope) -> Result<String, TemplateError> {
 /// # Errors
 /// What is wrong with it.
 pub fn test(expression: &str, scope: &Scope) -> Result<bool, TemplateError> {
-    let compiled = env().compile_expression(expression).map_err(|e| worded(&e))?;
+    let compiled = compiled(expression)?;
     Ok(eval(&compiled, scope)?.is_true())
 }
 
@@ -193,7 +195,7 @@ pub fn names(value: &Value) -> BTreeSet<String> {
 
 /// The same of an expression.
 pub fn names_of_expression(expression: &str) -> BTreeSet<String> {
-    env().compile_expression(expression).map(|e| e.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
+    compiled(expression).map(|e| e.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
 }
 
 /// The same of a text.
@@ -201,7 +203,7 @@ pub fn names_of_text(text: &str) -> BTreeSet<String> {
     if !is_template(text) {
         return BTreeSet::new();
     }
-    env().template_from_str(text).map(|t| t.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
+    compiled_text(text).map(|t| t.undeclared_variables(true).into_iter().collect()).unwrap_or_default()
 }
 
 /// Whether the syntax of an expression is right.
@@ -209,7 +211,7 @@ pub fn names_of_text(text: &str) -> BTreeSet<String> {
 /// # Errors
 /// What is wrong with it.
 pub fn check_expression(expression: &str) -> Result<(), TemplateError> {
-    env().compile_expression(expression).map(drop).map_err(|e| worded(&e))
+    compiled(expression).map(drop)
 }
 
 /// Whether the syntax of every template in a value is right; else the text that is wrong, and why.
@@ -221,9 +223,9 @@ pub fn check(value: &Value) -> Result<(), (String, TemplateError)> {
     each(value, &mut |text| {
         if wrong.is_ok()
             && is_template(text)
-            && let Err(error) = env().template_from_str(text)
+            && let Err(error) = compiled_text(text)
         {
-            wrong = Err((text.to_owned(), worded(&error)));
+            wrong = Err((text.to_owned(), error));
         }
     });
     wrong
@@ -270,11 +272,10 @@ impl<'s> Filling<'s> {
     /// # Errors
     /// The first template that cannot be read.
     pub fn of(value: &'s Value) -> Result<Self, TemplateError> {
-        let env = env();
         Ok(match value {
             Value::String(text) if is_template(text) => match whole(text) {
-                Some(inner) => Self::Whole(env.compile_expression(inner).map_err(|e| worded(&e))?),
-                None => Self::Text(env.template_from_str(text).map_err(|e| worded(&e))?, text),
+                Some(inner) => Self::Whole(compiled(inner)?),
+                None => Self::Text(compiled_text(text)?, text),
             },
             Value::Array(items) => {
                 let items = items.iter().map(Self::of).collect::<Result<Vec<_>, _>>()?;
@@ -313,10 +314,14 @@ impl<'s> Filling<'s> {
     }
 }
 
-static ENV: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static ENV: LazyLock<Environment<'static>> = LazyLock::new(|| environment(FUEL));
+/// What a namespace keeps from turn to turn of a loop can lie in itself, each time one level deeper: fewer turns for it.
+static NARROW: LazyLock<Environment<'static>> = LazyLock::new(|| environment(FUEL / 10));
+
+fn environment(fuel: u64) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
-    env.set_fuel(Some(FUEL));
+    env.set_fuel(Some(fuel));
     env.set_recursion_limit(64);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         env.set_syntax(syntax);
@@ -324,10 +329,20 @@ static ENV: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.add_function("secret", secret);
     env
-});
+}
 
-fn env<'s>() -> &'s Environment<'s> {
-    &ENV
+fn env(text: &str) -> &'static Environment<'static> {
+    if text.contains("namespace") { &NARROW } else { &ENV }
+}
+
+fn compiled(expression: &str) -> Result<Expression<'_, '_>, TemplateError> {
+    bounds::expression(expression).map_err(plain)?;
+    env(expression).compile_expression(expression).map_err(|e| worded(&e))
+}
+
+fn compiled_text(template: &str) -> Result<Template<'_, '_>, TemplateError> {
+    bounds::template(template).map_err(plain)?;
+    env(template).template_from_str(template).map_err(|e| worded(&e))
 }
 
 fn secret(state: &State<'_, '_>, name: String) -> Result<String, Error> {
@@ -364,13 +379,32 @@ fn eval(expression: &Expression<'_, '_>, scope: &Scope) -> Result<Mini, Template
 }
 
 fn render(template: &Template<'_, '_>, source: &str, scope: &Scope) -> Result<String, TemplateError> {
-    let text = template
-        .render(scope.root.clone())
-        .map_err(|e| missing(template.undeclared_variables(true), scope, Some(&e)))?;
+    let mut filled = Room(Vec::new());
+    if let Err(error) = template.render_captured_to(scope.root.clone(), &mut filled) {
+        if filled.0.len() >= MOST {
+            return Err(plain(format!("what it makes is larger than {} MiB", MOST >> 20)));
+        }
+        return Err(missing(template.undeclared_variables(true), scope, Some(&error)));
+    }
+    let text = String::from_utf8(filled.0).map_err(|_| plain("what it makes is not UTF-8".to_owned()))?;
     if text.contains('\u{e000}') && source.contains("secret") {
         text_marks_hold(&text, scope)?;
     }
     Ok(text)
+}
+
+/// Takes what a template makes, and no more than [`MOST`].
+struct Room(Vec<u8>);
+
+impl std::io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let fits = bytes.get(..MOST.saturating_sub(self.0.len())).unwrap_or(bytes);
+        self.0.extend_from_slice(fits);
+        Ok(fits.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A filter that changed a secret's mark has made it another name.

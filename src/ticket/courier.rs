@@ -190,7 +190,11 @@ impl Courier {
                 // the ticket began with it
                 continue;
             }
-            let text = self.text(&row.run, said.name, &said.facts, came_to);
+            let text = if said.name == Name::Ended {
+                self.ending(row, &said.facts, came_to)?
+            } else {
+                self.text(&row.run, said.name, &said.facts, came_to)
+            };
             system.comment(&own.id, &stamp(said.name.word()), &text).await?;
         }
         if let Some(failure) = telling.failure.as_ref().filter(|_| system.capabilities().alike) {
@@ -320,6 +324,21 @@ impl Courier {
             once(&mut came_to.notes, note);
         }
         text
+    }
+
+    /// The text of an end. The end's entry in the ledger goes with it, whatever the project's own text says: it proves what the
+    /// journal was.
+    fn ending(&self, row: &Waiting, facts: &Value, came_to: &mut Delivery) -> Result<String, Undelivered> {
+        let anchor = self.post.outbox.anchor_of(&row.run, row.seq)?.map(|anchor| anchor.to_string());
+        let mut facts = facts.clone();
+        if let Some(ended) = facts.get_mut(Name::Ended.word()).and_then(Value::as_object_mut) {
+            ended.insert("anchor".to_owned(), serde_json::json!(anchor));
+        }
+        let text = self.text(&row.run, Name::Ended, &facts, came_to);
+        Ok(match anchor {
+            Some(anchor) if !text.contains(&anchor) => format!("{text}\n\n{anchor}"),
+            _ => text,
+        })
     }
 
     /// The run's ticket: the one that is known, the one that was named, the one that has its key, or a new one. The run's

@@ -116,6 +116,8 @@ pub struct Ended {
     pub took: u64,
     /// Commands that go on from here.
     pub next: Vec<String>,
+    /// The end's entry in the journal's ledger, `SEQ:HASH`: what `svcops history verify --against` takes.
+    pub anchor: Option<String>,
 }
 
 /// An example of what a text can name, with something in every field.
@@ -161,6 +163,7 @@ pub fn example(name: Name) -> Value {
             stands: vec!["text".into()],
             undone: vec!["web1".into()],
             next: vec!["svcops owed".into()],
+            anchor: some(),
             ..Ended::default()
         }),
         Name::Alike => {

@@ -249,6 +249,8 @@ impl Story {
             undone: undone.into_iter().map(ToString::to_string).collect(),
             took: self.state.began.zip(self.state.last).map_or(0, |(from, to)| millis(from, to)),
             next: self.next(end),
+            // the journal's, not the events' own
+            anchor: None,
         }
     }
 

@@ -131,6 +131,7 @@ impl Told {
             inventory_hash: self.journal.put(json!({ "tickets": tickets }).to_string().as_bytes()).unwrap(),
             params: BTreeMap::from([("app".into(), json!("billing")), ("share".into(), json!(50))]),
             limit: None,
+            limited_by: None,
             parallel: 32,
             plan: Some(Hash::of(b"plan")),
             operator: who("мария"),

@@ -4,7 +4,10 @@ use super::{
     facts,
     settings::{Language, Settings},
 };
-use crate::base::words;
+use crate::{
+    base::{bounds, words},
+    yaml::sources,
+};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as Mini, syntax::SyntaxConfig, value::Serde,
 };
@@ -114,7 +117,7 @@ impl Texts {
         let Some(folder) = &settings.templates else { return texts };
         for name in Name::ALL {
             let path = root.join(folder).join(name.file());
-            match std::fs::read_to_string(&path) {
+            match sources::read_text(&path) {
                 Ok(text) => drop(texts.own.insert(name, text)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound && root.join(folder).is_dir() => {}
                 Err(e) => {
@@ -153,6 +156,7 @@ impl Texts {
 pub fn check(name: Name, language: Language, text: &str) -> Result<(), Wrong> {
     let env = environment(language);
     let example = facts::example(name);
+    bounded(text)?;
     let template = env.template_from_str(text).map_err(|e| worded(&e))?;
     let mut used: Vec<String> = template.undeclared_variables(true).into_iter().collect();
     used.sort();
@@ -191,7 +195,12 @@ fn unknown(example: &Value, path: &str) -> Option<(String, Option<String>)> {
 const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug"];
 
 fn render(env: &Environment<'_>, text: &str, facts: &Value) -> Result<String, Wrong> {
+    bounded(text)?;
     env.render_str(text, Mini::from(Serde(facts))).map_err(|e| worded(&e))
+}
+
+fn bounded(text: &str) -> Result<(), Wrong> {
+    bounds::template(text).map_err(|what| Wrong { what, hint: None, at: None })
 }
 
 /// One line for a subject; else no empty lines at either end, and never two in a row.

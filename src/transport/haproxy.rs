@@ -1,6 +1,7 @@
 //! The words of HAProxy's runtime API (management guide, 9.3): what to ask, and what the answers mean. Pure; the same for
 //! a socket on a host and for a TCP port.
 
+use super::shell::brief;
 use crate::base::{ServerFacts, ServerState};
 
 /// Asks for the state of a server: two answers, one after the other.
@@ -37,7 +38,7 @@ pub(crate) fn named(backend: &str, server: &str) -> Result<(), String> {
 /// What a command that changes something complained of; it says nothing when it is content.
 pub(crate) fn complaint(reply: &str) -> Option<String> {
     let line = reply.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(format!("HAProxy says: {}", line.trim_end_matches('.')))
+    Some(format!("HAProxy says: {}", brief(line.trim_end_matches('.'))))
 }
 
 /// The facts of a server from the answers to [`ask`].
@@ -57,7 +58,7 @@ pub(crate) fn facts(backend: &str, server: &str, reply: &str) -> Result<ServerFa
         if text.is_empty() {
             return Ok(0);
         }
-        text.parse().map_err(|_| format!("HAProxy's `{name}` is `{text}`, a number was expected"))
+        text.parse().map_err(|_| format!("HAProxy's `{name}` is `{}`, a number was expected", brief(text)))
     };
     let admin = number(&state, "srv_admin_state")?;
     let operational = number(&state, "srv_op_state")?;
@@ -69,7 +70,7 @@ pub(crate) fn facts(backend: &str, server: &str, reply: &str) -> Result<ServerFa
             a if a & DRAIN != 0 => ServerState::Drain,
             _ => ServerState::Ready,
         },
-        sessions: number(&stat, "scur")? + number(&stat, "qcur")?,
+        sessions: number(&stat, "scur")?.saturating_add(number(&stat, "qcur")?),
         up,
     })
 }

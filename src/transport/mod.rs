@@ -2,14 +2,14 @@
 //! one conformance suite.
 
 pub mod fleet;
-mod haproxy;
+pub(crate) mod haproxy;
 mod here;
 mod http;
 mod local;
 pub(crate) mod mail;
 mod native;
 pub mod projected;
-mod remote;
+pub(crate) mod remote;
 pub mod shell;
 pub mod simulated;
 mod ssh;

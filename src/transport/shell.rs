@@ -51,11 +51,19 @@ const SESSION: &str = include_str!("remote/session.sh");
 const RUNNER: &str = include_str!("remote/runner.sh");
 
 static LESSON: LazyLock<String> = LazyLock::new(|| {
-    format!("{}S_runner={}\n{}\n", brief(SESSION), quote(&brief(RUNNER)), super::remote::probe::lesson())
+    format!("{}S_runner={}\n{}\n", bare(SESSION), quote(&bare(RUNNER)), super::remote::probe::lesson())
 });
 
+/// The beginning of what a host says of itself: it is shown, and kept for ever, and no host has a right to more.
+pub(crate) fn brief(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(500) {
+        None => text.into(),
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
+    }
+}
+
 /// Without comments and indentation: some shells read their input byte by byte.
-fn brief(script: &str) -> String {
+fn bare(script: &str) -> String {
     let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
@@ -100,7 +108,7 @@ impl Frames {
     pub(crate) fn text(&self, name: &str) -> String {
         self.bytes(name).map(|b| String::from_utf8_lossy(b).trim().to_owned()).unwrap_or_default()
     }
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with(mut self, name: &str, bytes: &[u8]) -> Self {
         self.0.insert(name.to_owned(), bytes.to_vec());
         self
@@ -148,6 +156,7 @@ impl Shells {
                 Err(Broken::Ended) if again => {}
                 Err(Broken::Ended) => return Err(self.lost("the connection ended before the answer came")),
                 Err(Broken::Silent) => return Err(self.silent(silence)),
+                Err(Broken::Endless) => return Err(self.lost(ENDLESS)),
             }
         }
     }
@@ -225,6 +234,7 @@ impl Shells {
         match shell.ask(&lesson, Self::GREETING).await {
             Ok(_) => Ok(shell),
             Err(Broken::Silent) => Err(self.silent(Self::GREETING)),
+            Err(Broken::Endless) => Err(self.lost(ENDLESS)),
             Err(Broken::Ended) => {
                 Err(self.lost("the login's shell ended at once: is `sh` there, and a shell allowed?"))
             }
@@ -242,6 +252,8 @@ impl Shells {
     }
 }
 
+const ENDLESS: &str = "the host says more than it was asked for, and does not end";
+
 /// How often a session was refused.
 #[derive(Default)]
 struct Turn {
@@ -252,6 +264,8 @@ struct Turn {
 enum Broken {
     Silent,
     Ended,
+    /// It says more than anybody asked for.
+    Endless,
 }
 
 /// One shell that stays. Dropped in the middle of a script, it is never asked again.
@@ -262,8 +276,12 @@ struct Shell {
 }
 
 impl Shell {
-    /// More than this in one answer is nobody's answer.
-    const MOST: u64 = 64 << 20;
+    /// More than this in one answer is nobody's answer, in bytes.
+    const MOST: u64 = 16 << 20;
+    /// And so is more than this beside the answer: a login's own words, a pulse of two bytes a second.
+    const BESIDE: u64 = 1 << 20;
+    /// What an answer costs beside its bytes.
+    const EACH: u64 = 256;
 
     fn new(pipe: Pipe) -> Self {
         Self { input: pipe.input, output: BufReader::new(pipe.output), _child: pipe.child }
@@ -280,22 +298,29 @@ impl Shell {
             input.flush().await.map_err(|_| Broken::Ended)
         };
         let receive = async {
-            let mut frames = Frames::default();
+            let (mut frames, mut room, mut beside) = (Frames::default(), Self::MOST, Self::BESIDE);
             loop {
                 let mut line = Vec::new();
-                match timeout(silence, output.read_until(b'\n', &mut line)).await {
+                let mut within = (&mut *output).take(Self::BESIDE);
+                match timeout(silence, within.read_until(b'\n', &mut line)).await {
                     Err(_) => return Err(Broken::Silent),
                     Ok(Err(_) | Ok(0)) => return Err(Broken::Ended),
                     Ok(Ok(_)) => {}
                 }
+                let spent = line.len() as u64;
                 let line = String::from_utf8_lossy(&line);
-                let Some(rest) = line.trim_end_matches('\n').strip_prefix(&nonce) else { continue };
+                let Some(rest) = line.trim_end_matches('\n').strip_prefix(&nonce) else {
+                    beside = beside.checked_sub(spent).ok_or(Broken::Endless)?;
+                    continue;
+                };
+                room = room.checked_sub(spent + Self::EACH).ok_or(Broken::Endless)?;
                 let rest = rest.trim_start();
                 let Some((name, value)) = rest.split_once(' ') else { return Ok(frames) };
                 let bytes = if let Some(value) = value.strip_prefix('=') {
                     value.as_bytes().to_vec()
                 } else {
-                    let size = value.trim().parse::<u64>().ok().filter(|s| *s <= Self::MOST).ok_or(Broken::Ended)?;
+                    let size = value.trim().parse::<u64>().map_err(|_| Broken::Ended)?;
+                    room = room.checked_sub(size).ok_or(Broken::Endless)?;
                     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
                     match timeout(silence, output.read_exact(&mut bytes)).await {
                         Err(_) => return Err(Broken::Silent),
@@ -397,6 +422,6 @@ mod tests {
 
     #[test]
     fn what_a_session_is_taught_means_the_same_without_its_comments() {
-        assert_eq!(brief("# a\nf() {\n  # b\n  g '#'\n\n}\n"), "f() {\ng '#'\n}\n");
+        assert_eq!(bare("# a\nf() {\n  # b\n  g '#'\n\n}\n"), "f() {\ng '#'\n}\n");
     }
 }

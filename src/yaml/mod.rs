@@ -12,6 +12,7 @@ pub use tree::{Key, Kind, Node, parse};
 
 use crate::base::Spot;
 use serde::Serialize;
+use std::cmp::Ordering;
 
 /// How bad a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -114,12 +115,17 @@ pub struct Notes {
     pub file: String,
     /// What was found so far.
     pub faults: Faults,
+    /// How many errors and warnings were noted.
+    noted: [usize; 2],
 }
+
+/// So many errors of one file are told, and so many warnings: nobody reads more, and a file may hold a million.
+const TOLD: usize = 1000;
 
 impl Notes {
     /// Begins with a file.
     pub fn on(file: impl Into<String>) -> Self {
-        Self { file: file.into(), faults: Faults::default() }
+        Self { file: file.into(), ..Self::default() }
     }
     /// The spot of a mark in this file.
     pub fn spot(&self, mark: Mark) -> Spot {
@@ -137,8 +143,36 @@ impl Notes {
     pub fn warning(&mut self, mark: Mark, message: impl Into<String>, hint: impl Into<String>) {
         self.note(Fault { length: mark.length as usize, ..Fault::warning(self.spot(mark), message) }.hint(hint));
     }
-    /// Notes a fault.
-    pub fn note(&mut self, fault: Fault) {
+    /// Notes a fault, unless enough of its kind were noted.
+    pub fn note(&mut self, mut fault: Fault) {
+        let [errors, warnings] = &mut self.noted;
+        let (noted, kind) = match fault.severity {
+            Severity::Error => (errors, "error"),
+            Severity::Warning => (warnings, "warning"),
+        };
+        *noted += 1;
+        match (*noted).cmp(&TOLD) {
+            Ordering::Greater => return,
+            Ordering::Equal => fault.message = format!("the {TOLD}th {kind} of this file: no more of them are told"),
+            Ordering::Less => {}
+        }
         self.faults.0.push(fault);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_warnings_hides_no_error() {
+        let mut notes = Notes::on("f");
+        for _ in 0..5000 {
+            notes.warning(Mark::default(), "odd", "write it otherwise");
+        }
+        notes.error(Mark::default(), "wrong");
+        assert_eq!((notes.faults.warnings(), notes.faults.errors()), (1000, 1));
+        let last = notes.faults.0.iter().rfind(|f| f.severity == Severity::Warning).unwrap();
+        assert_eq!(last.message, "the 1000th warning of this file: no more of them are told");
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -17,17 +18,34 @@ pub trait Sources {
     fn matching(&self, pattern: &str) -> Vec<String>;
 }
 
+/// No file that people write for svcops to read (`svcops.yaml`, a runbook, a template) is larger, in bytes.
+pub const MOST: u64 = 4 << 20;
+
+/// The text of such a file.
+///
+/// # Errors
+/// It cannot be read, is larger than [`MOST`], or is no UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    if bytes.len() as u64 > MOST {
+        return Err(wrong(format!("it is larger than {} MiB", MOST >> 20)));
+    }
+    String::from_utf8(bytes)
+        .map_err(|e| wrong(format!("it is not UTF-8: byte {} is wrong", e.utf8_error().valid_up_to())))
+}
+
 /// A folder on this machine.
 #[derive(Clone, Debug)]
 pub struct Folder(pub PathBuf);
 
 impl Sources for Folder {
     fn read(&self, path: &str) -> Result<String, String> {
-        let bytes = fs::read(self.0.join(path)).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        read_text(&self.0.join(path)).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => "there is no such file".to_owned(),
             _ => e.to_string(),
-        })?;
-        String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8: byte {} is wrong", e.utf8_error().valid_up_to()))
+        })
     }
     fn matching(&self, pattern: &str) -> Vec<String> {
         let mut found = vec![String::new()];
@@ -74,6 +92,19 @@ fn fits(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_larger_than_anybody_writes_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder(dir.path().to_owned());
+        fs::File::create(dir.path().join("big.yaml")).unwrap().set_len(200 << 20).unwrap();
+        assert_eq!(folder.read("big.yaml").unwrap_err(), "it is larger than 4 MiB");
+        fs::write(dir.path().join("most.yaml"), " ".repeat(4 << 20)).unwrap();
+        assert_eq!(folder.read("most.yaml").unwrap().len(), 4 << 20);
+        fs::write(dir.path().join("bytes.yaml"), b"a: \xff").unwrap();
+        assert_eq!(folder.read("bytes.yaml").unwrap_err(), "it is not UTF-8: byte 3 is wrong");
+        assert_eq!(folder.read("none.yaml").unwrap_err(), "there is no such file");
+    }
 
     #[test]
     fn a_star_stays_within_its_folder() {

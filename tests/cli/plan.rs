@@ -22,7 +22,7 @@ fn a_plan_shows_what_would_change_and_changes_nothing() {
     insta::assert_snapshot!(site.svcops("plan motd -l web-1"), @r"
     exit: 0
     --- stdout
-    plan of `motd` in project `test`
+    plan of `motd` in project `test`, only `-l web-1`
 
     1 Приветствие: file.copy
       web-1: exact

@@ -266,7 +266,7 @@ fn only_the_first_hosts_of_a_selection_are_touched() {
     insta::assert_snapshot!(site.svcops("run marks --failed-from last --yes"), @r"
     exit: 2
     --- stderr
-    error: no host failed in run [RUN]
+    error: there is no host to try again: nothing failed, was taken back or left out in run [RUN]
     ");
 }
 

@@ -19,6 +19,7 @@ mod killed;
 mod mail;
 mod planned;
 mod power;
+mod resources;
 mod rolling;
 mod secret;
 mod sshd;

@@ -1,8 +1,9 @@
 //! The matrix of a rehearsal: a row an act, a column a fault, and below it what needs a person.
 
 use crate::{
+    base::words::count as count_of,
     engine::rehearse::{Deed, Ending, Point, Rehearsal, Trouble, Verdict},
-    ui::{paint::plain, screen::Screen, wrap},
+    ui::{facts::masked, paint::plain, screen::Screen, wrap},
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ fn cell(screen: &Screen, verdict: Verdict) -> String {
 struct Row {
     label: String,
     what: String,
+    /// As [`what`](Self::what), without the name of its host.
+    general: String,
     hosts: Vec<String>,
     verdicts: Vec<Verdict>,
 }
@@ -69,16 +72,14 @@ fn rows(rehearsal: &Rehearsal) -> Vec<Row> {
     for (at, deed) in rehearsal.deeds.iter().enumerate() {
         let verdicts: Vec<Verdict> =
             rehearsal.points.iter().filter(|p| p.deed == at).map(|p| p.ending.verdict).collect();
-        let (label, what) = (label(deed).to_owned(), deed.what.replace(deed.host.as_str(), "HOST"));
+        let (label, general) = (label(deed).to_owned(), masked(&deed.what, deed.host.as_str()));
         let host = deed.host.as_str().to_owned();
-        match rows.iter_mut().find(|r| r.label == label && r.what == what && r.verdicts == verdicts) {
-            Some(row) => row.hosts.push(host),
-            None => rows.push(Row { label, what, hosts: vec![host], verdicts }),
-        }
-    }
-    for row in &mut rows {
-        if let [host] = &row.hosts[..] {
-            row.what = row.what.replace("HOST", host);
+        match rows.iter_mut().find(|r| r.label == label && r.general == general && r.verdicts == verdicts) {
+            Some(row) => {
+                row.hosts.push(host);
+                row.what.clone_from(&row.general);
+            }
+            None => rows.push(Row { label, what: deed.what.clone(), general, hosts: vec![host], verdicts }),
         }
     }
     rows
@@ -148,7 +149,7 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         rehearsal.points.iter().chain(rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong)).filter(bad)
     {
         let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
-        let general = |line: &String| line.replace(deed.host.as_str(), "HOST");
+        let general = |line: &String| masked(line, deed.host.as_str());
         let lines: Vec<String> = point.ending.why.iter().chain(&point.ending.stands).map(general).collect();
         let key = (std::cmp::Reverse(point.ending.verdict), format!("{} {}", label(deed), deed.step), lines);
         groups.entry(key).or_default().push(point);
@@ -226,20 +227,30 @@ fn totals(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         text += wrap::hanging("", &line(&rehearsal.pairs, "pairs of faults"), width).trim_end();
         text += "\n";
     }
-    if !rehearsal.opaque.is_empty() {
-        let s = if rehearsal.opaque.len() == 1 { "" } else { "s" };
-        let head = format!("{} step{s} without a model, taken to leave all else as it is: ", rehearsal.opaque.len());
-        text += wrap::hanging("", &plain(&(head + &rehearsal.opaque.join(", "))), width).trim_end();
-        text += "\n";
+    for (steps, one, what) in [
+        (&rehearsal.opaque, "step", "without a model, taken to leave all else as it is"),
+        (&rehearsal.supposed, "check", "taken to hold, for nobody knows what would be seen"),
+        (&rehearsal.untried, "step", "not rehearsed, for nobody knows what there would be to do"),
+    ] {
+        if !steps.is_empty() {
+            let line = format!("{} {what}: {}", count_of(one, steps.len()), steps.join(", "));
+            text += wrap::hanging("", &plain(&line), width).trim_end();
+            text += "\n";
+        }
     }
     let paint = screen.data_paint;
     text += &if rehearsal.is_clean() {
         paint.green("clean") + ": every single fault ends well\n"
     } else {
-        let n = rehearsal.unclean().len();
-        let s = if n == 1 { "" } else { "s" };
-        let whole = if rehearsal.unbroken.verdict == Verdict::Done { "" } else { "it is wrong even without a fault, " };
-        paint.red("not clean") + &format!(": {whole}{n} fault point{s} must not end so\n")
+        let (n, untried) = (rehearsal.unclean().len(), rehearsal.untried.len());
+        let whole = rehearsal.unbroken.verdict != Verdict::Done;
+        let why = [
+            whole.then(|| "it is wrong even without a fault".to_owned()),
+            (n > 0).then(|| format!("{} must not end so", count_of("fault point", n))),
+            (untried > 0).then(|| format!("{} could not be rehearsed", count_of("step", untried))),
+        ];
+        let why: Vec<String> = why.into_iter().flatten().collect();
+        paint.red("not clean") + &format!(": {}\n", why.join(", "))
     };
     text
 }
@@ -280,6 +291,8 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
         "unbroken": ending(&rehearsal.unbroken),
         "no_return": rehearsal.no_return,
         "opaque": rehearsal.opaque,
+        "supposed": rehearsal.supposed,
+        "untried": rehearsal.untried,
         "points": of(&rehearsal.points),
         "acts": acts,
     });

@@ -10,9 +10,10 @@ use super::{
     words::Failure,
 };
 use crate::{
+    base::words::count,
     engine::{
-        Stage,
-        rehearse::{self, Assumed, Known, Rehearsal, Wish},
+        Planned, Stage,
+        rehearse::{self, Assumed, Known, Rehearsal, Sealed, Wish},
     },
     ui::{
         looking::Looking,
@@ -69,7 +70,8 @@ good; svcops is killed, and the run resumed or rolled back; the undo fails too.
 Time jumps over every wait. What a `command` does to the world is not known: it
 is taken to leave all else as it is.
 
-Exit code: 0; 1 with --require where that is not so; 2 wrong usage or file.";
+Exit code: 0; 1 with --require where that is not so, or where a host could not
+be observed; 2 wrong usage or file.";
 
 impl Face {
     pub(super) fn rehearse(&self, args: &RehearseArgs) -> Result<ExitCode, Failure> {
@@ -85,11 +87,15 @@ impl Face {
             let mut stage: Stage = set.stage.clone();
             if let Some(world) = world {
                 stage.transport = Arc::new(world);
+                stage.store = Arc::new(Sealed::over(stage.store));
             }
             set.progress.doing("observing");
             let observed = set.unless_stopped(rehearse::observe(&stage, &order)).await;
             set.end().await;
             let (planned, known) = observed??;
+            if let Some(why) = unseen(&planned) {
+                return Err(why);
+            }
             if let Some(path) = &args.save_facts {
                 let text = known.text(&stage.redactor).map_err(|e| Failure::file("write", path, &e.into()))?;
                 plan::keep(path, text.as_bytes()).map_err(|e| Failure::file("write", path, &e))?;
@@ -125,6 +131,24 @@ impl Face {
             self.screen.tell(&Message::new(Kind::Done, what.to_owned()));
         }
     }
+}
+
+/// What nobody has seen cannot be rehearsed.
+fn unseen(planned: &Planned) -> Option<Failure> {
+    let unseen = rehearse::unseen(planned);
+    if unseen.is_empty() {
+        return None;
+    }
+    let message = format!("{} could not be observed, and cannot be rehearsed", count("host", unseen.len()));
+    let mut message = Message::error(message);
+    for (host, why) in unseen.iter().take(10) {
+        message = message.row("", format!("{host}: {why}"));
+    }
+    if unseen.len() > 10 {
+        message = message.row("", format!("and {} more", unseen.len() - 10));
+    }
+    let hint = "`--assume healthy` asks no host; `-l SELECTOR` leaves hosts out";
+    Some(Failure::new(ExitCode::AsBefore, message.hint(hint)))
 }
 
 /// The world that `--assume` names.

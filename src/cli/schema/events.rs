@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 const EVENTS: &[(&str, &str)] = &[
     (
         "started",
-        "project:s runbook:s file?:s runbook_hash:s inventory_hash:s params:o limit?:l parallel:n plan?:s shown?:s operator:o reason?:s ticket?:a root:s version:s",
+        "project:s runbook:s file?:s runbook_hash:s inventory_hash:s params:o limit?:l limited_by?:s parallel:n plan?:s shown?:s operator:o reason?:s ticket?:a root:s version:s",
     ),
     ("refused", "code:n why:s"),
     ("locked", "exclusive:l shared:l"),

@@ -3,13 +3,14 @@
 use super::names::Known;
 use crate::{
     actions::{Contents, Entry, Refusal, Target},
-    base::{Content, Hash, HostName, Source, Spot, Text, words},
+    base::{Content, Hash, HostName, Redactor, Source, Spot, Text, words},
     inventory::{App, Host, Inventory, select},
     runbook::{
         Expr, Param, Project, Runbook, Step, What,
         template::{self, Filling, Scope},
     },
-    yaml::{self, Fault, Faults, Kind, Mark, Notes, Sources},
+    transport::vault::{Vault, VaultError},
+    yaml::{self, Fault, Faults, Kind, Mark, Notes, Sources, sources},
 };
 use serde_json::{Value, json};
 use std::{
@@ -482,14 +483,12 @@ struct Judged<'j> {
 }
 
 impl Judged<'_> {
-    fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
-        std::fs::read(self.root.join(path)).map_err(|e| {
-            let why = match e.kind() {
-                std::io::ErrorKind::NotFound => "there is no such file in the project's folder".to_owned(),
-                _ => e.to_string(),
-            };
-            Refusal::of("src", format!("`{path}` cannot be read: {why}"))
-        })
+    fn refused(path: &str, error: &std::io::Error) -> Refusal {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file in the project's folder".to_owned(),
+            _ => error.to_string(),
+        };
+        Refusal::of("src", format!("`{path}` cannot be read: {why}"))
     }
 }
 
@@ -498,10 +497,11 @@ impl Contents for Judged<'_> {
         if let Some(known) = self.files.lock().ok().and_then(|files| files.get(path).cloned()) {
             return known;
         }
-        let content = self.bytes(path).map(|bytes| Content {
-            hash: Hash::of(&bytes),
-            size: bytes.len() as u64,
-            from: Source::File(self.root.join(path).display().to_string()),
+        // read in parts: what is copied may be larger than this machine's memory
+        let vault = Vault::new(BTreeMap::new(), self.root.to_owned(), Redactor::default());
+        let content = vault.file(path).map_err(|error| match error {
+            VaultError::File { source, .. } => Self::refused(path, &source),
+            other => Refusal::of("src", other.to_string()),
         });
         if let Ok(mut files) = self.files.lock() {
             files.insert(path.to_owned(), content.clone());
@@ -509,7 +509,7 @@ impl Contents for Judged<'_> {
         content
     }
     fn template(&self, path: &str) -> Result<String, Refusal> {
-        String::from_utf8(self.bytes(path)?).map_err(|_| Refusal::of("src", format!("`{path}` is not UTF-8")))
+        sources::read_text(&self.root.join(path)).map_err(|error| Self::refused(path, &error))
     }
     fn text(&self, text: &Text) -> Result<Content, Refusal> {
         Ok(Content { hash: Hash::of(text.0.as_bytes()), size: text.0.len() as u64, from: Source::Text(text.clone()) })

@@ -1,16 +1,20 @@
 //! A world that nobody looked at, as `svcops.yaml` would have it: for rehearsals where there are no hosts.
 
-use super::Known;
+use super::{super::Store, Known};
 use crate::{
+    actions::Refusal,
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt, RunFacts, RunId,
-        ServerFacts, ServerState, Span, TcpFacts, UnitFacts, UnitState,
+        Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt,
+        RunFacts, RunId, ServerFacts, ServerState, Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
     inventory::{Host, Inventory, Manager},
     resources::{App, Resource as _},
     transport::{Fut, Look, Lost, LostKind, Settled, Terms, Transport},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How its apps are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +112,36 @@ impl Wished {
             // what else they would say, nobody knows
             Read::Http(_) | Read::Run(_) => Answer::Open,
         }
+    }
+}
+
+/// Contents for a rehearsal without hosts: secrets are named and never read, for where there are no hosts there are no
+/// secrets either.
+pub struct Sealed(Arc<dyn Store>);
+
+impl Sealed {
+    /// Whatever names no secret comes from `store`.
+    pub fn over(store: Arc<dyn Store>) -> Self {
+        Self(store)
+    }
+}
+
+impl Store for Sealed {
+    fn file(&self, path: &str) -> Result<Content, Refusal> {
+        self.0.file(path)
+    }
+    fn read(&self, path: &str) -> Result<String, Refusal> {
+        self.0.read(path)
+    }
+    fn text(&self, text: &Text) -> Result<Content, Refusal> {
+        if text.names().is_empty() {
+            return self.0.text(text);
+        }
+        let (hash, size) = (Hash::of(text.0.as_bytes()), text.0.len() as u64);
+        Ok(Content { hash, size, from: Source::Text(text.clone()) })
+    }
+    fn show(&self, content: &Content) -> Option<Vec<u8>> {
+        self.0.show(content)
     }
 }
 

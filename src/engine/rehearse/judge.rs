@@ -93,11 +93,14 @@ pub(super) fn unbroken(whole: &Played, begun: &Start) -> Ending {
     Ending { verdict, outcome: end.map(|e| e.outcome), why, stands, ..Ending::nothing() }
 }
 
-/// A run with a fault. `known`: the harm that it does without one.
-pub(super) fn judge(played: &Played, begun: &Start, goal: &Standing, known: &[String]) -> Ending {
+/// A run with a fault; `whole` is the one without.
+pub(super) fn judge(played: &Played, begun: &Start, goal: &Standing, whole: &Played) -> Ending {
     let state = played.state();
-    let mut wrong: Vec<String> =
-        played.harm.iter().filter(|harm| !known.contains(harm)).map(|harm| format!("on the way: {harm}")).collect();
+    // what the runbook does anyway is told of once, or is what its author means
+    let harm = played.harm.iter().filter(|harm| !whole.harm.contains(harm));
+    let rough = played.rough.iter().filter(|rough| !whole.rough.contains(rough));
+    let mut wrong: Vec<String> = harm.chain(rough).map(|harm| format!("on the way: {harm}")).collect();
+    wrong.dedup();
     let Some(end) = &played.end else {
         wrong.extend(differences(&played.standing, &begun.standing));
         let verdict = if wrong.is_empty() { Verdict::Before } else { Verdict::Wrong };

@@ -11,7 +11,7 @@ mod stand;
 #[cfg(test)]
 mod tests;
 
-pub use assumed::{Assumed, Wish};
+pub use assumed::{Assumed, Sealed, Wish};
 pub use facts::{FactsError, Known};
 pub use judge::{Ending, Verdict};
 
@@ -155,6 +155,8 @@ pub struct Rehearsal {
     /// Steps that change something and could not be rehearsed, by number and name: what they would do is known only after
     /// a step without a model, or nobody has seen what they look at.
     pub untried: Vec<String>,
+    /// Steps that only look, by number and name, and are taken to hold: nobody knows what they would see.
+    pub supposed: Vec<String>,
     /// What stands from the point of no return on can only go forward.
     pub no_return: Option<TaskId>,
 }
@@ -250,7 +252,8 @@ pub fn rehearse(
         points,
         pairs,
         opaque: opaque(planned),
-        untried: untried(stage, &whole.records),
+        untried: open(stage, &whole.records, true),
+        supposed: open(stage, &whole.records, false),
         no_return,
     }))
 }
@@ -299,7 +302,7 @@ fn one(
         Err(why) => Ending::wrong(format!("the engine gave up: {why}")),
         // what starts nothing cannot start badly; what is not taken back cannot be taken back badly
         Ok(played) if played.bitten < needed && second.is_none() => Ending::nothing(),
-        Ok(played) => judge::judge(&played, begun, goal, &whole.harm),
+        Ok(played) => judge::judge(&played, begun, goal, whole),
     });
     endings.max_by_key(|e| e.verdict).unwrap_or_else(Ending::nothing)
 }
@@ -326,15 +329,29 @@ fn opaque(planned: &Planned) -> Vec<String> {
     steps.filter(|t| seen.insert(t.number.clone())).map(|t| format!("{} {}", t.number, t.step)).collect()
 }
 
-/// Changes with a model that the unbroken run came to and could not carry out even here.
-fn untried(stage: &Stage, records: &[Record]) -> Vec<String> {
+/// What the unbroken run came to and could not know even here: steps that change something, or that only look.
+fn open(stage: &Stage, records: &[Record], changing: bool) -> Vec<String> {
     let state = RunState::fold(records);
-    let changes =
-        |action: &str| Entry::find(stage.catalog, action).is_some_and(|e| e.traits.changes && !e.traits.opaque);
-    let open = state.tasks.iter().filter(|t| t.forward.how == Some(How::Conditional) && changes(&t.began.action));
+    let of = |action: &str| {
+        Entry::find(stage.catalog, action).is_some_and(|e| e.traits.changes == changing && !e.traits.opaque)
+    };
+    let open = state.tasks.iter().filter(|t| t.forward.how == Some(How::Conditional) && of(&t.began.action));
     let mut seen = BTreeSet::new();
     let steps = open.filter(|t| seen.insert(t.began.step.clone()));
     steps.map(|t| format!("{} {}", t.began.step, t.began.name)).collect()
+}
+
+/// Hosts of which a plan saw nothing, each with why: nothing can be rehearsed there.
+pub fn unseen(planned: &Planned) -> Vec<(HostName, String)> {
+    let mut unseen: Vec<(HostName, String)> = Vec::new();
+    for task in &planned.plan.tasks {
+        if let Some(why) = task.trouble.as_deref().filter(|why| why.starts_with("no contact"))
+            && unseen.iter().all(|(host, _)| *host != task.host)
+        {
+            unseen.push((task.host.clone(), why.to_owned()));
+        }
+    }
+    unseen
 }
 
 /// Observes: the plan of an order, and all that was seen for it; and the apps of its hosts, for a rehearsal must see when

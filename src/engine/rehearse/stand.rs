@@ -90,6 +90,8 @@ pub(super) struct Played {
     pub(super) acts: Vec<Act>,
     pub(super) standing: Standing,
     pub(super) harm: Vec<String>,
+    /// Harm that may be meant: an app is stopped while its server takes traffic.
+    pub(super) rough: Vec<String>,
     /// As [`Start`] has them.
     pub(super) stale: BTreeSet<String>,
     pub(super) idle: BTreeSet<String>,
@@ -144,7 +146,7 @@ impl<'a> Stand<'a> {
                     Set::ForGood => world.silent_for(FOR_GOOD),
                 }
             }
-            let journal = Arc::new(MemoryJournal::new());
+            let journal = Arc::new(MemoryJournal::trusting());
             let log = Arc::new(Log { world: Arc::clone(&world), acts: Mutex::default() });
             let stage = Stage {
                 transport: log.clone(),
@@ -167,7 +169,20 @@ impl<'a> Stand<'a> {
             // what is healthy by now depends on the time of this runtime
             let (stale, idle) = (world.stale(), world.idle());
             let (standing, harm, bitten) = (world.standing(), world.harm(), world.bitten());
-            Ok(Played { end, records, acts, standing, harm, stale, idle, bitten, world, catalog: self.stage.catalog })
+            let rough = world.rough();
+            Ok(Played {
+                end,
+                records,
+                acts,
+                standing,
+                harm,
+                rough,
+                stale,
+                idle,
+                bitten,
+                world,
+                catalog: self.stage.catalog,
+            })
         })
     }
 

@@ -37,7 +37,11 @@ impl Store for Texts {
 
 /// Rehearses on a world that nobody looked at.
 fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
-    let names: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
+    rehearsed_with(CATALOG, folder, text, wish, pairs)
+}
+
+fn rehearsed_with(catalog: &'static [Entry], folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
+    let names: Vec<&'static str> = catalog.iter().map(|e| e.name).collect();
     let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap();
     let text = if text.contains("svcops: 1") { text.to_owned() } else { format!("svcops: 1\nname: test\n{text}") };
     let runbook = project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
@@ -46,7 +50,7 @@ fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
     let stage = Stage {
         root: project.root.clone(),
         inventory: Arc::new(project.inventory.clone()),
-        catalog: CATALOG,
+        catalog,
         transport: Arc::new(Assumed::wished(&project.inventory, wish)),
         journal: Arc::new(MemoryJournal::new()),
         locks: None,
@@ -56,7 +60,8 @@ fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
         redactor: Redactor::default(),
     };
     let operator = Operator { name: "ops".into(), uid: 1000, login: true, machine: "desk".into(), pid: 1 };
-    let order = Order { runbook, params, limit: None, parallel: 8, operator, reason: None, ticket: None };
+    let order =
+        Order { runbook, params, limit: None, limited_by: None, parallel: 8, operator, reason: None, ticket: None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
     rehearse(&stage, &order, &planned, &known, pairs, (&|_, _| {}, &|| false)).unwrap().unwrap()
@@ -132,6 +137,128 @@ fn a_wrong_undo_is_found() {
     let rehearsal = example(&format!("targets: dc1-app1\nsteps:\n  - {right}\n  - {{app.stop: {{app: billing}}}}\n"));
     assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
     assert_eq!(rehearsal.opaque, ["1 Switch"]);
+}
+
+/// An action that takes a server out of its backend and forgets it there: its undo does nothing, and what it calls lasting
+/// does not tell.
+mod planted {
+    use crate::{
+        actions::{Action, Next, Refusal, Target, Turn},
+        base::{At, Change, Lock, Read, ServerFacts, ServerState},
+        resources::{Answers, BackendServer, ReadError, Resource},
+    };
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Args {}
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Careless(BackendServer);
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Forgets(Careless);
+
+    impl Resource for Careless {
+        type Facts = ServerFacts;
+        fn lock(&self) -> Lock {
+            self.0.lock()
+        }
+        fn parents(&self) -> Vec<Lock> {
+            self.0.parents()
+        }
+        fn reads(&self) -> Vec<At<Read>> {
+            self.0.reads()
+        }
+        fn facts(&self, answers: &mut Answers) -> Result<ServerFacts, ReadError> {
+            self.0.facts(answers)
+        }
+        fn lasting(_: ServerFacts) -> ServerFacts {
+            ServerFacts { state: ServerState::Ready, sessions: 0, up: false }
+        }
+    }
+
+    impl Action for Forgets {
+        const NAME: &'static str = "planted.forgets";
+        const ABOUT: &'static str = "Leaves a server drained";
+        type Args = Args;
+        type On = Careless;
+        fn bind(_: Args, target: &Target<'_>) -> Result<Self, Refusal> {
+            let found = &target.inventory.balancers["front"];
+            Ok(Self(Careless(BackendServer {
+                at: target.place_on(found.host.as_ref().unwrap()),
+                balancer: found.name.clone(),
+                api: found.api.clone(),
+                backend: "billing".into(),
+                server: target.host.name.to_string(),
+            })))
+        }
+        fn on(&self) -> &Careless {
+            &self.0
+        }
+        fn next(&self, turn: &Turn<ServerFacts>) -> Next {
+            if turn.seen.state == ServerState::Drain {
+                return Next::done();
+            }
+            let BackendServer { at, api, backend, server, .. } = self.0.0.clone();
+            Next::act(
+                at.at(Change::SetServer { api, backend, server, state: ServerState::Drain }),
+                serde_json::Value::Null,
+            )
+        }
+        fn undo(&self, _: &Turn<ServerFacts>) -> Next {
+            Next::done()
+        }
+    }
+}
+
+#[test]
+fn an_action_that_does_not_take_back_what_it_did_is_found_though_the_engine_believes_it() {
+    let planted: Vec<Entry> = CATALOG.iter().copied().chain([Entry::of::<planted::Forgets>()]).collect();
+    let text =
+        "targets: dc1-app1\nsteps:\n  - {name: Out, planted.forgets: {}}\n  - {name: Stop, app.stop: {app: billing}}\n";
+    let rehearsal = rehearsed_with(planted.leak(), "tests/data/example", text, Wish::Healthy, false);
+    assert!(!rehearsal.is_clean());
+    let wrong = wrong(&rehearsal);
+    insta::assert_snapshot!(wrong[0], @"1@dc1-app1 fails after its effect: lb/backend/billing/dc1-app1 is draining, where ready was to be");
+    // at the act itself, and at the one after it
+    assert_eq!(
+        wrong.iter().filter(|line| line.contains("is draining, where ready was to be")).count(),
+        12,
+        "{wrong:#?}"
+    );
+}
+
+#[test]
+fn an_app_that_a_way_back_takes_from_its_users_is_found() {
+    // the way there drains before it stops; the steps that take it back do not
+    let text = format!(
+        "targets: dc1-app1\nsteps:\n  - {DRAIN}\n  - {{name: Restart, app.restart: {{app: billing}}}}\n  - {ENABLE}\n  \
+         - {{name: Note, command: note, undo: [{{app.restart: {{app: billing}}}}]}}\n  - {{app.reload: {{app: billing}}}}\n"
+    );
+    let rehearsal = example(&text);
+    let told = "on the way: `billing.service` on `dc1-app1` goes away while its server takes traffic";
+    assert!(wrong(&rehearsal).iter().any(|line| line.contains(told)), "{:#?}", wrong(&rehearsal));
+}
+
+#[test]
+fn secrets_are_named_and_not_read_where_there_are_no_hosts() {
+    struct NoSecrets;
+    impl Store for NoSecrets {
+        fn file(&self, path: &str) -> Result<Content, Refusal> {
+            Texts.file(path)
+        }
+        fn read(&self, path: &str) -> Result<String, Refusal> {
+            Texts.read(path)
+        }
+        fn text(&self, text: &Text) -> Result<Content, Refusal> {
+            if text.names().is_empty() { Texts.text(text) } else { Err(Refusal::new("no such secret here")) }
+        }
+        fn show(&self, _: &Content) -> Option<Vec<u8>> {
+            None
+        }
+    }
+    let text = Text(format!("key = {}", Text::mark("tsig")));
+    assert!(NoSecrets.text(&text).is_err());
+    assert!(Sealed::over(Arc::new(NoSecrets)).text(&text).is_ok());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The engine on the simulated world: every fault at every act, a kill on both sides of every event.
 
+mod clocks;
 mod debts;
 mod examples;
 mod faults;
@@ -61,7 +62,16 @@ impl Rig {
         let text = if whole { runbook.to_owned() } else { format!("svcops: 1\nname: test\n{runbook}") };
         let runbook = self.project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
         let params = runbook.params.iter().filter_map(|p| p.default.clone().map(|d| (p.name.clone(), d))).collect();
-        Order { runbook, params, limit: None, parallel: 8, operator: me(), reason: None, ticket: None }
+        Order {
+            runbook,
+            params,
+            limit: None,
+            limited_by: None,
+            parallel: 8,
+            operator: me(),
+            reason: None,
+            ticket: None,
+        }
     }
     async fn plan(&self, runbook: &str) -> Planned {
         plan(&self.stage(), &self.order(runbook)).await.unwrap()

@@ -198,6 +198,7 @@ pub(crate) fn receipt(frames: &Frames, reading: Reading<'_>, within: u64, redact
         "gone" => unknown("its processes are gone and left no exit code"),
         "running" => unknown("it is past its deadline and still running"),
         "stuck" => unknown("it is past its deadline and could not be ended"),
+        "mute" => unknown("it left no sign of its beginning, and none can be written: its disk may be full"),
         "wrong" => Outcome::Refused(frames.text("why")),
         other => Outcome::Unknown(format!("the host answered `{other}`")),
     };

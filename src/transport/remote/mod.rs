@@ -12,11 +12,11 @@ pub(crate) mod probe;
 
 use super::{
     Look, Lost, LostKind, Settled, Terms, http,
-    shell::{self, Frames, Link, Shells, nonce, quote},
+    shell::{self, Frames, Link, Shells, brief, nonce, quote},
     vault::{Bytes, Vault},
 };
 use crate::base::{
-    Act, Answer, At, Change, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, Read, Receipt, Redactor,
+    Act, Answer, At, Change, Hash, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, Read, Receipt, Redactor,
     RunFacts, RunId, TcpFacts,
 };
 use act::{Reading, Ready};
@@ -116,7 +116,7 @@ impl Remote {
                 None => self.clean(probe::answer(number, &read.what, &frames)),
             });
         }
-        Ok(Look { boot: frames.text("boot"), answers })
+        Ok(Look { boot: word(frames.text("boot")), answers })
     }
 
     /// Makes the run's folder of receipts, and names the boot together with it.
@@ -131,10 +131,10 @@ impl Remote {
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
         let wrong = frames.text("wrong");
         if !wrong.is_empty() {
-            return Err(self.shells.lost(&wrong));
+            return Err(self.shells.lost(&brief(&wrong)));
         }
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
-        Ok(frames.text("boot"))
+        Ok(word(frames.text("boot")))
     }
 
     /// Takes the run's folder of receipts away, if this process has opened it or the run is known to have acted here: a
@@ -197,7 +197,7 @@ impl Remote {
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
         Ok(match act::receipt(&frames, reading(&change.what), errand.within, &self.redactor) {
             None => Settled::Never,
-            Some(receipt) => Settled::Was(receipt),
+            Some(receipt) => Settled::Was(self.tidy(receipt)),
         })
     }
 
@@ -229,13 +229,15 @@ impl Remote {
         );
         let frames = self.shells.ask(&script, Self::PROBE).await?;
         if let Some(hex) = frames.bytes("hex") {
-            return Ok(Some(unhex(hex)));
+            let mut bytes = unhex(hex);
+            bytes.truncate(cap);
+            return Ok(Some(bytes));
         }
         let why = frames.text("why");
         if why.contains("No such file") || why.contains("Not a directory") {
             return Ok(None);
         }
-        Err(Lost { kind: LostKind::Denied, ..self.shells.lost(&self.redactor.clean(&why).0) })
+        Err(Lost { kind: LostKind::Denied, ..self.shells.lost(&self.said(&why)) })
     }
 
     pub(crate) async fn close(&self) {
@@ -266,7 +268,7 @@ impl Remote {
                     Some(_) => {
                         let said = frames.text("err");
                         let last = said.lines().next().unwrap_or("refused").rsplit(": ").next().unwrap_or("refused");
-                        Some(last.to_lowercase())
+                        Some(brief(&self.redactor.clean(last).0).to_lowercase())
                     }
                 };
                 Some(Ok(Answer::Tcp(TcpFacts { open: code == Some(0), error })))
@@ -374,7 +376,8 @@ impl Remote {
         send.await?;
         drop(pipe.input);
         let mut said = Vec::new();
-        match tokio::time::timeout(Self::SILENCE, pipe.output.read_to_end(&mut said)).await {
+        let mut answer = pipe.output.take(64 * 1024);
+        match tokio::time::timeout(Self::SILENCE, answer.read_to_end(&mut said)).await {
             Ok(Ok(_)) if said.windows(6).any(|w| w == b"stored") => Ok(()),
             Ok(_) => Err(self.shells.lost("a file could not be stored below `/tmp`: is there space?")),
             Err(_) => Err(self.shells.lost("no answer within 20 s after a file was sent")),
@@ -383,20 +386,31 @@ impl Remote {
 
     fn receipt(&self, frames: &Frames, reading: Reading<'_>, errand: &Errand<'_>) -> Receipt {
         let receipt = act::receipt(frames, reading, errand.within, &self.redactor);
-        let mut receipt =
-            receipt.unwrap_or_else(|| Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())));
-        receipt.outcome = match receipt.outcome {
+        self.tidy(
+            receipt.unwrap_or_else(|| Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned()))),
+        )
+    }
+
+    /// A receipt as it may be kept.
+    fn tidy(&self, receipt: Receipt) -> Receipt {
+        let outcome = match receipt.outcome {
             Outcome::Ok => Outcome::Ok,
-            Outcome::Refused(why) => Outcome::Refused(self.redactor.clean(&why).0),
-            Outcome::Failed(why) => Outcome::Failed(self.redactor.clean(&why).0),
-            Outcome::Unknown(why) => Outcome::Unknown(self.redactor.clean(&why).0),
+            Outcome::Refused(why) => Outcome::Refused(self.said(&why)),
+            Outcome::Failed(why) => Outcome::Failed(self.said(&why)),
+            Outcome::Unknown(why) => Outcome::Unknown(self.said(&why)),
         };
-        receipt
+        Receipt { outcome, ..receipt }
+    }
+
+    /// What a host says, as it may be shown and kept.
+    fn said(&self, why: &str) -> String {
+        let why = self.redactor.clean(why).0;
+        if why.trim().is_empty() { "the host does not say why".to_owned() } else { brief(&why).into_owned() }
     }
 
     fn clean(&self, answer: Answer) -> Answer {
         match answer {
-            Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),
+            Answer::Bad(why) => Answer::Bad(self.said(&why)),
             other => other,
         }
     }
@@ -425,6 +439,12 @@ fn reading(change: &Change) -> Reading<'_> {
 /// Whole seconds, rounded up: the host's clock counts no less.
 fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// The name of a boot. A name that is none names another boot, under which nothing was announced.
+fn word(boot: String) -> String {
+    let plain = boot.len() <= 200 && !boot.contains(char::is_whitespace);
+    if plain { boot } else { Hash::of(boot.as_bytes()).to_string() }
 }
 
 fn unhex(digits: &[u8]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::super::{
     haproxy,
-    shell::{Frames, quote, words},
+    shell::{Frames, brief, quote, words},
 };
 use super::act::SOCKET;
 use crate::base::{Answer, At, FileFacts, HaproxyApi, Hash, Read, UnitFacts, UnitState};
@@ -46,7 +46,7 @@ pub(crate) fn answer(number: usize, read: &Read, frames: &Frames) -> Answer {
             .map(Answer::Server),
         _ => Err("this is not read by a script".to_owned()),
     };
-    read.unwrap_or_else(Answer::Bad)
+    read.unwrap_or_else(|why| Answer::Bad(brief(&why).into_owned()))
 }
 
 /// `systemctl show`: a property a line.
@@ -73,7 +73,8 @@ fn unit(name: &str, text: &str) -> Result<UnitFacts, String> {
         loaded: load == "loaded",
         state,
         pid: property("MainPID").and_then(|v| v.parse().ok()).unwrap_or(0),
-        invocation: property("InvocationID").unwrap_or_default().to_owned(),
+        // 32 digits; what is longer is no id, and tells no two starts apart
+        invocation: property("InvocationID").filter(|id| id.len() <= 64).unwrap_or_default().to_owned(),
         since: property("StateChangeTimestampMonotonic").and_then(|v| v.parse().ok()).unwrap_or(0),
     })
 }
@@ -94,13 +95,18 @@ fn file(path: &str, text: &str) -> Result<Option<FileFacts>, String> {
         return Err(format!("could not read `{path}`: {said}"));
     };
     let wrong = || format!("could not read `{path}`: the host answered `{first}`");
+    let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(wrong)?;
+    if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) || owner.len().max(group.len()) > 256 {
+        return Err(wrong());
+    }
     Ok(Some(FileFacts {
         hash: Hash((*hash).to_owned()),
         size: size.parse().map_err(|_| wrong())?,
-        mode: u32::from_str_radix(mode, 8).map_err(|_| wrong())?,
+        mode,
         owner: (*owner).to_owned(),
         group: (*group).to_owned(),
-        link: lines.find_map(|l| l.strip_prefix("link ")).map(str::to_owned),
+        // no path is longer (PATH_MAX)
+        link: lines.find_map(|l| l.strip_prefix("link ")).filter(|l| l.len() <= 4096).map(str::to_owned),
     }))
 }
 

@@ -65,14 +65,21 @@ SVCOPS_PLAN
   } | sudo -n -u "$S_user" -- sh -c "$S_once" svcops-act "$@"
 }
 
+# Nothing can be written: whoever waits is told by the bell that the act never began.
+s_unable() {
+  rm -f "claim.$$" "end.$$"
+  { echo "n $S_dir" >&9; } 2>/dev/null
+  exit
+}
+
 s_act() {
   umask 077
-  cd "$S_dir" || exit
+  cd "$S_dir" || s_unable
   s_born $$
   { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
   # the end has its place on the disk before anything begins
-  echo 'none  ' >"end.$$" || exit
-  printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"claim.$$" || exit
+  echo 'none  ' >"end.$$" || s_unable
+  printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"claim.$$" || s_unable
   ln "claim.$$" claim 2>/dev/null
   S_code=$?
   if [ $S_code -ne 0 ]; then

@@ -180,8 +180,8 @@ s_listen() {
     return
   fi
   [ -n "$S_ticks" ] || s_tick
-  S_word=
-  read -r S_word <&9
+  S_word= S_whose=
+  read -r S_word S_whose <&9
   [ "$S_word" != z ] || S_ticks=
 }
 
@@ -206,7 +206,7 @@ SVCOPS_PLAN
 
 # Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.
 s_await() {
-  S_beat= S_first=
+  S_beat= S_first= S_word= S_whose=
   while [ ! -e "$S_dir/end" ]; do
     s_now
     S_first=${S_first:-$S_now}
@@ -216,6 +216,11 @@ s_await() {
       S_beat=$S_now
     fi
     s_listen
+    # the act itself says that it could not write its claim: it never began
+    if [ "$S_word $S_whose" = "n $S_dir" ]; then
+      S_state=wrong
+      return
+    fi
   done
   S_state=ended
 }
@@ -229,8 +234,14 @@ s_judge() {
     ;;
   '')
     [ $((S_now - S_first)) -ge 10 ] || return 1
-    s_tomb || return 1
-    S_state=unborn
+    if s_tomb; then
+      S_state=unborn
+    elif [ ! -e "$S_dir/claim" ] && [ $((S_now - S_first)) -ge 20 ]; then
+      # neither its sign nor a tombstone: it cannot be told from one that is yet to begin
+      S_state=mute
+    else
+      return 1
+    fi
     return 0
     ;;
   esac
@@ -257,6 +268,7 @@ s_judge() {
 # All that is known of the act.
 s_report() {
   s_say state "$S_state"
+  [ "$S_state" != wrong ] || s_say why "no receipt can be kept in \`$S_dir\`: its disk is full or cannot be written"
   if [ -e "$S_dir/end" ]; then
     S_end=
     read -r S_end <"$S_dir/end"

@@ -2,7 +2,8 @@
 
 use super::{
     links::{Key, ServerKey, Verb},
-    world::{Opened, Process, World},
+    standing::title,
+    world::{Opened, Process, Server, World},
 };
 use crate::base::{At, Change, Content, FileFacts, HostName, Invocation, ServerState, Source, UnitState};
 use tokio::time::Instant;
@@ -72,7 +73,19 @@ impl World {
         if self.known(key)?.unit.state == UnitState::Active { Ok(()) } else { self.launch(key) }
     }
 
+    /// Users are there while it goes away.
+    fn takes_away(&mut self, key: &Key) {
+        let serves = self.processes.get(key).is_some_and(Self::healthy);
+        let taking = |(server, state): (&ServerKey, &Server)| {
+            state.facts.state == ServerState::Ready && self.links.server(server) == Some(key)
+        };
+        if serves && self.servers.iter().any(taking) {
+            self.rough.push(format!("{} goes away while its server takes traffic", title(key)));
+        }
+    }
+
     fn stop(&mut self, key: &Key) -> Result<(), String> {
+        self.takes_away(key);
         let tick = self.tick();
         let process = self.known(key)?;
         if process.unit.state != UnitState::Inactive {
@@ -85,6 +98,7 @@ impl World {
     }
 
     fn launch(&mut self, key: &Key) -> Result<(), String> {
+        self.takes_away(key);
         let config = self.config_now(key);
         let broken = config.values().flatten().any(|hash| self.breaking.contains(hash));
         let sick = config.values().flatten().any(|hash| self.sickening.contains(hash));

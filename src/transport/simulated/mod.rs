@@ -147,6 +147,10 @@ impl Simulated {
     pub fn harm(&self) -> Vec<String> {
         self.world().harm.clone()
     }
+    /// What harms unless it is meant, and was done: an app taken away while its server takes traffic.
+    pub fn rough(&self) -> Vec<String> {
+        self.world().rough.clone()
+    }
     /// What lasts, for comparing ends, by the names of locks: no process ids, no times, no sessions; but what each unit has
     /// really loaded, and what commands without a model have done that was not taken back.
     pub fn standing(&self) -> BTreeMap<String, String> {

@@ -141,7 +141,7 @@ fn touched(change: &At<Change>) -> Option<String> {
     }
 }
 
-fn title(key: &Key) -> String {
+pub(super) fn title(key: &Key) -> String {
     match key {
         Key::Unit(host, name) => format!("`{name}` on `{host}`"),
         Key::App(host, name) => format!("app `{name}` on `{host}`"),

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) acts: usize,
     pub(super) done: Vec<At<Change>>,
     pub(super) harm: Vec<String>,
+    /// As [`harm`](Self::harm), but for who means it.
+    pub(super) rough: Vec<String>,
     pub(super) promised: bool,
     /// No more than so many serving hosts are promised, by app and site.
     pub(super) floors: BTreeMap<(String, Option<String>), usize>,
@@ -135,6 +137,7 @@ impl World {
             acts: 0,
             done: vec![],
             harm: vec![],
+            rough: vec![],
             promised: false,
             floors: BTreeMap::new(),
             supposing: false,

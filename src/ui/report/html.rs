@@ -145,7 +145,8 @@ impl Page<'_> {
                 rows.push(("Parameters", params.join(" ")));
             }
             if let Some(limit) = &header.limit {
-                rows.push(("Limited to", hosts_list(limit)));
+                let by = header.limited_by.as_ref().map(|by| format!(" by <code>{}</code>", text(by)));
+                rows.push(("Limited to", hosts_list(limit) + &by.unwrap_or_default()));
             }
             let plan = header.plan.as_ref().map(|plan| format!("<span class=\"mono\">{}</span>", plan.short()));
             rows.extend(plan.map(|plan| ("Plan", plan)));

@@ -32,6 +32,7 @@ impl Story {
             inventory_hash: Hash::of(b"inventory"),
             params: [("site".to_owned(), "dc1".into())].into(),
             limit: None,
+            limited_by: None,
             parallel: 32,
             plan: Some(Hash::of(b"plan")),
             shown: None,
