@@ -29,21 +29,15 @@ impl<'l> Aftermath<'l> {
     pub fn is_clean(&self, project: &Project) {
         journal_is_whole(project);
         nothing_runs_here(project);
-        self.hosts_are_clean(project);
+        self.hosts_are_clean();
     }
 
     /// As [`Aftermath::is_clean`], but for this machine: where svcops itself was killed its connections stay for as long
     /// as an idle one may.
     #[track_caller]
-    pub fn hosts_are_clean(&self, project: &Project) {
-        let runs = runs(project);
-        let of_undo = |trace: &str| {
-            let kept =
-                trace.strip_prefix("file /var/lib/svcops/undo/").map(|rest| rest.split('/').next().unwrap_or(rest));
-            kept.is_some_and(|run| runs.iter().any(|row| row["run"] == run))
-        };
+    pub fn hosts_are_clean(&self) {
         for (host, before) in &self.before {
-            let left = || traces(self.lab, host).into_iter().filter(|t| !before.contains(t) && !of_undo(t));
+            let left = || traces(self.lab, host).into_iter().filter(|t| !before.contains(t));
             // what was told to end may need a moment for it
             let left = until_empty(|| left().collect());
             assert!(left.is_empty(), "left on {host}: {left:#?}");
@@ -126,7 +120,8 @@ fn traces(lab: &Lab, host: &str) -> BTreeSet<String> {
     lab.on(host, TRACES).lines().map(str::to_owned).collect()
 }
 
-/// Without pam_systemd whatever was begun by ssh stays in sshd's own control group, whoever is its parent by now.
+/// A host's `/var/lib/svcops` shows this machine's own below it, and what an undo needs stays there: only half-written
+/// files count. Without pam_systemd whatever was begun by ssh stays in sshd's own control group, whoever is its parent by now.
 const TRACES: &str = r#"own=$(ps -o sid= -p $$)
 ps -eo sid=,stat=,cgroup:200=,args= | while read -r sid stat cgroup args; do
     case $cgroup in *ssh.service*) ;; *) continue ;; esac
@@ -134,6 +129,6 @@ ps -eo sid=,stat=,cgroup:200=,args= | while read -r sid stat cgroup args; do
     echo "process $args"
 done
 sudo find /tmp/svcops-* -mindepth 1 -printf 'file %p\n' 2> /dev/null
-sudo find /var/lib/svcops -mindepth 2 -maxdepth 3 -printf 'file %p\n' 2> /dev/null
+sudo find /var/lib/svcops/undo -path '*/undo/*/.*' -printf 'file %p\n' 2> /dev/null
 sudo find /etc /opt /srv /var/tmp -xdev -name '.*.svcops-*' -printf 'file %p\n' 2> /dev/null
 true"#;

@@ -22,3 +22,4 @@ mod power;
 mod resources;
 mod rolling;
 mod secret;
+mod sshd;
