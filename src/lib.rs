@@ -5,6 +5,7 @@ pub mod actions;
 pub mod base;
 pub mod cli;
 pub mod engine;
+pub mod evidence;
 pub mod inventory;
 pub mod journal;
 pub mod resources;
