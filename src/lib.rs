@@ -5,6 +5,7 @@ pub mod actions;
 pub mod base;
 pub mod cli;
 pub mod engine;
+pub mod evidence;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod inventory;

@@ -105,6 +105,8 @@ pub fn resolve(face: &Face, args: &Resolve) -> Result<ExitCode, Failure> {
         set.begins();
         let by = Operator::here();
         engine::resolve(&set.stage, run, &args.task, args.saw == Saw::Done, (&by, reason)).await?;
+        // what a person saw may be the run's new head
+        face.seal(set, run);
         let saw = if args.saw == Saw::Done { "was done" } else { "was not done" };
         face.said(run, &format!("recorded: `{}` {saw}; {}", args.task, what_is_left(set, run)?));
         Ok(ExitCode::Done)

@@ -14,9 +14,11 @@ use super::{
 use crate::{
     actions::CATALOG,
     base::{HostName, WallClock, words::count},
+    evidence::syslog,
     inventory::{Host, select::NotASelector},
     journal::place::State,
     runbook::Project,
+    transport::vault,
     ui::{message::Message, table::table},
 };
 use std::collections::BTreeSet;
@@ -76,7 +78,9 @@ impl Face {
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
         match of {
-            History::Verify { bundle: Some(path), against } => return self.verify_bundle(path, against.as_deref()),
+            History::Verify { bundle: Some(path), against, allowed_signers } => {
+                return self.verify_bundle(path, against.as_deref(), allowed_signers.as_deref());
+            }
             History::Export(args) => return self.export(args),
             History::Prune(args) => return self.prune(args),
             _ => {}
@@ -98,9 +102,16 @@ impl Face {
                 }
             }
             History::Export(_) | History::Prune(_) => {}
-            History::Verify { against, .. } => {
+            History::Verify { against, allowed_signers, .. } => {
                 self.no_stream()?;
-                let (text, code) = history::verify(&past, None, against.as_deref())?;
+                let named = project.as_ref().and_then(|p| {
+                    let signers = p.inventory.evidence.as_ref()?.signers.as_ref()?;
+                    Some(p.root.join(vault::home(signers)))
+                });
+                let allowed = allowed_signers.clone().or(named);
+                let label = syslog::label(&opened.state);
+                let known = history::Known { against: against.as_deref(), allowed: allowed.as_deref(), label: &label };
+                let (text, code) = history::verify(&past, None, &known)?;
                 self.screen.data(&text);
                 return Ok(code);
             }

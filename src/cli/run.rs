@@ -16,8 +16,10 @@ use crate::{
         self, Ended, Order,
         plan::{Plan, PlannedTask},
     },
+    evidence::ssh,
     journal::{event::Summary, state::RunState},
     runbook::Project,
+    transport::vault,
     ui::{
         message::Message,
         prompt::{self, NoAnswer},
@@ -167,11 +169,23 @@ impl Face {
     pub fn ended(&self, set: &Set, ended: &Ended) -> Result<ExitCode, Failure> {
         set.progress.rest();
         let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
+        self.seal(set, &ended.run);
         let delivery = self.delivered(set, Some(&ended.run));
         let ticket = self.ticket_of(set, &ended.run);
         self.tell_end(&ended.run, &state, &ended.summary, ticket.as_deref());
         self.tell_tickets(delivery);
         Ok(ExitCode::from(ended.summary.outcome))
+    }
+
+    /// Signs the run's end, where the project asks for it. A signature that cannot be made is missing, and no run fails for it.
+    pub fn seal(&self, set: &Set, run: &RunId) {
+        let key = set.stage.inventory.evidence.as_ref().and_then(|evidence| evidence.sign.as_ref());
+        let Some(key) = key else { return };
+        let key = set.stage.root.join(vault::home(key));
+        if let Err(why) = ssh::seal(&set.journal, run, &key, set.stage.clock.now()) {
+            let message = Message::warning(format!("the end of run {run} is not signed")).because(why);
+            self.screen.tell(&message.hint("`evidence: {sign: …}` in svcops.yaml names the key"));
+        }
     }
 
     fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary, ticket: Option<&str>) {

@@ -3,10 +3,11 @@
 use super::{Face, args::Output, exit::ExitCode, opened::Opened, signals, words::Failure};
 use crate::{
     actions::{CATALOG, Refusal},
-    base::{Content, Hash, Redactor, Source, Text, WallClock},
+    base::{Content, Hash, Redactor, Source, Text, WallClock, words},
     engine::{Stage, Stop, Store},
+    evidence::syslog,
     inventory::Inventory,
-    journal::SqliteJournal,
+    journal::{SqliteJournal, event::Watcher},
     ticket::beside::Beside,
     transport::{
         Transport,
@@ -43,6 +44,8 @@ pub struct Set {
     begun: Arc<AtomicBool>,
     /// The stage's journal, with its outbox.
     pub journal: Arc<SqliteJournal>,
+    /// The audit stream, where the project has one.
+    pub audit: Option<Arc<syslog::Audit>>,
     /// The state directory.
     pub state: PathBuf,
     /// Who delivers to ticket systems, while somebody does.
@@ -79,6 +82,14 @@ impl Face {
     pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
         let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory, Some(&opened.state));
         let journal = Arc::new(opened.journal);
+        let audit = inventory.audit.as_ref().map(|audit| {
+            let stream = syslog::Stream::to(&audit.syslog, syslog::label(&opened.state), redactor.clone());
+            Arc::new(syslog::Audit::new(progress.clone(), journal.clone(), stream))
+        });
+        let watcher: Arc<dyn Watcher> = match &audit {
+            Some(audit) => audit.clone(),
+            None => progress.clone(),
+        };
         let stage = Stage {
             root,
             inventory: Arc::new(inventory),
@@ -87,7 +98,7 @@ impl Face {
             journal: journal.clone(),
             locks: Some(Arc::new(opened.locks)),
             clock: Arc::new(WallClock),
-            watcher: progress.clone(),
+            watcher,
             store: shelf,
             redactor,
         };
@@ -111,7 +122,7 @@ impl Face {
         };
         signals::watch(heard)
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
-        Ok(Set { stage, progress, stop, begun, journal, state: opened.state, courier: Mutex::default() })
+        Ok(Set { stage, progress, stop, begun, journal, state: opened.state, audit, courier: Mutex::default() })
     }
 }
 
@@ -150,9 +161,14 @@ impl Set {
             }
         }
     }
-    /// Ends connections.
+    /// Ends connections, and says what the audit stream has lost.
     pub async fn end(&self) {
         self.progress.rest();
+        if let Some((lines, why)) = self.audit.as_ref().and_then(|audit| audit.lost()) {
+            let lost = format!("{} of the audit stream did not reach syslog", words::count("line", lines));
+            let hint = "the journal has all of it: `svcops history show RUN`";
+            self.progress.tell(&Message::warning(lost).because(why).hint(hint));
+        }
         self.stage.transport.close().await;
     }
 }

@@ -134,6 +134,8 @@ mod tests {
             project: "crm".into(),
             timezone: None,
             tickets: None,
+            evidence: None,
+            audit: None,
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),

@@ -63,6 +63,12 @@ pub struct Inventory {
     pub tickets: Option<serde_json::Value>,
     /// `mail:`.
     pub mail: Option<Mail>,
+    /// `evidence:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// `audit:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The sites, with their titles.
@@ -80,6 +86,22 @@ impl Inventory {
     pub fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|h| h.name.as_str() == name)
     }
+}
+
+/// Who signs runs, and whose signatures count. Paths as written: below the project's folder, or with `~`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The key that signs each run's end: a private key's file, or a public one's that an agent has.
+    pub sign: Option<String>,
+    /// A file of allowed signers, as ssh-keygen(1) has it.
+    pub signers: Option<String>,
+}
+
+/// Where the audit stream goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The socket of a syslog.
+    pub syslog: String,
 }
 
 /// Where mail goes out.

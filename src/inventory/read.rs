@@ -1,7 +1,7 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Balancer, Client, Host, Inventory, SecretSource, Site, Ssh,
+    Audit, Balancer, Client, Evidence, Host, Inventory, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
     read_mail::{self, DraftMail},
@@ -54,6 +54,8 @@ pub(super) struct Draft {
     timezone: Option<String>,
     tickets: Option<serde_json::Value>,
     mail: Option<DraftMail>,
+    evidence: Option<Evidence>,
+    audit: Option<Audit>,
     secrets: BTreeMap<String, SecretSource>,
     ssh: SshWords,
     sites: BTreeMap<String, Site>,
@@ -101,6 +103,8 @@ impl Draft {
             }
             self.tickets = top.take("tickets", notes).and_then(|n| tickets(n, notes, sources));
             self.mail = top.take("mail", notes).and_then(|n| read_mail::mail(n, notes));
+            self.evidence = top.take("evidence", notes).and_then(|n| evidence(n, notes));
+            self.audit = top.take("audit", notes).and_then(|n| audit(n, notes));
             if let Some(node) = top.take("ssh", notes) {
                 self.ssh = ssh(node, notes);
             }
@@ -310,6 +314,8 @@ impl Draft {
             timezone: self.timezone.take(),
             tickets: self.tickets.take(),
             mail: self.mail.take().map(|draft| draft.held(&self.secrets, &mut self.faults)),
+            evidence: self.evidence.take(),
+            audit: self.audit.take(),
             secrets: std::mem::take(&mut self.secrets),
             sites: std::mem::take(&mut self.sites),
             hosts,
@@ -388,6 +394,28 @@ fn tickets(node: &Node, notes: &mut Notes, sources: Option<&dyn Sources>) -> Opt
     fields.flag("required", notes);
     fields.end(notes);
     Some(node.json())
+}
+
+fn evidence(node: &Node, notes: &mut Notes) -> Option<Evidence> {
+    let mut fields = Fields::of(node, "`evidence:`", notes)?;
+    let evidence = Evidence { sign: fields.text("sign", notes), signers: fields.text("signers", notes) };
+    fields.end(notes);
+    Some(evidence)
+}
+
+/// `syslog`, or `{syslog: PATH}`.
+fn audit(node: &Node, notes: &mut Notes) -> Option<Audit> {
+    if let Kind::Map(_) = node.kind {
+        let mut fields = Fields::of(node, "`audit:`", notes)?;
+        let socket = fields.need("syslog", notes).and_then(|n| Some((n.mark, n.text(notes)?)));
+        fields.end(notes);
+        let (mark, syslog) = socket?;
+        if !syslog.starts_with('/') {
+            notes.hinted(mark, format!("`{syslog}` is no absolute path of a socket"), "write /dev/log");
+        }
+        return Some(Audit { syslog });
+    }
+    node.word(&["syslog"], notes).map(|_| Audit { syslog: "/dev/log".to_owned() })
 }
 
 fn secret(node: &Node, notes: &mut Notes) -> Option<SecretSource> {

@@ -65,6 +65,8 @@ pub(crate) fn sample() -> Inventory {
         project: "crm".into(),
         timezone: None,
         tickets: None,
+        evidence: None,
+        audit: None,
         mail: Some(Mail {
             smtp: Smtp {
                 server: "127.0.0.1:1025".into(),

@@ -224,6 +224,15 @@ pub enum Fault {
         /// The entry.
         seq: u64,
     },
+    /// A seal's signature is none of an allowed signer's.
+    BadSignature {
+        /// The run that was sealed.
+        run: String,
+        /// The entry.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
     /// A seal vouches for something else than its row says.
     SealEdited {
         /// The run that its row names.
@@ -265,6 +274,9 @@ impl fmt::Display for Fault {
             }
             Self::OffSeal { run, seq } => {
                 write!(f, "entry {seq} of the ledger is missing or another than the one that was sealed for run {run}")
+            }
+            Self::BadSignature { run, seq, why } => {
+                write!(f, "the signature of run {run} (entry {seq} of the ledger) is not good: {why}")
             }
             Self::SealEdited { run, seq } => {
                 write!(f, "the seal of run {run} (entry {seq}) was changed after it was written")

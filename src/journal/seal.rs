@@ -4,6 +4,7 @@ use super::chain::Anchor;
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
 
 /// An entry of the ledger that was to be signed. The statement is what was signed to the letter, so that a seal can be
 /// checked without the journal.
@@ -19,6 +20,26 @@ pub struct Seal {
     pub statement: String,
     /// The armoured signature, or why there is none.
     pub signature: Result<String, String>,
+}
+
+/// Whose signatures seals bear, as far as they are good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signatures {
+    /// By signer: how many heads, and the last of them.
+    pub by: BTreeMap<String, (usize, Anchor)>,
+    /// Runs whose signature could not be made, and why.
+    pub missing: Vec<(RunId, String)>,
+}
+
+impl Signatures {
+    /// One more good signature.
+    pub fn signed(&mut self, who: &str, seal: &Seal) {
+        let (heads, last) = self.by.entry(who.to_owned()).or_insert_with(|| (0, seal.entry.clone()));
+        *heads += 1;
+        if seal.entry.seq > last.seq {
+            *last = seal.entry.clone();
+        }
+    }
 }
 
 /// The first line of every statement.

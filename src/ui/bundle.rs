@@ -1,6 +1,10 @@
 //! What a check of a bundle found.
 
-use super::{paint::plain, wrap};
+use super::{
+    history::{self, Signed},
+    paint::plain,
+    wrap,
+};
 use crate::{
     base::words,
     journal::bundle::{Checked, REPORT},
@@ -8,7 +12,7 @@ use crate::{
 use serde_json::{Value, json};
 
 /// The verdict in words.
-pub fn verdict(checked: &Checked, width: usize) -> String {
+pub fn verdict(checked: &Checked, signed: &Signed, width: usize) -> String {
     let mut text = String::new();
     let mut say =
         |label: &str, words: &str| text += &(wrap::hanging(&format!("{label:<7}"), &plain(words), width) + "\n");
@@ -42,7 +46,8 @@ pub fn verdict(checked: &Checked, width: usize) -> String {
             ),
         );
     }
-    if checked.against == 0 && checked.flaws.is_empty() {
+    let vouched = matches!(signed, Signed::Checked(found) if !found.by.is_empty());
+    if checked.against == 0 && !vouched && checked.flaws.is_empty() {
         say(
             "note",
             "without an anchor or a signature, a bundle that was written anew as a whole goes unseen; `--against ANCHOR` sees that too",
@@ -57,11 +62,11 @@ pub fn verdict(checked: &Checked, width: usize) -> String {
             ),
         );
     }
-    text
+    text + &history::signatures(signed, width)
 }
 
 /// The same as JSON: an interface.
-pub fn verdict_json(checked: &Checked, exit_code: u8) -> Value {
+pub fn verdict_json(checked: &Checked, signed: &Signed, exit_code: u8) -> Value {
     let outcome = match exit_code {
         0 => "ok",
         1 => "warning",
@@ -81,6 +86,7 @@ pub fn verdict_json(checked: &Checked, exit_code: u8) -> Value {
         "anchored": checked.against > 0,
         "beyond": checked.beyond,
         "report_checked": checked.redrawn,
+        "signatures": history::signatures_json(signed),
         "sha256": checked.hash,
     })
 }

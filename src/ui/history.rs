@@ -8,6 +8,7 @@ use crate::{
         chain::Verdict,
         event::{Event, How, Record, Scope},
         prune::Pruning,
+        seal::Signatures,
         state::{Leg, Owed, RunState, TaskState},
     },
 };
@@ -364,7 +365,7 @@ pub fn owed_json(unpaid: &[Unpaid]) -> Value {
 }
 
 /// What a check of the journal found.
-pub fn verdict(verdict: &Verdict, pruned: &[Pruning], zone: &TimeZone, width: usize) -> String {
+pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &TimeZone, width: usize) -> String {
     let mut text = String::new();
     for fault in verdict.faults.iter().take(MOST_FAULTS) {
         text += &(wrap::hanging("FAULT  ", &fault.to_string(), width) + "\n");
@@ -394,6 +395,7 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], zone: &TimeZone, width: us
     if let Some(anchor) = &verdict.anchor {
         text += &format!("anchor {anchor}\n");
     }
+    text += &signatures(signed, width);
     if !verdict.anchored {
         let blind = "without an anchor, a tail that was cut off together with its entries in the ledger goes unseen; \
                      keep the anchor above elsewhere, and `svcops history verify --against ANCHOR` sees that too";
@@ -403,7 +405,7 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], zone: &TimeZone, width: us
 }
 
 /// The same as JSON: an interface.
-pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], exit_code: u8) -> Value {
+pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], signed: &Signed, exit_code: u8) -> Value {
     json!({
         "schema_version": 1,
         "outcome": if verdict.faults.is_empty() { "ok" } else { "critical" },
@@ -416,7 +418,56 @@ pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], exit_code: u8) -> V
         "faults": verdict.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "anchor": verdict.anchor.as_ref().map(ToString::to_string),
         "anchored": verdict.anchored,
+        "signatures": signatures_json(signed),
     })
+}
+
+/// What is known of signatures.
+#[derive(Clone, Debug)]
+pub enum Signed {
+    /// Nobody looked at so many.
+    Unchecked(usize),
+    /// Whose they are.
+    Checked(Signatures),
+}
+
+/// Who signed what, and what nobody signed.
+pub fn signatures(signed: &Signed, width: usize) -> String {
+    let mut text = String::new();
+    let mut say = |label: &str, words: &str| text += &(wrap::hanging(label, &plain(words), width) + "\n");
+    match signed {
+        Signed::Unchecked(0) => {}
+        Signed::Unchecked(n) => {
+            let seals = words::count("signature", *n);
+            say("note   ", &format!("{seals} not checked: `--allowed-signers FILE` says whose signatures count"));
+        }
+        Signed::Checked(found) => {
+            for (who, (heads, last)) in &found.by {
+                let heads = words::count("head", *heads);
+                say("signed ", &format!("by {who}: {heads}, the last one entry {} of the ledger", last.seq));
+            }
+            if found.by.is_empty() {
+                say("note   ", "no head is signed by anybody");
+            }
+            for (run, why) in found.missing.iter().rev().take(MOST_LINES) {
+                say("note   ", &format!("the end of run {run} is not signed: {why}"));
+            }
+        }
+    }
+    text
+}
+
+/// The same as JSON.
+pub fn signatures_json(signed: &Signed) -> Value {
+    match signed {
+        Signed::Unchecked(n) => json!({"checked": false, "seals": n}),
+        Signed::Checked(found) => json!({
+            "checked": true,
+            "by": found.by.iter().map(|(who, (heads, last))| json!({"signer": who, "heads": heads, "last": last.to_string()}))
+                .collect::<Vec<_>>(),
+            "missing": found.missing.iter().map(|(run, why)| json!({"run": run, "why": why})).collect::<Vec<_>>(),
+        }),
+    }
 }
 
 const MOST_FAULTS: usize = 50;

@@ -1,6 +1,6 @@
 //! `svcops history export`: a run as one file that proves itself; and `history verify BUNDLE`, which checks it anywhere.
 
-use super::{Outside, gone, outside, pretty, zone};
+use super::{Outside, gone, outside, pretty, signed, zone};
 use crate::{
     base::{Hash, RunId},
     cli::{
@@ -22,7 +22,7 @@ use crate::{
     },
     ui::{
         bundle as drawn,
-        history::Listed,
+        history::{Listed, Signed},
         message::{Kind, Message},
         report::{Chain, Report, Source},
     },
@@ -92,14 +92,27 @@ impl Face {
         Ok(ExitCode::Wrong)
     }
 
-    pub(in crate::cli) fn verify_bundle(&self, path: &Path, against: Option<&str>) -> Result<ExitCode, Failure> {
+    pub(in crate::cli) fn verify_bundle(
+        &self,
+        path: &Path,
+        against: Option<&str>,
+        allowed: Option<&Path>,
+    ) -> Result<ExitCode, Failure> {
         self.no_stream()?;
-        let outside = against.map(outside).transpose()?.unwrap_or_default();
+        let outside = against.map(|text| outside(text, "")).transpose()?.unwrap_or_default();
         let file = File::open(path).map_err(|why| {
             let hint = "`svcops history export RUN` makes a bundle; without a file, the journal is checked";
             Failure::file("read", path, &why).hint(hint)
         })?;
-        let checked = checked(file, &outside).map_err(|why| Failure::file("read", path, &why))?;
+        let mut checked = checked(file, &outside).map_err(|why| Failure::file("read", path, &why))?;
+        let signed = match allowed {
+            Some(allowed) => {
+                let (found, faults) = signed(&checked.seals, allowed)?;
+                checked.flaws.extend(faults.iter().map(|fault| Flaw::Chain(fault.to_string())));
+                Signed::Checked(found)
+            }
+            None => Signed::Unchecked(checked.seals.len()),
+        };
         let code = match (checked.flaws.is_empty(), checked.beyond) {
             (false, _) => ExitCode::Wrong,
             // what was asked for could not be said
@@ -107,8 +120,8 @@ impl Face {
             (true, 0) => ExitCode::Done,
         };
         let text = match self.global.output {
-            Output::Table => drawn::verdict(&checked, self.screen.width),
-            _ => pretty(&drawn::verdict_json(&checked, code.number())),
+            Output::Table => drawn::verdict(&checked, &signed, self.screen.width),
+            _ => pretty(&drawn::verdict_json(&checked, &signed, code.number())),
         };
         self.screen.data(&text);
         Ok(code)
@@ -266,9 +279,9 @@ mod tests {
         let found = checked(&bytes[..], &Outside::default()).unwrap();
         assert_eq!(found.flaws, []);
         assert!(found.redrawn && found.events > 5 && found.entries > 0, "{found:#?}");
-        let json = drawn::verdict_json(&found, 0);
+        let json = drawn::verdict_json(&found, &Signed::Unchecked(0), 0);
         assert_eq!((&json["run"], &json["project"]), (&"01M7Q5FS50".into(), &"crm".into()));
-        insta::assert_snapshot!(drawn::verdict(&found, 90), @r"
+        insta::assert_snapshot!(drawn::verdict(&found, &Signed::Unchecked(0), 90), @r"
         run    01M7Q5FS50 of project `crm`
         check  6 parts, 9 events and 2 entries of the ledger: each byte is what was written
         note   without an anchor or a signature, a bundle that was written anew as a whole goes

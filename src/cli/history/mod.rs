@@ -7,18 +7,20 @@ pub mod prune;
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
     base::{Clock, RunId},
+    evidence::ssh,
     journal::{
         Journal, JournalError, RunRow, SqliteJournal,
-        chain::NotAnAnchor,
+        chain::{Fault, NotAnAnchor},
         event::{End, Event, Record},
         locks::Locks,
         outbox::Outbox as _,
         outside::Outside,
         prune::Pruning,
+        seal::{Seal, Signatures},
         state::RunState,
     },
     ui::{
-        history::{self, Listed, Timeline},
+        history::{self, Listed, Signed, Timeline},
         looking::Looking,
         message::Message,
         screen::Screen,
@@ -106,19 +108,44 @@ pub async fn follow(past: &Past<'_>, run: &RunId, mut emit: impl FnMut(&str)) ->
 ///
 /// # Errors
 /// No such run, no anchor, or the journal cannot be read.
-pub fn verify(past: &Past<'_>, run: Option<&RunId>, against: Option<&str>) -> Result<(String, ExitCode), Failure> {
-    let outside = against.map(outside).transpose()?.unwrap_or_default();
+pub fn verify(past: &Past<'_>, run: Option<&RunId>, known: &Known<'_>) -> Result<(String, ExitCode), Failure> {
+    let outside = known.against.map(|text| outside(text, known.label)).transpose()?.unwrap_or_default();
     let looking = Looking::new(past.screen, false, "runs checked");
     let verdict = past.journal.verify_slowly(run, &outside, &mut |done, of| looking.step(done, of));
     looking.end();
-    let verdict = verdict?;
+    let mut verdict = verdict?;
+    let seals = past.journal.seals(run)?;
+    let signatures = match known.allowed {
+        Some(allowed) => {
+            let (found, faults) = signed(&seals, allowed)?;
+            verdict.faults.extend(faults);
+            Signed::Checked(found)
+        }
+        None => Signed::Unchecked(seals.len()),
+    };
     let prunings = past.journal.prunings(MOST_PRUNINGS)?;
     let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
     let text = match past.output {
-        Output::Table => history::verdict(&verdict, &prunings, &past.zone, past.screen.width),
-        _ => pretty(&history::verdict_json(&verdict, &prunings, code.number())),
+        Output::Table => history::verdict(&verdict, &prunings, &signatures, &past.zone, past.screen.width),
+        _ => pretty(&history::verdict_json(&verdict, &prunings, &signatures, code.number())),
     };
     Ok((text, code))
+}
+
+/// What a journal is held against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// `--against`.
+    pub against: Option<&'a str>,
+    /// A file of allowed signers.
+    pub allowed: Option<&'a Path>,
+    /// What the journal is called in the audit stream.
+    pub label: &'a str,
+}
+
+/// Whose signatures seals bear, and what is wrong with them.
+pub(super) fn signed(seals: &[Seal], allowed: &Path) -> Result<(Signatures, Vec<Fault>), Failure> {
+    ssh::check(seals, allowed).map_err(|why| Failure::file("read", allowed, &why))
 }
 
 impl Past<'_> {
@@ -157,14 +184,14 @@ const MOST_PRUNINGS: usize = 20;
 /// How often a followed run is looked at.
 const POLL: Duration = Duration::from_millis(300);
 
-fn outside(text: &str) -> Result<Outside, Failure> {
+fn outside(text: &str, label: &str) -> Result<Outside, Failure> {
     let path = Path::new(text);
     let kept = if path.is_file() {
         std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?
     } else {
         text.to_owned()
     };
-    let found = Outside::scan(&kept, "");
+    let found = Outside::scan(&kept, label);
     if found.is_empty() { Err(Failure::wrong(Message::of(&NotAnAnchor(text.to_owned())))) } else { Ok(found) }
 }
 
@@ -298,24 +325,28 @@ pub(super) mod tests {
         assert!(text.contains("goes on, by"), "{text}");
     }
 
+    fn against(against: Option<&str>) -> Known<'_> {
+        Known { against, ..Known::default() }
+    }
+
     #[test]
     fn verify_says_what_it_cannot_see_and_finds_what_it_can() {
         let stored = Stored::new();
-        let (text, code) = verify(&stored.past(Output::Table), None, None).unwrap();
+        let (text, code) = verify(&stored.past(Output::Table), None, &Known::default()).unwrap();
         assert_eq!(code, ExitCode::Done);
         assert!(text.contains("a tail that was cut off"), "{text}");
-        let (json, _) = verify(&stored.past(Output::Json), None, None).unwrap();
+        let (json, _) = verify(&stored.past(Output::Json), None, &Known::default()).unwrap();
         let kept = stored.folder.path().join("anchor.json");
         std::fs::write(&kept, json).unwrap();
-        let (text, code) = verify(&stored.past(Output::Table), None, kept.to_str()).unwrap();
+        let (text, code) = verify(&stored.past(Output::Table), None, &against(kept.to_str())).unwrap();
         assert!(code == ExitCode::Done && !text.contains("cut off"), "{text}");
         rusqlite::Connection::open(stored.journal.path())
             .unwrap()
             .execute("UPDATE events SET json = replace(json, 'dc1-app1', 'dc1-app2') WHERE seq = 4", [])
             .unwrap();
-        let (text, code) = verify(&stored.past(Output::Table), Some(&stored.newest()), None).unwrap();
+        let (text, code) = verify(&stored.past(Output::Table), Some(&stored.newest()), &Known::default()).unwrap();
         assert_eq!(code, ExitCode::Wrong);
         assert!(text.contains("FAULT  event 4 of run") && text.contains("1 fault"), "{text}");
-        assert!(verify(&stored.past(Output::Table), None, Some("nonsense")).is_err());
+        assert!(verify(&stored.past(Output::Table), None, &against(Some("nonsense"))).is_err());
     }
 }

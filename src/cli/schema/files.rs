@@ -146,6 +146,14 @@ pub(super) fn project() -> Value {
                     "ca": text("A PEM file to trust instead of the system's roots"),
                     "timeout": such("How long a mail may take", json!("1m"), span("How long a mail may take")),
                 }))),
+                "evidence": such("Signatures of runs, by ssh-keygen", json!(null), object(&[], json!({
+                    "sign": text("The key that signs the end of each run: a private key's file, or a .pub that the ssh-agent has"),
+                    "signers": text("A file of allowed signers (ssh-keygen(1)), for history verify"),
+                }))),
+                "audit": such("Where each act is told of as it happens: syslog, or {syslog: SOCKET}", json!(null), json!({"oneOf": [
+                    {"const": "syslog"},
+                    object(&["syslog"], json!({"syslog": text("The socket's absolute path")})),
+                ]})),
                 "secrets": map_of("Where secrets come from, by name", secret),
                 "ssh": such("How hosts are reached unless they say otherwise", json!(null), ssh),
                 "sites": map_of("The sites", object(&[], json!({"title": text("For people")}))),

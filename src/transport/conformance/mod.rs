@@ -72,6 +72,8 @@ impl Stage {
             project: "test".into(),
             timezone: None,
             tickets: None,
+            evidence: None,
+            audit: None,
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),
