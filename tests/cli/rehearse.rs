@@ -36,22 +36,6 @@ fn a_rehearsal_tells_of_every_act_and_fault_where_it_ends_and_touches_nothing() 
             return · P needs a person, and names what for · X does harm, or leaves what nothing names ·
             . cannot come to pass
 
-    P person  1@web-1 write `[SITE]/motd`: its host is lost for good
-        why     `Приветствие` on `web-1`: could not reach `web-1`: it does not answer
-        stands  nobody knows what became of `Приветствие` on `web-1`: could not reach `web-1`: it does
-                not answer
-
-    P person  1@web-1 write `[SITE]/motd`: fails after its effect, and so does its undo
-        why     `Приветствие` on `web-1`: exit 1
-        stands  `Приветствие` on `web-1` was not undone: exit 1
-
-    P person  2@web-1 run `tar cf /var/tmp/motd.tar [SITE]/motd`: its host is lost for
-              good
-        why     `Слепок` on `web-1`: could not reach `web-1`: it does not answer
-        stands  `Приветствие` on `web-1` stands
-        stands  nobody knows what became of `Слепок` on `web-1`: could not reach `web-1`: it does not
-                answer
-
     P person  2@web-1 run `tar cf /var/tmp/motd.tar [SITE]/motd`: fails before its
               effect; fails after its effect, 2 points alike
         why     `Слепок` on `web-1`: exit 1
@@ -68,6 +52,22 @@ fn a_rehearsal_tells_of_every_act_and_fault_where_it_ends_and_touches_nothing() 
         why     `Слепок` on `web-1`: the run turned back before it was done
         stands  `Приветствие` on `web-1` stands
         stands  `Слепок` on `web-1` was not undone: a command cannot undo itself: the step needs `undo:`
+
+    P person  1@web-1 write `[SITE]/motd`: its host is lost for good
+        why     `Приветствие` on `web-1`: could not reach `web-1`: it does not answer
+        stands  nobody knows what became of `Приветствие` on `web-1`: could not reach `web-1`: it does
+                not answer
+
+    P person  1@web-1 write `[SITE]/motd`: fails after its effect, and so does its undo
+        why     `Приветствие` on `web-1`: exit 1
+        stands  `Приветствие` on `web-1` was not undone: exit 1
+
+    P person  2@web-1 run `tar cf /var/tmp/motd.tar [SITE]/motd`: its host is lost for
+              good
+        why     `Слепок` on `web-1`: could not reach `web-1`: it does not answer
+        stands  `Приветствие` on `web-1` stands
+        stands  nobody knows what became of `Слепок` on `web-1`: could not reach `web-1`: it does not
+                answer
 
     20 fault points: 10 end as before, 2 are overcome, 0 go forward after the point of no return, 8 need
     a person, 0 are wrong

@@ -1,12 +1,11 @@
 //! The matrix of a rehearsal: a row an act, a column a fault, and below it what needs a person.
 
 use crate::{
-    base::words::count as count_of,
+    base::words::{self, count as count_of},
     engine::rehearse::{Deed, Ending, Point, Rehearsal, Trouble, Verdict},
     ui::{facts::masked, paint::plain, screen::Screen, wrap},
 };
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use unicode_width::UnicodeWidthStr as _;
 
 /// As text, fitted to the terminal.
@@ -135,7 +134,7 @@ fn legend(width: usize) -> String {
     )
 }
 
-/// What needs a person or is wrong, alike ones together, the worst first.
+/// What needs a person or is wrong: the worst first, what need only be named last, and in the order of the acts.
 fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
     let mut text = String::new();
     let paint = screen.data_paint;
@@ -143,19 +142,9 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         text += &format!("\n{}\n", paint.red("without a fault"));
         text += &reasons(&rehearsal.unbroken, width);
     }
-    let mut groups: BTreeMap<(std::cmp::Reverse<Verdict>, String, Vec<String>), Vec<&Point>> = BTreeMap::new();
-    let bad = |p: &&Point| p.ending.verdict >= Verdict::Person;
-    for point in
-        rehearsal.points.iter().chain(rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong)).filter(bad)
-    {
-        let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
-        let general = |line: &String| masked(line, deed.host.as_str());
-        let lines: Vec<String> = point.ending.why.iter().chain(&point.ending.stands).map(general).collect();
-        let key = (std::cmp::Reverse(point.ending.verdict), format!("{} {}", label(deed), deed.step), lines);
-        groups.entry(key).or_default().push(point);
-    }
+    let groups = alike(rehearsal);
     let more = groups.len().saturating_sub(SHOWN);
-    for ((verdict, ..), points) in groups.into_iter().take(SHOWN) {
+    for points in groups.into_iter().take(SHOWN) {
         let Some((first, deed)) = points.first().and_then(|p| Some((*p, rehearsal.deeds.get(p.deed)?))) else {
             continue;
         };
@@ -166,7 +155,8 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
                 troubles.push(words);
             }
         }
-        let kind = if verdict.0 == Verdict::Wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
+        let wrong = first.ending.verdict == Verdict::Wrong;
+        let kind = if wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
         let alike = if points.len() > 1 { format!(", {} points alike", points.len()) } else { String::new() };
         let head = format!("{} {}: {}{alike}", deed.task, deed.what, troubles.join("; "));
         text += &format!(
@@ -180,6 +170,51 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         text += &format!("\nand {more} more kinds: `-o json` has all\n");
     }
     text
+}
+
+/// Points that a person would treat alike: the same act on whatever host, and the same said of that host. Where all that
+/// is asked is that what is left is named, that it is counts, and not what stands on other hosts by then.
+fn alike(rehearsal: &Rehearsal) -> Vec<Vec<&Point>> {
+    let mut groups: Vec<((Verdict, String, Vec<String>), Vec<&Point>)> = Vec::new();
+    let pairs = rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong);
+    for point in rehearsal.points.iter().chain(pairs).filter(|p| p.ending.verdict >= Verdict::Person) {
+        let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
+        let verdict = point.ending.verdict;
+        let lines = if verdict == Verdict::Person && point.trouble.need_only_be_named() {
+            vec![point.trouble.word().to_owned()]
+        } else {
+            let own = |line: &String| Some(masked(line, deed.host.as_str())).filter(|general| general != line);
+            point.ending.why.iter().chain(&point.ending.stands).filter_map(own).collect()
+        };
+        let key = (verdict, format!("{} {}", label(deed), masked(&deed.what, deed.host.as_str())), lines);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, points)) => points.push(point),
+            None => groups.push((key, vec![point])),
+        }
+    }
+    let only_named = |points: &[&Point]| points.first().is_some_and(|p| p.trouble.need_only_be_named());
+    groups.sort_by_key(|((verdict, ..), points)| (std::cmp::Reverse(*verdict), only_named(points)));
+    groups.into_iter().map(|(_, points)| points).collect()
+}
+
+/// Lines that say the same of several hosts, as one: ``` `Drain` on `web1`, `web2` and 3 more stands```.
+fn folded(lines: &[String]) -> Vec<String> {
+    let mut folds: Vec<(&str, Vec<&str>, &str)> = Vec::new();
+    for line in lines {
+        let cut = line.split_once("` on `").and_then(|(step, rest)| Some((step, rest.split_once('`')?)));
+        let Some((step, (host, rest))) = cut else {
+            folds.push((line, Vec::new(), ""));
+            continue;
+        };
+        match folds.iter_mut().find(|(s, hosts, r)| (*s, *r) == (step, rest) && !hosts.is_empty()) {
+            Some((_, hosts, _)) => hosts.push(host),
+            None => folds.push((step, vec![host], rest)),
+        }
+    }
+    let line = |(step, hosts, rest): (&str, Vec<&str>, &str)| {
+        if hosts.is_empty() { step.to_owned() } else { format!("{step}` on {}{rest}", words::list(&hosts, 3)) }
+    };
+    folds.into_iter().map(line).collect()
 }
 
 /// So many kinds of findings are shown.
@@ -197,7 +232,8 @@ fn in_words(point: &Point) -> String {
 
 fn reasons(ending: &Ending, width: usize) -> String {
     let why = ending.why.iter().map(|line| wrap::hanging("    why     ", &plain(line), width));
-    let stands = ending.stands.iter().map(|line| wrap::hanging("    stands  ", &plain(line), width));
+    let folded = folded(&ending.stands);
+    let stands = folded.iter().map(|line| wrap::hanging("    stands  ", &plain(line), width));
     why.chain(stands).map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
@@ -306,4 +342,23 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
 fn ending(ending: &Ending) -> Value {
     let outcome = ending.outcome.map(crate::journal::event::End::word);
     json!({ "verdict": word(ending.verdict), "outcome": outcome, "why": ending.why, "stands": ending.stands })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_on_many_hosts_is_one_line_and_what_is_said_of_no_host_stays() {
+        let stands = |n: usize| format!("`Слив` on `web{n}` stands");
+        let lines: Vec<String> = (1..=5)
+            .map(stands)
+            .chain(["nothing is known".to_owned(), "`Start` on `web1` is owed".to_owned()])
+            .collect();
+        assert_eq!(
+            folded(&lines),
+            ["`Слив` on `web1`, `web2`, `web3` and 2 more stands", "nothing is known", "`Start` on `web1` is owed"]
+        );
+        assert_eq!(folded(&lines[..1]), lines[..1]);
+    }
 }
