@@ -70,6 +70,13 @@ impl Land {
     }
 }
 
+impl Land {
+    /// An app is not asked for its health.
+    pub fn is_blind(&self) -> bool {
+        self.apps.iter().any(|app| app.health == Health::None)
+    }
+}
+
 impl App {
     fn draw(dice: &mut Dice, n: usize) -> Self {
         let name = ["web", "back"][n].to_owned();
@@ -134,12 +141,12 @@ pub fn runbook(dice: &mut Dice, land: &Land) -> String {
     let mut text = format!("targets: {targets}\non_failure: {policy}\nsteps:\n");
     for part in 0..dice.within(1, 4) {
         match dice.below(9) {
-            0..=3 => text.push_str(&format!("  - {}\n", step(dice, land, &format!("S{part}"), None))),
+            0..=3 => text.push_str(&format!("  - {}\n", step(dice, land, &format!("S{part}"), None, None))),
             4..=7 => rolling(dice, land, part, &mut text),
             _ => {
                 text.push_str(&format!("  - name: P{part}\n    parallel: true\n    steps:\n"));
                 for n in 0..dice.within(1, 3) {
-                    text.push_str(&format!("      - {}\n", step(dice, land, &format!("P{part}x{n}"), Some(n))));
+                    text.push_str(&format!("      - {}\n", step(dice, land, &format!("P{part}x{n}"), Some(n), None)));
                 }
             }
         }
@@ -167,15 +174,19 @@ fn rolling(dice: &mut Dice, land: &Land, part: usize, text: &mut String) {
         text.push_str(&format!("      - {{name: Drain{part}, haproxy.drain: {{{}, within: 30s}}}}\n", server(app)));
     }
     for n in 0..dice.within(1, 3) {
-        text.push_str(&format!("      - {}\n", step(dice, land, &format!("R{part}x{n}"), None)));
+        text.push_str(&format!(
+            "      - {}\n",
+            step(dice, land, &format!("R{part}x{n}"), None, drained.map(|app| app.name.as_str()))
+        ));
     }
     if let Some(app) = drained {
         text.push_str(&format!("      - {{name: Enable{part}, haproxy.enable: {{{}}}}}\n", server(app)));
     }
 }
 
-/// One step; `own`: its place in a parallel group, where it must not touch what its siblings do.
-fn step(dice: &mut Dice, land: &Land, name: &str, own: Option<usize>) -> String {
+/// One step; `own`: its place in a parallel group, where it must not touch what its siblings do; `drained`: the app that
+/// takes no traffic now. Who stops an app that takes some does the harm himself.
+fn step(dice: &mut Dice, land: &Land, name: &str, own: Option<usize>, drained: Option<&str>) -> String {
     let app = match own {
         // two steps side by side on one app would be a fault of the runbook
         Some(n) => &land.apps[n % land.apps.len()],
@@ -194,7 +205,9 @@ fn step(dice: &mut Dice, land: &Land, name: &str, own: Option<usize>) -> String 
             format!("file.copy: {{content: {content}, dest: {path}}}, then: [{{app.{again}: {{app: {app_name}}}}}]")
         }
         9..=10 if managed => format!("app.restart: {{app: {app_name}}}"),
-        11 if managed => format!("app.stop: {{app: {app_name}}}"),
+        11 if managed && (!app.balanced || drained == Some(app_name.as_str())) => {
+            format!("app.stop: {{app: {app_name}}}")
+        }
         12 if managed => format!("app.start: {{app: {app_name}}}"),
         13 if managed && app.reloads => format!("app.reload: {{app: {app_name}}}"),
         14 if managed && app.balanced => format!("haproxy.drain: {{{server}, within: 30s}}"),
@@ -240,12 +253,14 @@ impl Mishap {
     pub const NONE: Self = Self { faults: vec![], long: false, kills: vec![], rollback: false, stop: None };
 
     /// `acts` and `events`: how many of them the run has if nothing goes wrong.
-    pub fn draw(dice: &mut Dice, acts: usize, events: usize) -> Self {
+    pub fn draw(dice: &mut Dice, land: &Land, acts: usize, events: usize) -> Self {
         let mut faults: Vec<(usize, Fault)> = Vec::new();
         for _ in 0..*dice.pick(&[0, 1, 1, 1, 2, 2, 3]) {
             let near = faults.last().map(|(at, _)| at + dice.within(1, 4));
             let at = near.filter(|_| dice.chance(60)).unwrap_or_else(|| dice.below(acts + acts / 2 + 1));
-            faults.push((at, *dice.pick(&Fault::ALL)));
+            let fault = *dice.pick(&Fault::ALL);
+            // nobody can see that an app is ill which is not asked for its health
+            faults.push((at, if fault == Fault::Sick && land.is_blind() { Fault::FailedAfter } else { fault }));
         }
         let kills = *dice.pick(&[0, 0, 1, 1, 2]);
         Self {

@@ -19,12 +19,12 @@ use svcops::{
     engine::{
         EngineError, Order, Planned, lint, plan,
         rehearse::{Assumed, Wish},
-        resume, rollback, run,
+        resolve, resume, rollback, run, script,
     },
     inventory,
     journal::{
         MemoryJournal,
-        event::{End, Summary},
+        event::{End, Event, Summary},
         state::RunState,
     },
     runbook::{self, Project},
@@ -82,15 +82,16 @@ impl Scene {
             runbook,
             params: BTreeMap::new(),
             limit: None,
+            limited_by: None,
             parallel: dice.within(1, 8),
             operator: operator(),
             reason: None,
             ticket: None,
         };
         let world = Simulated::new(Links::of(&project.inventory));
-        for content in ["bad", "sick"] {
-            let hash = Hash::of(content.as_bytes());
-            if content == "bad" { world.breaks(&hash) } else { world.sickens(&hash) }
+        world.breaks(&Hash::of(b"bad"));
+        if !land.is_blind() {
+            world.sickens(&Hash::of(b"sick"));
         }
         let rig = Rig {
             wished: Arc::new(Assumed::wished(&project.inventory, Wish::Healthy)),
@@ -139,7 +140,7 @@ impl Scene {
 
     fn mishap(&self, run: u64) -> Mishap {
         let mut dice = Dice::new(run ^ 0xfa17_0000_0000_0000);
-        Mishap::draw(&mut dice, self.acts.len(), self.events)
+        Mishap::draw(&mut dice, &self.land, self.acts.len(), self.events)
     }
 
     /// Plays the run of this number.
@@ -163,7 +164,8 @@ impl Scene {
             return Told { end: 3, faults };
         };
         check::end(&end, self, &rig, false);
-        if mishap.faults.is_empty() && mishap.stop.is_none() && !mishap.rollback {
+        let told = rig.records().iter().any(|r| matches!(r.event, Event::Resolved { .. }));
+        if mishap.faults.is_empty() && mishap.stop.is_none() && !mishap.rollback && !told {
             assert_eq!(end.outcome, self.unbroken.outcome, "a resumed run ends like an unbroken one");
             // Where a step of a parallel group fails, how far its siblings had come is a matter of time, and with it what is
             // taken back: a restart under way is restarted again, one that was over is not.
@@ -183,10 +185,14 @@ impl Scene {
     /// A run with something wrong, made as small as it can be without its being right.
     pub fn tell(&self, run: u64) -> String {
         let mut mishap = self.mishap(run);
-        while let Some(less) = mishap.smaller().into_iter().find(|m| super::guarded(|| self.play_with(m)).is_err()) {
+        let broken = |mishap: &Mishap| super::guarded(|| self.play_with(mishap)).err();
+        // what else is wrong is another story
+        let kind = |why: String| why.chars().take(30).collect::<String>();
+        let of = broken(&mishap).map(kind);
+        while let Some(less) = mishap.smaller().into_iter().find(|m| broken(m).map(kind) == of) {
             mishap = less;
         }
-        let why = super::guarded(|| self.play_with(&mishap)).err().unwrap_or_default();
+        let why = broken(&mishap).unwrap_or_default();
         let story = super::guarded(|| check::story(&self.live(&mishap).0.records())).unwrap_or_default();
         format!("at its smallest: {mishap:?}\n{why}\n{}{}\n{story}", self.land.text, self.text)
     }
@@ -224,6 +230,9 @@ impl Scene {
             rig.world.heal();
             end = match end {
                 Ok(end) if matches!(end.outcome, End::Unknown | End::Stopped) && turn < 7 => {
+                    if turn > 0 {
+                        self.resolve_what_went_out_from_here(rig, turn % 2 == 0).await;
+                    }
                     self.go(rig, &Way::Resume, None).await
                 }
                 Ok(end) => return Some(end),
@@ -249,6 +258,18 @@ impl Scene {
             };
         }
         panic!("it comes to no end: {end:?}")
+    }
+
+    /// A message of a process that died may have gone out or not: only a person finds out.
+    async fn resolve_what_went_out_from_here(&self, rig: &Rig, done: bool) {
+        let (state, Some(run)) = (rig.state(), rig.run()) else { return };
+        let stage = rig.stage(Ear::new(RunState::default(), None));
+        for (task, _, _) in state.doubts().filter(|(task, ..)| task.began.host == script::here()) {
+            match resolve(&stage, &run, &task.began.task, done, (&operator(), "asked who was told")).await {
+                Ok(()) | Err(EngineError::Journal(_)) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     async fn go(&self, rig: &Rig, way: &Way, stop: Option<(usize, u8)>) -> Result<Summary, EngineError> {
