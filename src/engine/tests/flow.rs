@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::plan::Certainty;
+use std::collections::BTreeSet;
 
 #[tokio::test(start_paused = true)]
 async fn stop_copy_start_is_planned_as_three_acts_and_touches_nothing() {
