@@ -9,7 +9,9 @@ use svcops::{
     base::TaskId,
     engine::script::{Node, Script},
     journal::{
+        Journal as _, SqliteJournal,
         event::{End, Event, Record, Summary},
+        outside::Outside,
         state::{RunState, TaskState},
     },
 };
@@ -113,6 +115,13 @@ pub fn end(end: &Summary, scene: &Scene, rig: &Rig, unbroken: bool) {
         End::Failed => assert!(!end.stands.is_empty() || end.owed > 0, "nothing is named"),
         other => panic!("{other:?}"),
     }
+    let named = |host: &str| {
+        let owed = state.debts.iter().any(|o| o.debt.host.as_str() == host);
+        owed || end.stands.iter().any(|s| s.contains(&format!("`{host}`")))
+    };
+    if !unbroken {
+        stale(end, scene, rig, &named);
+    }
     let keys: BTreeSet<&String> = scene.begun.keys().chain(now.keys()).collect();
     for key in keys {
         let (is, before) = (now.get(key), scene.begun.get(key));
@@ -123,10 +132,34 @@ pub fn end(end: &Summary, scene: &Scene, rig: &Rig, unbroken: bool) {
             Some((_, server)) => server.rsplit('/').next().unwrap(),
             None => key.split('/').next().unwrap(),
         };
-        let owed = state.debts.iter().any(|o| o.debt.host.as_str() == host);
-        let named = end.stands.iter().any(|s| s.contains(&format!("`{host}`")));
-        assert!(owed || named, "`{key}` is {is:?}, was {before:?}, and nothing names `{host}`: {end:#?}");
+        assert!(named(host), "`{key}` is {is:?}, was {before:?}, and nothing names `{host}`: {end:#?}");
     }
+}
+
+/// What runs with another content than the one on its disk does so by the runbook's own doing, or its host is named: nobody has
+/// forgotten a consequence.
+fn stale(end: &Summary, scene: &Scene, rig: &Rig, named: &dyn Fn(&str) -> bool) {
+    for what in rig.world.stale() {
+        let host = scene.hosts().find(|host| what.contains(&format!("`{host}`")));
+        let host = host.unwrap_or_else(|| panic!("no host in {what:?}"));
+        let meant = scene.stale.contains(&what) && end.outcome != End::RolledBack;
+        let told = end.outcome == End::Failed && named(host);
+        assert!(meant || told, "{what}: {end:#?}");
+    }
+}
+
+/// A journal on the disk keeps these events as they are, and its chain holds.
+pub fn chain(records: &[Record]) {
+    let [Record { run, at, event: Event::Started(header), .. }, rest @ ..] = records else { return };
+    let home = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(home.path()).unwrap();
+    assert_eq!(journal.begin(*at, *header.clone()).unwrap().run, *run);
+    let kept = rest.iter().map(|record| journal.append(run, record.at, record.event.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(futures_util::future::try_join_all(kept)).unwrap();
+    assert_eq!(journal.records(run).unwrap(), records, "what is kept is what was told");
+    let verdict = journal.verify(None, &Outside::default()).unwrap();
+    assert!(verdict.faults.is_empty() && verdict.events == records.len(), "{verdict:?}");
 }
 
 pub fn differ(one: &Standing, other: &Standing) -> Vec<String> {
@@ -146,7 +179,7 @@ pub fn story(records: &[Record]) -> String {
         {
             map.remove(key);
         }
-        event.to_string()
+        if std::env::var("AT").is_ok() { format!("{} {event}", record.at) } else { event.to_string() }
     };
     records.iter().skip(2).map(line).collect::<Vec<_>>().join("\n")
 }

@@ -42,6 +42,19 @@ pub struct Mishap {
     pub rollback: bool,
     /// After so many events it is asked to stop: 1 once, 2 twice.
     pub stop: Option<(usize, u8)>,
+    /// What goes wrong when a task is taken back: its number among those of the run without a fault.
+    pub undo: Option<(usize, Fault)>,
+    /// After so many events this befalls a host.
+    pub blow: Option<(usize, String, Blow)>,
+}
+
+/// What befalls a whole host.
+#[derive(Clone, Copy, Debug)]
+pub enum Blow {
+    /// It starts anew.
+    Reboot,
+    /// It cannot be spoken to for as long as this process lives.
+    Cut,
 }
 
 impl Land {
@@ -74,6 +87,10 @@ impl Land {
     /// An app is not asked for its health.
     pub fn is_blind(&self) -> bool {
         self.apps.iter().any(|app| app.health == Health::None)
+    }
+    /// Harm that nobody could have known of: to an app that is not asked for its health.
+    pub fn cannot_see(&self, harm: &str) -> bool {
+        self.apps.iter().any(|app| app.health == Health::None && harm.starts_with(&format!("`{}/", app.name)))
     }
 }
 
@@ -250,17 +267,16 @@ fn step(dice: &mut Dice, land: &Land, name: &str, own: Option<usize>, drained: O
 
 impl Mishap {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { faults: vec![], long: false, kills: vec![], rollback: false, stop: None };
+    pub const NONE: Self =
+        Self { faults: vec![], long: false, kills: vec![], rollback: false, stop: None, undo: None, blow: None };
 
-    /// `acts` and `events`: how many of them the run has if nothing goes wrong.
-    pub fn draw(dice: &mut Dice, land: &Land, acts: usize, events: usize) -> Self {
+    /// `acts`, `events` and `tasks`: how many of them the run has if nothing goes wrong.
+    pub fn draw(dice: &mut Dice, land: &Land, [acts, events, tasks]: [usize; 3]) -> Self {
         let mut faults: Vec<(usize, Fault)> = Vec::new();
         for _ in 0..*dice.pick(&[0, 1, 1, 1, 2, 2, 3]) {
             let near = faults.last().map(|(at, _)| at + dice.within(1, 4));
             let at = near.filter(|_| dice.chance(60)).unwrap_or_else(|| dice.below(acts + acts / 2 + 1));
-            let fault = *dice.pick(&Fault::ALL);
-            // nobody can see that an app is ill which is not asked for its health
-            faults.push((at, if fault == Fault::Sick && land.is_blind() { Fault::FailedAfter } else { fault }));
+            faults.push((at, fault(dice, land)));
         }
         let kills = *dice.pick(&[0, 0, 1, 1, 2]);
         Self {
@@ -269,7 +285,18 @@ impl Mishap {
             kills: (0..kills).map(|_| (dice.within(1, events.max(2)), dice.chance(50))).collect(),
             rollback: dice.chance(30),
             stop: dice.chance(20).then(|| (dice.within(1, events.max(2)), if dice.chance(50) { 1 } else { 2 })),
+            undo: dice.chance(15).then(|| (dice.below(tasks), fault(dice, land))),
+            blow: dice.chance(15).then(|| {
+                let host = if dice.chance(15) { "lb" } else { dice.pick(&land.hosts).as_str() };
+                let blow = if dice.chance(50) { Blow::Reboot } else { Blow::Cut };
+                (dice.within(1, events.max(2)), host.to_owned(), blow)
+            }),
         }
+    }
+
+    /// Nothing but that the process may die.
+    pub fn only_dies(&self) -> bool {
+        self.faults.is_empty() && self.undo.is_none() && self.blow.is_none() && self.stop.is_none() && !self.rollback
     }
 
     /// The same with one thing less, each in turn.
@@ -286,8 +313,16 @@ impl Mishap {
             less
         }));
         all.extend(self.stop.map(|_| Self { stop: None, ..self.clone() }));
+        all.extend(self.undo.map(|_| Self { undo: None, ..self.clone() }));
+        all.extend(self.blow.as_ref().map(|_| Self { blow: None, ..self.clone() }));
         all.extend(self.long.then(|| Self { long: false, ..self.clone() }));
         all.extend(self.rollback.then(|| Self { rollback: false, ..self.clone() }));
         all
     }
+}
+
+/// Nobody can see that an app is ill which is not asked for its health.
+fn fault(dice: &mut Dice, land: &Land) -> Fault {
+    let fault = *dice.pick(&Fault::ALL);
+    if fault == Fault::Sick && land.is_blind() { Fault::FailedAfter } else { fault }
 }

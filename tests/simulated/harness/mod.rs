@@ -35,7 +35,7 @@ pub struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "run {} (RANDOM_RUN={}): {}", self.run, self.run, self.why)
+        write!(f, "again by: RANDOM_RUN={} cargo test --test simulated\n{}", self.run, self.why)
     }
 }
 
@@ -69,13 +69,11 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Plays these runs on every core; stops after twenty that are broken.
-pub fn play(runs: Range<u64>) -> Tally {
+/// Plays these runs on so many threads, and counts them as they end; stops after twenty that are broken.
+pub fn play(runs: Range<u64>, threads: usize, tally: &Tally) {
     // what does not hold is said once, at the end
     std::panic::set_hook(Box::new(|_| {}));
-    let tally = Tally::default();
     let next = AtomicU64::new(runs.start / RUNS_EACH);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -86,14 +84,18 @@ pub fn play(runs: Range<u64>) -> Tally {
                     if first >= last || tally.broken.lock().unwrap().len() >= 20 {
                         return;
                     }
-                    play_scene(number, first..last, &tally);
+                    play_scene(number, first..last, tally);
                 }
             });
         }
     });
     drop(std::panic::take_hook());
     tally.broken.lock().unwrap().sort_by_key(|b| b.run);
-    tally
+}
+
+/// As many threads as there are cores.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn play_scene(number: u64, runs: Range<u64>, tally: &Tally) {

@@ -2,6 +2,7 @@
 //! that can be killed, a clock that jumps.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -31,16 +32,22 @@ pub struct Rig {
 }
 
 impl Rig {
-    pub fn stage(&self, watcher: Arc<dyn Watcher>) -> Stage {
+    pub fn stage(&self, ear: Arc<Ear>) -> Stage {
+        let seeded = Seeded {
+            world: Arc::clone(&self.world),
+            wished: Arc::clone(&self.wished),
+            ear: Arc::clone(&ear),
+            under_way: Mutex::default(),
+        };
         Stage {
             root: PathBuf::from("/srv/random"),
             inventory: Arc::clone(&self.inventory),
             catalog: CATALOG,
-            transport: Arc::new(Seeded { world: Arc::clone(&self.world), wished: Arc::clone(&self.wished) }),
+            transport: Arc::new(seeded),
             journal: self.journal.clone(),
             locks: None,
             clock: Arc::new(RuntimeClock::starting("2026-11-23T00:00:00Z".parse().unwrap())),
-            watcher,
+            watcher: ear,
             store: Arc::new(Texts),
             redactor: Redactor::default(),
         }
@@ -61,17 +68,34 @@ pub fn operator() -> Operator {
     Operator { name: "ops".into(), uid: 1000, login: true, machine: "desk".into(), pid: 1 }
 }
 
-/// Folds what it hears, and calls to stop.
+/// Folds what it hears, and makes things happen at a moment of the run.
 pub struct Ear {
     pub state: Mutex<RunState>,
     heard: Mutex<usize>,
-    stop: Option<(usize, u8)>,
+    cues: Vec<Cue>,
     call: watch::Sender<u8>,
 }
 
+/// What happens once so many events were heard.
+pub struct Cue {
+    pub after: usize,
+    pub what: Happens,
+}
+
+pub enum Happens {
+    /// Somebody asks it to stop: 1 once, 2 twice.
+    Stop(u8),
+    /// Something befalls the world.
+    Befalls(Box<dyn Fn() + Send + Sync>),
+}
+
 impl Ear {
-    pub fn new(state: RunState, stop: Option<(usize, u8)>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(state), heard: Mutex::new(0), stop, call: watch::channel(0).0 })
+    pub fn new(state: RunState, cues: Vec<Cue>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(state), heard: Mutex::new(0), cues, call: watch::channel(0).0 })
+    }
+    /// One that only listens.
+    pub fn quiet() -> Arc<Self> {
+        Self::new(RunState::default(), vec![])
     }
     pub fn call(&self) -> watch::Receiver<u8> {
         self.call.subscribe()
@@ -83,8 +107,11 @@ impl Watcher for Ear {
         self.state.lock().unwrap().apply(record);
         let mut heard = self.heard.lock().unwrap();
         *heard += 1;
-        if let Some((_, level)) = self.stop.filter(|(n, _)| n == &*heard) {
-            self.call.send_replace(level);
+        for cue in self.cues.iter().filter(|cue| cue.after == *heard) {
+            match &cue.what {
+                Happens::Stop(level) => drop(self.call.send_replace(*level)),
+                Happens::Befalls(what) => what(),
+            }
         }
     }
     fn notice(&self, _: &Notice) {}
@@ -109,10 +136,39 @@ impl Store for Texts {
     }
 }
 
-/// The world, which learns what nobody has looked at yet from one in which all is well.
+/// The world, which learns what nobody has looked at yet from one in which all is well; and which minds that no act comes
+/// before its announcement is kept, nor twice at once.
 struct Seeded {
     world: Arc<Simulated>,
     wished: Arc<Assumed>,
+    ear: Arc<Ear>,
+    under_way: Mutex<BTreeSet<Act>>,
+}
+
+impl Seeded {
+    /// The ear hears what is kept, and nothing else.
+    fn announced(&self, act: &Act, change: &At<Change>) {
+        let state = self.ear.state.lock().unwrap();
+        let leg = state.task(&act.task).and_then(|task| task.leg(act.way));
+        let next = leg.filter(|leg| leg.number == act.number).and_then(|leg| leg.queue.front());
+        assert!(next == Some(change), "an act that was not announced, or not as the next one: {act:?}: {change:?}");
+    }
+}
+
+/// An act while it is carried, also where nobody waits for its end any more.
+struct UnderWay<'a>(&'a Mutex<BTreeSet<Act>>, &'a Act);
+
+impl<'a> UnderWay<'a> {
+    fn begin(acts: &'a Mutex<BTreeSet<Act>>, act: &'a Act) -> Self {
+        assert!(acts.lock().unwrap().insert(act.clone()), "carried twice at once: {act:?}");
+        Self(acts, act)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().remove(self.1);
+    }
 }
 
 impl Transport for Seeded {
@@ -132,9 +188,14 @@ impl Transport for Seeded {
         self.world.open(run, at)
     }
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
-        self.world.carry(act, change, terms)
+        self.announced(act, change);
+        Box::pin(async move {
+            let _under_way = UnderWay::begin(&self.under_way, act);
+            self.world.carry(act, change, terms).await
+        })
     }
     fn settle<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Settled, Lost>> {
+        self.announced(act, change);
         self.world.settle(act, change, terms)
     }
     fn cancel<'a>(&'a self, act: &'a Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {

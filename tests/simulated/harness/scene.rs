@@ -3,8 +3,8 @@
 use super::{
     RUNS_EACH, check,
     dice::Dice,
-    draw::{self, Land, Mishap},
-    rig::{Ear, Rig, operator},
+    draw::{self, Blow, Land, Mishap},
+    rig::{Cue, Ear, Happens, Rig, operator},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use std::{
 };
 use svcops::{
     actions::CATALOG,
-    base::{HaproxyApi, Hash, HostName, Invocation, Place, Read, Span},
+    base::{HaproxyApi, Hash, HostName, Invocation, Place, Read, Span, TaskId},
     engine::{
         EngineError, Order, Planned, lint, plan,
         rehearse::{Assumed, Wish},
@@ -25,7 +25,7 @@ use svcops::{
     journal::{
         MemoryJournal,
         event::{End, Event, Summary},
-        state::RunState,
+        state::{RunState, TaskState},
     },
     runbook::{self, Project},
     transport::{Links, Simulated},
@@ -47,8 +47,11 @@ pub struct Scene {
     /// What stands after the run without a fault.
     pub whole: Standing,
     pub harm: BTreeSet<String>,
+    /// What runs then with another content than the one on its disk: the runbook's own doing.
+    pub stale: BTreeSet<String>,
     acts: Vec<String>,
     events: usize,
+    tasks: Vec<TaskId>,
     /// It has a parallel group.
     pub parallel: bool,
 }
@@ -101,7 +104,7 @@ impl Scene {
         };
         let planned = in_paused_time(async {
             look_around(&rig, &land).await;
-            plan(&rig.stage(Ear::new(RunState::default(), None)), &order).await
+            plan(&rig.stage(Ear::quiet()), &order).await
         });
         let planned = planned.unwrap_or_else(|why| panic!("no plan: {why}\n{}{text}", land.text));
         let begun = standing(&rig.world);
@@ -117,20 +120,28 @@ impl Scene {
             unbroken: Summary { outcome: End::Done, exit_code: 0, why: None, changed: 0, owed: 0, stands: vec![] },
             whole: Standing::new(),
             harm: BTreeSet::new(),
+            stale: BTreeSet::new(),
             acts: vec![],
             events: 0,
+            tasks: vec![],
             parallel,
         };
         let (rig, end) = scene.live(&Mishap::NONE);
         scene.unbroken = end.unwrap_or_else(|| panic!("without a fault it ends before it begins"));
         scene.whole = standing(&rig.world);
         scene.harm = rig.world.harm().into_iter().collect();
+        scene.stale = rig.world.stale();
         scene.acts = acts(&rig);
         scene.events = rig.records().len();
+        scene.tasks = rig.state().tasks.into_iter().map(|task| task.began.task).collect();
         check::trace(&rig.records());
         check::batches(&scene.planned.script, &scene.text);
         check::end(&scene.unbroken, &scene, &rig, true);
         scene
+    }
+
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.land.hosts.iter().map(String::as_str)
     }
 
     /// What stands where all is done, if it is.
@@ -140,32 +151,45 @@ impl Scene {
 
     fn mishap(&self, run: u64) -> Mishap {
         let mut dice = Dice::new(run ^ 0xfa17_0000_0000_0000);
-        Mishap::draw(&mut dice, &self.land, self.acts.len(), self.events)
+        Mishap::draw(&mut dice, &self.land, [self.acts.len(), self.events, self.tasks.len()])
     }
 
     /// Plays the run of this number.
     pub fn play(&self, run: u64) -> Told {
         assert_eq!(run / RUNS_EACH, self.number);
-        self.play_with(&self.mishap(run))
+        let (rig, told) = self.play_with(&self.mishap(run));
+        // a store on the disk is a hundred times as slow as one in memory
+        if run % (4 * RUNS_EACH) == 0 {
+            check::chain(&rig.records());
+        }
+        told
     }
 
-    fn play_with(&self, mishap: &Mishap) -> Told {
+    fn play_with(&self, mishap: &Mishap) -> (Rig, Told) {
         let (rig, end) = self.live(mishap);
         let faults = rig.world.bitten();
         if rig.run().is_none() {
-            return Told { end: 3, faults };
+            return (rig, Told { end: 3, faults });
         }
         check::trace(&rig.records());
-        let harm: Vec<String> = rig.world.harm().into_iter().filter(|harm| !self.harm.contains(harm)).collect();
+        for (act, times) in rig.world.effects() {
+            assert_eq!(times, 1, "carried out more than once: {act:?}");
+        }
+        let harm: Vec<String> = rig
+            .world
+            .harm()
+            .into_iter()
+            .filter(|harm| !self.harm.contains(harm) && !self.land.cannot_see(harm))
+            .collect();
         assert_eq!(harm, Vec::<String>::new(), "harm on the way");
         let Some(end) = end else {
             let differs = check::differ(&standing(&rig.world), &self.begun);
             assert!(differs.is_empty(), "nothing was touched, and something is otherwise: {differs:#?}");
-            return Told { end: 3, faults };
+            return (rig, Told { end: 3, faults });
         };
         check::end(&end, self, &rig, false);
         let told = rig.records().iter().any(|r| matches!(r.event, Event::Resolved { .. }));
-        if mishap.faults.is_empty() && mishap.stop.is_none() && !mishap.rollback && !told {
+        if mishap.only_dies() && !told {
             assert_eq!(end.outcome, self.unbroken.outcome, "a resumed run ends like an unbroken one");
             // Where a step of a parallel group fails, how far its siblings had come is a matter of time, and with it what is
             // taken back: a restart under way is restarted again, one that was over is not.
@@ -179,7 +203,7 @@ impl Scene {
             End::RolledBack => 1,
             _ => 2,
         };
-        Told { end, faults }
+        (rig, Told { end, faults })
     }
 
     /// A run with something wrong, made as small as it can be without its being right.
@@ -217,6 +241,9 @@ impl Scene {
         for (act, fault) in &mishap.faults {
             rig.world.fault(*act, *fault);
         }
+        if let Some((task, fault)) = mishap.undo.as_ref().and_then(|(n, fault)| Some((self.tasks.get(*n)?, fault))) {
+            rig.world.fault_undo(task, *fault);
+        }
         rig.world.silent_for(Duration::from_secs(if mishap.long { 4000 } else { 20 }));
         let mut kills = mishap.kills.iter();
         let mut kill = || match kills.next() {
@@ -225,15 +252,15 @@ impl Scene {
             None => {}
         };
         kill();
-        let mut end = self.go(rig, &Way::Run, mishap.stop).await;
+        let mut end = self.go(rig, &Way::Run, cues(mishap, &rig.world)).await;
         for turn in 0..8 {
             rig.world.heal();
             end = match end {
                 Ok(end) if matches!(end.outcome, End::Unknown | End::Stopped) && turn < 7 => {
                     if turn > 0 {
-                        self.resolve_what_went_out_from_here(rig, turn % 2 == 0).await;
+                        self.resolve_what_only_a_person_knows(rig).await;
                     }
-                    self.go(rig, &Way::Resume, None).await
+                    self.go(rig, &Way::Resume, vec![]).await
                 }
                 Ok(end) => return Some(end),
                 Err(EngineError::Journal(_)) => {
@@ -245,10 +272,10 @@ impl Scene {
                     } else {
                         kill();
                         let way = if mishap.rollback && turn == 0 { Way::Back } else { Way::Resume };
-                        self.go(rig, &way, None).await
+                        self.go(rig, &way, vec![]).await
                     }
                 }
-                Err(EngineError::NoReturn { .. }) => self.go(rig, &Way::Resume, None).await,
+                Err(EngineError::NoReturn { .. }) => self.go(rig, &Way::Resume, vec![]).await,
                 Err(EngineError::NotSo { why, .. })
                     if why.contains("before it began") || why.contains("touched nothing") =>
                 {
@@ -260,21 +287,28 @@ impl Scene {
         panic!("it comes to no end: {end:?}")
     }
 
-    /// A message of a process that died may have gone out or not: only a person finds out.
-    async fn resolve_what_went_out_from_here(&self, rig: &Rig, done: bool) {
+    /// A message of a process that died may have gone out or not, and so may a command on a host that has started anew: only
+    /// a person finds out.
+    async fn resolve_what_only_a_person_knows(&self, rig: &Rig) {
         let (state, Some(run)) = (rig.state(), rig.run()) else { return };
-        let stage = rig.stage(Ear::new(RunState::default(), None));
-        for (task, _, _) in state.doubts().filter(|(task, ..)| task.began.host == script::here()) {
-            match resolve(&stage, &run, &task.began.task, done, (&operator(), "asked who was told")).await {
+        let stage = rig.stage(Ear::quiet());
+        let effects = rig.world.effects();
+        let only_a_person = |task: &TaskState, why: &str| task.began.host == script::here() || why.contains("anew");
+        for (task, way, _) in state.doubts().filter(|(task, _, why)| only_a_person(task, why)) {
+            let (began, Some(leg)) = (&task.began, task.leg(way)) else { continue };
+            // what is recorded as unknown was taken from the queue
+            let number = if leg.queue.is_empty() { leg.number.saturating_sub(1) } else { leg.number };
+            let done = effects.contains_key(&(began.task.clone(), way, number));
+            match resolve(&stage, &run, &began.task, done, (&operator(), "went and looked")).await {
                 Ok(()) | Err(EngineError::Journal(_)) => {}
                 Err(other) => panic!("{other:?}"),
             }
         }
     }
 
-    async fn go(&self, rig: &Rig, way: &Way, stop: Option<(usize, u8)>) -> Result<Summary, EngineError> {
+    async fn go(&self, rig: &Rig, way: &Way, cues: Vec<Cue>) -> Result<Summary, EngineError> {
         let before = if matches!(way, Way::Run) { RunState::default() } else { rig.state() };
-        let ear = Ear::new(before, stop);
+        let ear = Ear::new(before, cues);
         let (stage, stop, by) = (rig.stage(ear.clone()), ear.call(), operator());
         let ended = match (way, rig.run()) {
             (Way::Resume, Some(id)) => resume(&stage, &id, &by, &[], stop).await,
@@ -284,6 +318,21 @@ impl Scene {
         assert!(*ear.state.lock().unwrap() == rig.state(), "what was lived is not what is folded");
         Ok(ended.summary)
     }
+}
+
+/// What happens at a moment of the first process.
+fn cues(mishap: &Mishap, world: &Arc<Simulated>) -> Vec<Cue> {
+    let mut cues: Vec<Cue> =
+        mishap.stop.iter().map(|(after, level)| Cue { after: *after, what: Happens::Stop(*level) }).collect();
+    if let Some((after, host, blow)) = &mishap.blow {
+        let (world, host, blow) = (Arc::clone(world), HostName::new(host.as_str()), *blow);
+        let what = Happens::Befalls(Box::new(move || match blow {
+            Blow::Reboot => world.reboot(&host),
+            Blow::Cut => world.cut(&host),
+        }));
+        cues.push(Cue { after: *after, what });
+    }
+    cues
 }
 
 /// What stands, but for what an app has loaded: a plain restart that went well is not taken back.
@@ -302,7 +351,7 @@ fn acts(rig: &Rig) -> Vec<String> {
 
 /// Looks at all that a runbook can touch, so that the world before is known whole.
 async fn look_around(rig: &Rig, land: &Land) {
-    let stage = rig.stage(Ear::new(RunState::default(), None));
+    let stage = rig.stage(Ear::quiet());
     for host in &land.hosts {
         let host = HostName::new(host.as_str());
         let place = Place::on(&host);
