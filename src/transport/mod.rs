@@ -21,7 +21,7 @@ mod conformance;
 
 use crate::base::{Act, Answer, At, Change, HostName, Place, Read, Receipt, RunId};
 pub use projected::Projected;
-pub use simulated::{Fault, Links, Simulated};
+pub use simulated::{Fault, Links, Serving, Simulated};
 use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
 
 /// A future that may be sent, in a box: what a trait object can answer with.

@@ -14,7 +14,7 @@ impl Looking {
     pub fn new(screen: &Screen, quiet: bool, what: &'static str) -> Self {
         let bar = ProgressBar::hidden();
         if screen.live && !quiet {
-            let style = ProgressStyle::with_template("{msg}: {pos} of {len}, {elapsed}");
+            let style = ProgressStyle::with_template("{msg}: {pos} of {len}, {elapsed}, {eta} to go");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(what);
         }

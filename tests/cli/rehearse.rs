@@ -53,16 +53,16 @@ fn a_rehearsal_tells_of_every_act_and_fault_where_it_ends_and_touches_nothing() 
         stands  `Приветствие` on `web-1` stands
         stands  `Слепок` on `web-1` was not undone: a command cannot undo itself: the step needs `undo:`
 
-    P person  1@web-1 write `[SITE]/motd`: its host is lost for good
+    P named   1@web-1 write `[SITE]/motd`: its host is lost for good
         why     `Приветствие` on `web-1`: could not reach `web-1`: it does not answer
         stands  nobody knows what became of `Приветствие` on `web-1`: could not reach `web-1`: it does
                 not answer
 
-    P person  1@web-1 write `[SITE]/motd`: fails after its effect, and so does its undo
+    P named   1@web-1 write `[SITE]/motd`: fails after its effect, and so does its undo
         why     `Приветствие` on `web-1`: exit 1
         stands  `Приветствие` on `web-1` was not undone: exit 1
 
-    P person  2@web-1 run `tar cf /var/tmp/motd.tar [SITE]/motd`: its host is lost for
+    P named   2@web-1 run `tar cf /var/tmp/motd.tar [SITE]/motd`: its host is lost for
               good
         why     `Слепок` on `web-1`: could not reach `web-1`: it does not answer
         stands  `Приветствие` on `web-1` stands

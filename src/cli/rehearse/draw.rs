@@ -12,9 +12,9 @@ use unicode_width::UnicodeWidthStr as _;
 pub(super) fn text(screen: &Screen, name: &str, rehearsal: &Rehearsal) -> String {
     let width = if screen.endless { 120 } else { screen.width };
     let mut text = String::new();
-    if rehearsal.deeds.is_empty() {
+    if rehearsal.deeds.is_empty() && rehearsal.unbroken.why.is_empty() {
         text += &format!("`{name}` would do nothing here: there is no act that could fail\n");
-    } else {
+    } else if !rehearsal.deeds.is_empty() {
         text += &matrix(screen, rehearsal, width);
         text += &legend(width);
     }
@@ -68,7 +68,7 @@ struct Row {
 
 fn rows(rehearsal: &Rehearsal) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    for (at, deed) in rehearsal.deeds.iter().enumerate() {
+    for (at, deed) in rehearsal.deeds.iter().enumerate().filter(|(_, deed)| deed.tried) {
         let verdicts: Vec<Verdict> =
             rehearsal.points.iter().filter(|p| p.deed == at).map(|p| p.ending.verdict).collect();
         let (label, general) = (label(deed).to_owned(), masked(&deed.what, deed.host.as_str()));
@@ -155,8 +155,11 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
                 troubles.push(words);
             }
         }
-        let wrong = first.ending.verdict == Verdict::Wrong;
-        let kind = if wrong { paint.red("X wrong ") } else { paint.yellow("P person") };
+        let kind = match first.ending.verdict {
+            Verdict::Wrong => paint.red("X wrong "),
+            _ if rehearsal.is_fine(first) => paint.dim("P named "),
+            _ => paint.yellow("P person"),
+        };
         let alike = if points.len() > 1 { format!(", {} points alike", points.len()) } else { String::new() };
         let head = format!("{} {}: {}{alike}", deed.task, deed.what, troubles.join("; "));
         text += &format!(
@@ -175,7 +178,7 @@ fn findings(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
 /// Points that a person would treat alike: the same act on whatever host, and the same said of that host. Where all that
 /// is asked is that what is left is named, that it is counts, and not what stands on other hosts by then.
 fn alike(rehearsal: &Rehearsal) -> Vec<Vec<&Point>> {
-    let mut groups: Vec<((Verdict, String, Vec<String>), Vec<&Point>)> = Vec::new();
+    let mut groups: Vec<((Verdict, bool, String, Vec<String>), Vec<&Point>)> = Vec::new();
     let pairs = rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong);
     for point in rehearsal.points.iter().chain(pairs).filter(|p| p.ending.verdict >= Verdict::Person) {
         let Some(deed) = rehearsal.deeds.get(point.deed) else { continue };
@@ -186,14 +189,18 @@ fn alike(rehearsal: &Rehearsal) -> Vec<Vec<&Point>> {
             let own = |line: &String| Some(masked(line, deed.host.as_str())).filter(|general| general != line);
             point.ending.why.iter().chain(&point.ending.stands).filter_map(own).collect()
         };
-        let key = (verdict, format!("{} {}", label(deed), masked(&deed.what, deed.host.as_str())), lines);
+        let key = (
+            verdict,
+            rehearsal.is_fine(point),
+            format!("{} {}", label(deed), masked(&deed.what, deed.host.as_str())),
+            lines,
+        );
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, points)) => points.push(point),
             None => groups.push((key, vec![point])),
         }
     }
-    let only_named = |points: &[&Point]| points.first().is_some_and(|p| p.trouble.need_only_be_named());
-    groups.sort_by_key(|((verdict, ..), points)| (std::cmp::Reverse(*verdict), only_named(points)));
+    groups.sort_by_key(|((verdict, fine, ..), _)| (std::cmp::Reverse(*verdict), *fine));
     groups.into_iter().map(|(_, points)| points).collect()
 }
 
@@ -275,8 +282,31 @@ fn totals(screen: &Screen, rehearsal: &Rehearsal, width: usize) -> String {
         }
     }
     let paint = screen.data_paint;
-    text += &if rehearsal.is_clean() {
-        paint.green("clean") + ": every single fault ends well\n"
+    if !rehearsal.rough.is_empty() {
+        let first: Vec<&str> = rehearsal.rough.iter().take(3).map(String::as_str).collect();
+        let more = rehearsal.rough.len().saturating_sub(first.len());
+        let more = if more > 0 { format!(" and {more} more like it") } else { String::new() };
+        let line = format!("even without a fault: {}{more}", first.join("; "));
+        text += wrap::hanging("", &plain(&line), width).trim_end();
+        text += "\n";
+    }
+    let untried = rehearsal.deeds.iter().filter(|deed| !deed.tried).count();
+    if untried > 0 {
+        let acts = count_of("act", rehearsal.deeds.len());
+        let line = format!("{untried} of {acts} not tried, for other hosts do the same: `--all` tries every one");
+        text += wrap::hanging("", &line, width).trim_end();
+        text += "\n";
+    }
+    let named = rehearsal.points.iter().filter(|p| p.ending.verdict == Verdict::Person).count();
+    text += &if rehearsal.is_clean() && rehearsal.deeds.is_empty() {
+        paint.green("clean") + ": there was nothing to rehearse\n"
+    } else if rehearsal.is_clean() && named > 0 {
+        let line = format!(
+            "clean: no fault does harm or leaves what a runbook could put right; {named} need a person, who is told what for"
+        );
+        wrap::hanging("", &line, width).trim_end().replacen("clean", &paint.green("clean"), 1) + "\n"
+    } else if rehearsal.is_clean() {
+        paint.green("clean") + ": every single fault ends as before, as planned or forward\n"
     } else {
         let (n, untried) = (rehearsal.unclean().len(), rehearsal.untried.len());
         let whole = rehearsal.unbroken.verdict != Verdict::Done;
@@ -297,6 +327,7 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
         .deeds
         .iter()
         .enumerate()
+        .filter(|(_, deed)| deed.tried)
         .map(|(at, deed)| {
             let own = rehearsal.points.iter().filter(|p| p.deed == at);
             let endings: Map<String, Value> = own.map(|p| (p.trouble.word().to_owned(), ending(&p.ending))).collect();
@@ -329,6 +360,8 @@ pub(super) fn json(name: &str, assumed: Option<&str>, rehearsal: &Rehearsal) -> 
         "opaque": rehearsal.opaque,
         "supposed": rehearsal.supposed,
         "untried": rehearsal.untried,
+        "rough": rehearsal.rough,
+        "acts_alike_not_tried": rehearsal.deeds.iter().filter(|deed| !deed.tried).count(),
         "points": of(&rehearsal.points),
         "acts": acts,
     });

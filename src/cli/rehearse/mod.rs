@@ -13,7 +13,7 @@ use crate::{
     base::words::count,
     engine::{
         Planned, Stage,
-        rehearse::{self, Assumed, Known, Rehearsal, Sealed, Wish},
+        rehearse::{self, Assumed, Extent, Known, Rehearsal, Sealed, Wish},
     },
     ui::{
         looking::Looking,
@@ -23,6 +23,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,6 +45,9 @@ pub struct RehearseArgs {
     /// A second fault soon after the first, too
     #[arg(long)]
     pub pairs: bool,
+    /// Every act, also where many hosts do the same (else three of them, from 100 acts on)
+    #[arg(long)]
+    pub all: bool,
     /// Exit 1 unless every single fault ends well
     #[arg(long, value_enum, value_name = "WHAT")]
     pub require: Option<Require>,
@@ -52,7 +56,7 @@ pub struct RehearseArgs {
 /// What a rehearsal must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Require {
-    /// Every single fault ends as before, or forward after the point of no return
+    /// Every single fault ends as before, as planned, or forward after the point of no return
     Clean,
 }
 
@@ -69,6 +73,11 @@ not end, starts what never becomes healthy; contact is lost for a while or for
 good; svcops is killed, and the run resumed or rolled back; the undo fails too.
 Time jumps over every wait. What a `command` does to the world is not known: it
 is taken to leave all else as it is.
+
+`--require clean` takes a fault that ends as before, as planned, or forward after
+the point of no return; and one that no runbook can do more about than name what
+is left: a host lost for good, an undo that fails too, a message that is not
+sent, a command after which nothing comes.
 
 Exit code: 0; 1 with --require where that is not so, or where a host could not
 be observed; 2 wrong usage or file.";
@@ -102,10 +111,11 @@ impl Face {
                 self.kept(&format!("{} facts in `{}`", known.facts.len(), path.display()));
             }
             let looking = Arc::new(Looking::new(&self.screen, self.global.quiet, "rehearsing"));
-            let (told, stop, pairs) = (Arc::clone(&looking), set.stop.clone(), args.pairs);
+            let extent = Extent { pairs: args.pairs, all: args.all };
+            let (told, stop) = (Arc::clone(&looking), set.stop.clone());
             let work = tokio::task::spawn_blocking(move || {
                 let (tell, stopped) = (|done, of| told.told(done, of), || *stop.borrow() > 0);
-                rehearse::rehearse(&stage, &order, &planned, &known, pairs, (&tell, &stopped))
+                rehearse::rehearse(&stage, &order, &planned, &known, extent, (&tell, &stopped))
             });
             let done = looking.during(work).await;
             let done =
@@ -151,6 +161,18 @@ fn unseen(planned: &Planned) -> Option<Failure> {
     Some(Failure::new(ExitCode::AsBefore, message.hint(hint)))
 }
 
+/// Facts of a thousand hosts have some 10 MB.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if read as u64 > MOST_BYTES {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "it is larger than 64 MiB"));
+    }
+    Ok(bytes)
+}
+
 /// The world that `--assume` names.
 fn assumed(inventory: &crate::inventory::Inventory, from: &str) -> Result<Assumed, Failure> {
     Ok(match from {
@@ -158,7 +180,7 @@ fn assumed(inventory: &crate::inventory::Inventory, from: &str) -> Result<Assume
         "stopped" => Assumed::wished(inventory, Wish::Stopped),
         file => {
             let path = Path::new(file);
-            let text = fs::read(path).map_err(|e| {
+            let text = read(path).map_err(|e| {
                 let failure = Failure::file("read", path, &e);
                 let hint = "`--assume` takes `healthy`, `stopped`, or a file that `svcops rehearse --save-facts` wrote";
                 Failure::new(failure.code, failure.message.hint(hint))

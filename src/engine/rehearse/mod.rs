@@ -25,12 +25,12 @@ use crate::{
         state::RunState,
     },
     transport::Fault,
-    ui::changes,
+    ui::{changes, facts::masked},
 };
 use futures_util::{StreamExt as _, stream};
 use stand::{Act, Pause, Set, Stand};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{
         Mutex, PoisonError,
@@ -124,6 +124,8 @@ pub struct Deed {
     pub bare: bool,
     /// What a rollback passes over: a message.
     pub leaves_nothing: bool,
+    /// Its faults were played; not so where many hosts do the same, and this is one of the many.
+    pub tried: bool,
 }
 
 /// One rehearsed fault, or two.
@@ -159,6 +161,8 @@ pub struct Rehearsal {
     pub supposed: Vec<String>,
     /// What stands from the point of no return on can only go forward.
     pub no_return: Option<TaskId>,
+    /// What is rough on the way without any fault, and may be meant: an app is stopped while its server takes traffic.
+    pub rough: Vec<String>,
 }
 
 impl Rehearsal {
@@ -171,7 +175,10 @@ impl Rehearsal {
     pub fn unclean(&self) -> Vec<&Point> {
         self.points.iter().filter(|p| !self.is_fine(p)).collect()
     }
-    fn is_fine(&self, point: &Point) -> bool {
+    /// Whether `--require clean` takes a point: all is as before, as planned, or forward after the point of no return; or no
+    /// runbook could do better, and what is left is named: its host is lost for good, its undo fails too, a message is not
+    /// sent, a command that nothing comes after fails.
+    pub fn is_fine(&self, point: &Point) -> bool {
         let deed = self.deeds.get(point.deed);
         match point.ending.verdict {
             Verdict::Nothing | Verdict::Done | Verdict::Before | Verdict::Forward => true,
@@ -199,22 +206,30 @@ pub fn rehearse(
     order: &Order,
     planned: &Planned,
     known: &Known,
-    pairs: bool,
+    extent: Extent,
     (told, stopped): (Told<'_>, &(dyn Fn() -> bool + Sync)),
 ) -> Result<Option<Rehearsal>, EngineError> {
-    let stand = Stand::new(stage, order, planned, known);
+    let stand = Stand::new(stage, order, planned, known, stopped);
     let begun = stand.begun();
-    stand.promise(&stand.play(&[], None)?);
-    let whole = stand.play(&[], None)?;
-    let deeds: Vec<Deed> = whole.acts.iter().map(|act| deed(&whole.records, act)).collect();
+    let plain = |played: Result<stand::Played, EngineError>| match played {
+        Err(_) if stopped() => Ok(None),
+        other => other.map(Some),
+    };
+    let Some(goal) = plain(stand.play(&[], None))? else { return Ok(None) };
+    stand.promise(goal);
+    let Some(whole) = plain(stand.play(&[], None))? else { return Ok(None) };
+    let mut deeds: Vec<Deed> = whole.acts.iter().map(|act| deed(&whole.records, act)).collect();
+    if !extent.all && deeds.len() > MOST_DEEDS {
+        sample(&mut deeds);
+    }
     let goal = whole.standing.clone();
     let unbroken = judge::unbroken(&whole, &begun);
     let no_return = RunState::fold(&whole.records).no_return().cloned();
 
     let mut work: Vec<(usize, Trouble, Option<(usize, Fault)>)> = Vec::new();
-    for at in 0..deeds.len() {
+    for at in (0..deeds.len()).filter(|at| deeds.get(*at).is_some_and(|deed| deed.tried)) {
         work.extend(Trouble::ALL.map(|trouble| (at, trouble, None)));
-        if pairs {
+        if extent.pairs {
             for first in Fault::ALL {
                 for gap in 1..=GAPS {
                     work.extend(SECOND.map(|second| (at, Trouble::Act(first), Some((gap, second)))));
@@ -232,6 +247,10 @@ pub fn rehearse(
                         return;
                     }
                     let ending = one(&stand, &whole, &begun, &goal, (*at, *trouble, *second));
+                    // what was broken off says nothing
+                    if stopped() {
+                        return;
+                    }
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push(Point { deed: *at, trouble: *trouble, second: *second, ending });
                     told(done.len(), work.len());
@@ -251,11 +270,41 @@ pub fn rehearse(
         unbroken,
         points,
         pairs,
-        opaque: opaque(planned),
+        opaque: opaque(planned, &whole.records),
         untried: open(stage, &whole.records, true),
         supposed: open(stage, &whole.records, false),
         no_return,
+        rough: whole.rough,
     }))
+}
+
+/// How much of it is played.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extent {
+    /// Two faults in one run, too.
+    pub pairs: bool,
+    /// Every act, however many hosts do the same.
+    pub all: bool,
+}
+
+/// Of more acts than this, only some of those that are alike are tried: each fault of each is a run of all of them.
+const MOST_DEEDS: usize = 100;
+
+/// Of acts that do the same on different hosts the first, the second and the last: what is the first of many, one of many
+/// and the last of many.
+fn sample(deeds: &mut [Deed]) {
+    let mut alike: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (at, deed) in deeds.iter().enumerate() {
+        let label = deed.task.as_str().rsplit_once('@').map_or(deed.task.as_str(), |(label, _)| label).to_owned();
+        alike.entry((label, masked(&deed.what, deed.host.as_str()))).or_default().push(at);
+    }
+    for group in alike.into_values().filter(|group| group.len() > 3) {
+        for at in group.get(2..group.len() - 1).unwrap_or_default() {
+            if let Some(deed) = deeds.get_mut(*at) {
+                deed.tried = false;
+            }
+        }
+    }
 }
 
 /// A second fault comes at most so many acts after the first.
@@ -320,13 +369,25 @@ fn deed(records: &[Record], act: &Act) -> Deed {
         what: changes::words(&act.change.what),
         bare: began.is_some_and(|b| b.opaque && b.undo.is_empty()),
         leaves_nothing: began.is_some_and(|b| b.leaves_nothing),
+        tried: true,
     }
 }
 
-fn opaque(planned: &Planned) -> Vec<String> {
+/// Steps without a model: by the plan, and those that were carried out though the plan could not tell whether they would.
+fn opaque(planned: &Planned, records: &[Record]) -> Vec<String> {
     let steps = planned.plan.tasks.iter().filter(|t| t.certainty == Certainty::Opaque);
+    let steps = steps.map(|t| (t.number.clone(), t.step.clone()));
+    let carried: BTreeSet<&TaskId> = records
+        .iter()
+        .filter_map(|r| if let Event::Carried { task, .. } = &r.event { Some(task) } else { None })
+        .collect();
+    let begun = records.iter().filter_map(|r| match &r.event {
+        Event::Began(b) if b.opaque && carried.contains(&b.task) => Some((b.step.clone(), b.name.clone())),
+        _ => None,
+    });
     let mut seen = BTreeSet::new();
-    steps.filter(|t| seen.insert(t.number.clone())).map(|t| format!("{} {}", t.number, t.step)).collect()
+    let all = steps.chain(begun).filter(|(number, _)| seen.insert(number.clone()));
+    all.map(|(number, name)| format!("{number} {name}")).collect()
 }
 
 /// What the unbroken run came to and could not know even here: steps that change something, or that only look.

@@ -15,13 +15,17 @@ use crate::{
         memory::MemoryJournal,
         state::RunState,
     },
-    transport::{Fault, Fut, Links, Look, Lost, Projected, Settled, Simulated, Terms, Transport},
+    transport::{Fault, Fut, Links, Look, Lost, Projected, Serving, Settled, Simulated, Terms, Transport},
 };
 use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
@@ -31,6 +35,8 @@ pub(super) struct Stand<'a> {
     order: &'a Order,
     planned: &'a Planned,
     world: Simulated,
+    /// Whether somebody wants no more of it.
+    stopped: Stopped<'a>,
     /// All plays begin at the same moment: a run's name is made of it, and may stand in a file.
     start: Timestamp,
 }
@@ -96,6 +102,8 @@ pub(super) struct Played {
     pub(super) stale: BTreeSet<String>,
     pub(super) idle: BTreeSet<String>,
     pub(super) bitten: usize,
+    /// Who serves at its end.
+    pub(super) serving: Vec<Serving>,
     pub(super) world: Arc<Simulated>,
     pub(super) catalog: &'static [Entry],
 }
@@ -107,19 +115,25 @@ impl Played {
 }
 
 impl<'a> Stand<'a> {
-    pub(super) fn new(stage: &'a Stage, order: &'a Order, planned: &'a Planned, known: &Known) -> Self {
+    pub(super) fn new(
+        stage: &'a Stage,
+        order: &'a Order,
+        planned: &'a Planned,
+        known: &Known,
+        stopped: Stopped<'a>,
+    ) -> Self {
         let world = Simulated::new(Links::of(&stage.inventory));
         known.teach(&world);
         let probes = assumed::probes(&stage.inventory).into_iter().map(|(read, _)| read).collect();
         world.suppose(probes, known.assumed);
-        Self { stage, order, planned, world, start: stage.clock.now() }
+        Self { stage, order, planned, world, stopped, start: stage.clock.now() }
     }
 
     /// From here on it is harm where fewer serve than the apps promise; but who means to stop a whole site does none by
     /// that: no more is promised than serve before it, and where it leads to.
-    pub(super) fn promise(&self, goal: &Played) {
+    pub(super) fn promise(&self, goal: Played) {
         self.world.promise_no_more_than_serve();
-        self.world.promise_no_more_than_in(&goal.world);
+        self.world.promise_no_more_than(goal.serving);
     }
 
     /// The world before the run.
@@ -160,14 +174,14 @@ impl<'a> Stand<'a> {
                 if kept { journal.kill_after(event) } else { journal.kill_before(event) }
             }
             let live = self.live(&stage, &journal, &world, pause.map(|(_, back)| back), for_good);
-            let end = in_time(Box::pin(live)).await?;
+            let end = in_time(Box::pin(live), self.stopped).await?;
             let acts = std::mem::take(&mut *log.acts.lock().unwrap_or_else(PoisonError::into_inner));
             let records = match journal.runs(1)?.first() {
                 Some(run) => journal.records(run)?,
                 None => Vec::new(),
             };
             // what is healthy by now depends on the time of this runtime
-            let (stale, idle) = (world.stale(), world.idle());
+            let (stale, idle, serving) = (world.stale(), world.idle(), world.serving());
             let (standing, harm, bitten) = (world.standing(), world.harm(), world.bitten());
             let rough = world.rough();
             Ok(Played {
@@ -180,6 +194,7 @@ impl<'a> Stand<'a> {
                 stale,
                 idle,
                 bitten,
+                serving,
                 world,
                 catalog: self.stage.catalog,
             })
@@ -240,9 +255,22 @@ const FOR_GOOD: Duration = Duration::from_secs(400 * 24 * 3600);
 /// In the time of the world: a run that takes longer hangs.
 const AT_MOST: Duration = Duration::from_secs(300 * 24 * 3600);
 
-async fn in_time<T>(work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
-    let late = |_| EngineError::Plan("the run comes to no end".into());
-    tokio::time::timeout(AT_MOST, work).await.map_err(late)?
+/// Whether somebody wants no more of it.
+pub(super) type Stopped<'a> = &'a (dyn Fn() -> bool + Sync);
+
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, EngineError>>,
+    stopped: Stopped<'_>,
+) -> Result<T, EngineError> {
+    // a play of thousands of acts takes seconds: it is asked whenever anything in it goes on
+    let stop = std::future::poll_fn(|_| if stopped() { Poll::Ready(()) } else { Poll::Pending });
+    tokio::select! {
+        biased;
+        () = stop => Err(EngineError::Plan("it was stopped".into())),
+        done = tokio::time::timeout(AT_MOST, work) => {
+            done.map_err(|_| EngineError::Plan("the run comes to no end".into()))?
+        }
+    }
 }
 
 /// Goes there and back on a copy of the world that asks the real one for what it does not know.
@@ -258,6 +286,9 @@ pub(super) async fn explore(stage: &Stage, order: &Order, planned: &Planned) -> 
         ..stage.clone()
     };
     let (start, order, planned) = (stage.clock.now(), order.clone(), planned.clone());
+    // who drops this has no use for it any more: a thread does not end by being dropped
+    let dropped = Arc::new(AtomicBool::new(false));
+    let _guard = Dropped(Arc::clone(&dropped));
     let explored = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -271,13 +302,22 @@ pub(super) async fn explore(stage: &Stage, order: &Order, planned: &Planned) -> 
                 let ended = run(&stage, &order, &planned, None, never()).await?;
                 rollback(&stage, &ended.run, &order.operator, "to see what a way back looks at", never()).await
             };
-            match in_time(work).await {
+            match in_time(work, &|| dropped.load(Ordering::Relaxed)).await {
                 Ok(_) | Err(EngineError::NotSo { .. } | EngineError::NoReturn { .. } | EngineError::Plan(_)) => Ok(()),
                 Err(other) => Err(other),
             }
         })
     });
     explored.await.map_err(|e| EngineError::Plan(e.to_string()))?
+}
+
+/// Says that it was dropped.
+struct Dropped(Arc<AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Nobody;
@@ -312,8 +352,8 @@ impl Transport for Log {
                 self.acts.lock().unwrap_or_else(PoisonError::into_inner).push(new);
             }
             match early {
-                std::task::Poll::Ready(done) => done,
-                std::task::Poll::Pending => done.await,
+                Poll::Ready(done) => done,
+                Poll::Pending => done.await,
             }
         })
     }

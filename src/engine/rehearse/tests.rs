@@ -64,7 +64,7 @@ fn rehearsed_with(catalog: &'static [Entry], folder: &str, text: &str, wish: Wis
         Order { runbook, params, limit: None, limited_by: None, parallel: 8, operator, reason: None, ticket: None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
-    rehearse(&stage, &order, &planned, &known, pairs, (&|_, _| {}, &|| false)).unwrap().unwrap()
+    rehearse(&stage, &order, &planned, &known, Extent { pairs, all: false }, (&|_, _| {}, &|| false)).unwrap().unwrap()
 }
 
 fn example(text: &str) -> Rehearsal {
@@ -114,6 +114,42 @@ fn a_pair_of_faults_may_need_a_person_and_leaves_nothing_unnamed() {
     assert_eq!(rehearsal.pairs.len(), 6 * Fault::ALL.len() * GAPS * SECOND.len());
     let wrong: Vec<_> = rehearsal.pairs.iter().filter(|p| p.ending.verdict == Verdict::Wrong).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_takes_all_hosts_of_an_app_at_once_is_found_without_a_fault() {
+    let all_at_once = example("targets: role=app\nsteps:\n  - {name: Restart, app.restart: {app: billing}}\n");
+    let why = &all_at_once.unbroken.why;
+    assert!(why.iter().any(|w| w.contains("has 0 healthy hosts, 1 are promised")), "{why:?}");
+    assert!(!all_at_once.is_clean());
+    let all_drained = example(&format!(
+        "targets: role=app\nsteps:\n  - {DRAIN}\n  - {{name: Restart, app.restart: {{app: billing}}}}\n  - {ENABLE}\n"
+    ));
+    assert!(!all_drained.is_clean());
+    // who means to stop it all does no harm by that
+    let stopped = example(&format!("targets: role=app\nsteps:\n  - {DRAIN}\n  - app.stop: {{app: billing}}\n"));
+    assert_eq!(stopped.unbroken.why, [] as [String; 0]);
+}
+
+#[test]
+fn what_many_hosts_do_alike_is_tried_on_three_of_them() {
+    let mut deeds: Vec<Deed> = (1..=5)
+        .flat_map(|n| ["1", "2"].map(|step| (step, n)))
+        .map(|(step, n)| Deed {
+            task: TaskId::new(step, &HostName::new(format!("web{n}"))),
+            step: step.into(),
+            host: HostName::new(format!("web{n}")),
+            what: format!("start `web{n}.service`"),
+            bare: false,
+            leaves_nothing: false,
+            tried: true,
+        })
+        .collect();
+    deeds[4].what = "start `other.service`".into();
+    sample(&mut deeds);
+    let left: Vec<&str> = deeds.iter().filter(|d| !d.tried).map(|d| d.task.as_str()).collect();
+    // of step 1 one host does something else, so four are alike
+    assert_eq!(left, ["2@web3", "1@web4", "2@web4"]);
 }
 
 #[test]

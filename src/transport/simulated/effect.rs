@@ -11,11 +11,21 @@ use tokio::time::Instant;
 impl World {
     /// Has the effect; the exit code, where there is one that can be known.
     pub(super) fn effect(&mut self, change: &At<Change>) -> Result<Option<i32>, String> {
-        let serving = self.serving();
         self.done.push(change.clone());
+        // counting who serves takes as long as the project is large
+        let takes_away = matches!(
+            change.what,
+            Change::StartUnit(_)
+                | Change::StopUnit(_)
+                | Change::RestartUnit(_)
+                | Change::ReloadUnit(_)
+                | Change::Run(_)
+                | Change::SetServer { .. }
+        );
+        let serving = (self.promised && takes_away).then(|| self.serving());
         let end = self.affect(change);
-        if self.promised {
-            self.hold_promises(&serving);
+        if let Some(before) = serving {
+            self.hold_promises(&before);
         }
         end
     }

@@ -66,7 +66,12 @@ impl World {
         match fault {
             Some(Fault::Refused) => {
                 self.bitten += 1;
-                return Receipt::of(Outcome::Refused("sudo: not allowed".into()));
+                let why = match change.what {
+                    Change::Mail(_) => "the mail server: 550 not allowed",
+                    _ if here => "not allowed",
+                    _ => "sudo: not allowed",
+                };
+                return Receipt::of(Outcome::Refused(why.into()));
             }
             Some(Fault::FailedBefore) => {
                 self.bitten += 1;

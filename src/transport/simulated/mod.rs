@@ -18,6 +18,8 @@ mod world;
 
 pub use fault::Fault;
 pub use links::Links;
+/// An app, a site, and how many of its hosts there serve.
+pub type Serving = (String, Option<String>, usize);
 
 use super::{Fut, Look, Lost, LostKind, Settled, Terms, Transport};
 use crate::base::{Act, Answer, At, Change, Hash, HostName, Place, Read, Receipt, RunId, TaskId, Way};
@@ -126,10 +128,13 @@ impl Simulated {
     pub fn promise_no_more_than_serve(&self) {
         self.world().promise_no_more();
     }
-    /// Nor than serve in this other state of it: where the run means to lead.
-    pub fn promise_no_more_than_in(&self, other: &Self) {
-        let serving = other.world().serving();
+    /// Nor than served in another state of it: where the run means to lead.
+    pub fn promise_no_more_than(&self, serving: Vec<Serving>) {
         self.world().lower_promises(serving);
+    }
+    /// How many hosts of each app at each site serve at this moment, by the clock of the runtime that this is called in.
+    pub fn serving(&self) -> Vec<Serving> {
+        self.world().serving()
     }
     /// Somebody else's change: it has its effect, and is no act of the run.
     pub fn meddle(&self, change: &At<Change>) -> Result<(), String> {

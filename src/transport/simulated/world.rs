@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ pub(super) type Spot = (HostName, String);
 /// The state of the world.
 #[derive(Clone)]
 pub(super) struct World {
-    pub(super) links: Links,
+    pub(super) links: Arc<Links>,
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
@@ -119,7 +120,7 @@ pub(super) const DRAIN: Duration = Duration::from_secs(2);
 impl World {
     pub(super) fn new(links: Links) -> Self {
         Self {
-            links,
+            links: Arc::new(links),
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
