@@ -85,7 +85,7 @@ impl Face {
             History::Prune(args) => return self.prune(args),
             _ => {}
         }
-        let (opened, project) = self.open_past()?;
+        let (opened, project) = self.read_past()?;
         let past = self.past(&opened, project.as_ref());
         match of {
             History::List(args) => {
@@ -123,7 +123,7 @@ impl Face {
 
     pub(super) fn owed(&self, args: args::Owed) -> Result<ExitCode, Failure> {
         self.no_stream()?;
-        let (opened, project) = self.open_past()?;
+        let (opened, project) = self.read_past()?;
         let here = opened.project.as_deref().filter(|_| !args.all_projects);
         self.screen.data(&owed::owed(&self.past(&opened, project.as_ref()), here)?);
         Ok(ExitCode::Done)

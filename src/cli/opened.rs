@@ -96,6 +96,18 @@ impl Face {
         Ok(Opened { locks: Locks::open(&state.dir)?, journal, state: state.dir, project })
     }
 
+    /// As [`Face::open`], for who writes nothing: a journal that is there and may only be read will do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_to_read(&self, project: &str) -> Result<Opened, Failure> {
+        let there = State::there(project, &self.wish()).filter(|dir| SqliteJournal::is_only_read(dir));
+        let Some(state) = there else { return self.open(project) };
+        let journal = SqliteJournal::read(&state)?;
+        let project = (!project.is_empty()).then(|| project.to_owned());
+        Ok(Opened { locks: Locks::asked(&state), journal, state, project })
+    }
+
     /// What decides where the state is.
     pub fn wish(&self) -> Wish {
         let path = |name| env::value(name).map(PathBuf::from);
@@ -107,9 +119,24 @@ impl Face {
     /// # Errors
     /// As there, and what is wrong with the project.
     pub fn open_past(&self) -> Result<(Opened, Option<Project>), Failure> {
+        self.past_by(Self::open)
+    }
+
+    /// As [`Face::open_past`], for who writes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_past(&self) -> Result<(Opened, Option<Project>), Failure> {
+        self.past_by(Self::open_to_read)
+    }
+
+    fn past_by(
+        &self,
+        open: impl Fn(&Self, &str) -> Result<Opened, Failure>,
+    ) -> Result<(Opened, Option<Project>), Failure> {
         match self.project() {
-            Ok(project) => Ok((self.open(&project.inventory.project)?, Some(project))),
-            Err(_) if self.global.state.is_some() => Ok((self.open("")?, None)),
+            Ok(project) => Ok((open(self, &project.inventory.project)?, Some(project))),
+            Err(_) if self.global.state.is_some() => Ok((open(self, "")?, None)),
             Err(failure) => Err(failure),
         }
     }

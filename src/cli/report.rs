@@ -82,7 +82,7 @@ impl Face {
     pub(super) fn report(&self, args: &ReportArgs) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let wanted = wanted(args, self.global.output)?;
-        let (opened, project) = self.open_past()?;
+        let (opened, project) = self.read_past()?;
         let run = opened.run(&args.run)?;
         let row = opened.journal.row(&run)?;
         let alive = row.outcome.is_none() && opened.locks.alive(&run);

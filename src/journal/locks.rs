@@ -98,7 +98,7 @@ impl Locks {
     /// # Errors
     /// Its lock file cannot be made.
     pub fn open(state: &Path) -> Result<Self, JournalError> {
-        let locks = Self { file: state.join("locks"), notes: state.join("held") };
+        let locks = Self::asked(state);
         let mode = schema::mode_in(state).map_err(|why| failed("look at", state, why))?;
         schema::shared_file(&locks.file, mode).map_err(|why| failed("open", &locks.file, why))?;
         place::make(&locks.notes, if mode == 0o660 { 0o2770 } else { 0o700 })?;
@@ -107,8 +107,13 @@ impl Locks {
 
     /// The locks of a state directory where somebody has made them, for who only asks.
     pub fn there(state: &Path) -> Option<Self> {
-        let locks = Self { file: state.join("locks"), notes: state.join("held") };
+        let locks = Self::asked(state);
         locks.file.is_file().then_some(locks)
+    }
+
+    /// The locks of a state directory, made or not, for who takes none.
+    pub fn asked(state: &Path) -> Self {
+        Self { file: state.join("locks"), notes: state.join("held") }
     }
 
     /// The state directory.
@@ -178,7 +183,8 @@ impl Locks {
     /// Whether some process owns the run. Where that cannot be asked, nobody is said to.
     pub fn alive(&self, run: &RunId) -> bool {
         let ask = || -> Result<bool, JournalError> {
-            let file = self.handle()?;
+            // asking needs no right to write
+            let file = File::open(&self.file).map_err(|why| failed("open", &self.file, why))?;
             let mut lock = byte(offset("run", run.as_str()), true);
             fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(|e| self.failed(e))?;
             Ok(i32::from(lock.l_type) != libc::F_UNLCK)

@@ -40,9 +40,50 @@ pub(super) fn reader(path: &Path) -> Result<Connection, JournalError> {
     if let Err(why) = std::fs::metadata(path) {
         return Err(JournalError::File { act: "read", path: path.to_owned(), why });
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    known(version(&connection, path)?, path)?;
-    Ok(connection)
+    let open = |path: &Path| {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        known(version(&connection, path)?, path)?;
+        Ok(connection)
+    };
+    open(path).or_else(|error| match &error {
+        JournalError::Store { why, .. }
+            if why.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) && rests(path) =>
+        {
+            let connection = still(path)?;
+            known(version(&connection, path)?, path)?;
+            Ok(connection)
+        }
+        _ => Err(error),
+    })
+}
+
+/// Whether nobody is writing it and all that was written is in the file itself: the last one to close it takes the
+/// other two away.
+fn rests(path: &Path) -> bool {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::fs::metadata(name)
+    };
+    beside("-shm").is_err() && beside("-wal").map_or(true, |file| file.len() == 0)
+}
+
+/// A connection to a file that does not change, in a folder that cannot be written: SQLite would make its own files beside
+/// it (sqlite.org/wal.html, "Read-Only Databases").
+fn still(path: &Path) -> Result<Connection, JournalError> {
+    use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _};
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            // writing into a string cannot fail
+            let _written = write!(uri, "%{byte:02X}").is_ok();
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags).map_err(failed(path))
 }
 
 /// The permissions of files in a state directory: the group's too where the directory is the group's.

@@ -70,6 +70,14 @@ impl SqliteJournal {
         self.audits.load(Ordering::Relaxed)
     }
 
+    /// Whether a journal is there that this process may read and not write: its folder or its disk allows no more.
+    pub fn is_only_read(state: &Path) -> bool {
+        use rustix::fs::{Access, access};
+        let path = state.join(FILE);
+        let may = |path: &Path, what| access(path, what).is_ok();
+        may(&path, Access::READ_OK) && !(may(&path, Access::WRITE_OK) && may(state, Access::WRITE_OK | Access::EXEC_OK))
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path

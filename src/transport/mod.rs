@@ -7,6 +7,7 @@ mod here;
 mod http;
 mod local;
 pub(crate) mod mail;
+mod master;
 mod native;
 pub mod projected;
 pub(crate) mod remote;

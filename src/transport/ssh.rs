@@ -6,22 +6,22 @@
 use super::{
     Fut, Lost, LostKind,
     fleet::Options,
+    master::{Master, Wish},
     shell::{Link, OpenError, Pipe, nonce},
     vault::home,
 };
 use crate::{base::HostName, inventory::Host};
-use openssh::{ControlPersist, Error, ForwardType, KnownHosts, Session, SessionBuilder, Socket, Stdio};
+use openssh::{Error, ForwardType, Socket, Stdio};
 use std::{
     collections::BTreeMap,
-    num::NonZeroUsize,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex as Lock},
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt,
     sync::{Mutex, Semaphore},
+    time::timeout,
 };
 
 /// What all connections of a run share: their folder, and how many are made at once.
@@ -32,8 +32,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The path of a socket is folder + `/.ssh-connectionXXXXXX/master.` + 16 letters that ssh adds while it binds, and
-    /// must stay below 108 bytes.
+    /// The path of a socket is folder + `/mXXXXXXXXXXXX/master.` + 16 letters that ssh adds while it binds, and must stay
+    /// below 108 bytes, with some to spare.
     const LONGEST: usize = 61;
 
     pub(crate) fn new(options: Options) -> Self {
@@ -110,8 +110,8 @@ impl Drop for Gate {
 
 /// A host by ssh.
 pub(crate) struct Ssh {
-    // before the target: its folder must be there while a session ends
-    session: Mutex<Option<Arc<Session>>>,
+    // before the target: its folder must be there while a master ends
+    master: Mutex<Option<Arc<Master>>>,
     target: Arc<Target>,
     tunnels: Lock<BTreeMap<(String, u16), PathBuf>>,
 }
@@ -126,27 +126,27 @@ pub(super) struct Target {
 
 impl Ssh {
     pub(crate) fn new(host: &Host, gate: Arc<Gate>) -> Self {
-        Self { target: Arc::new(Target::new(host, gate)), session: Mutex::new(None), tunnels: Lock::default() }
+        Self { target: Arc::new(Target::new(host, gate)), master: Mutex::new(None), tunnels: Lock::default() }
     }
 
-    async fn session(&self) -> Result<Arc<Session>, Lost> {
-        let mut held = self.session.lock().await;
-        if let Some(session) = &*held {
-            return Ok(Arc::clone(session));
+    async fn master(&self) -> Result<Arc<Master>, Lost> {
+        let mut held = self.master.lock().await;
+        if let Some(master) = &*held {
+            return Ok(Arc::clone(master));
         }
-        // Of a task of its own: given up in the middle, ssh would go on without anybody to end it.
+        // Of a task of its own, which comes to its end whoever gave up waiting for it: the next one finds it made.
         let target = Arc::clone(&self.target);
         let connecting = tokio::spawn(async move { target.connect().await });
-        let session = connecting.await.map_err(|e| self.target.lost(e.to_string(), LostKind::Cancelled))??;
-        let session = Arc::new(session);
-        *held = Some(Arc::clone(&session));
-        Ok(session)
+        let master = connecting.await.map_err(|e| self.target.lost(e.to_string(), LostKind::Cancelled))??;
+        let master = Arc::new(master);
+        *held = Some(Arc::clone(&master));
+        Ok(master)
     }
 
     /// Forgets a connection that is no more, so that the next command makes another.
-    async fn forget(&self, dead: &Arc<Session>) {
-        let mut held = self.session.lock().await;
-        if held.as_ref().is_some_and(|session| Arc::ptr_eq(session, dead)) {
+    async fn forget(&self, dead: &Arc<Master>) {
+        let mut held = self.master.lock().await;
+        if held.as_ref().is_some_and(|master| Arc::ptr_eq(master, dead)) {
             *held = None;
             if let Ok(mut tunnels) = self.tunnels.lock() {
                 tunnels.clear();
@@ -160,30 +160,26 @@ impl Link for Ssh {
         Box::pin(async move {
             let mut again = true;
             loop {
-                let session = self.session().await.map_err(OpenError::Lost)?;
-                let started = Arc::clone(&session)
-                    .arc_raw_command(command)
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .await;
-                let error = match started {
-                    Ok(mut child) => {
+                let master = self.master().await.map_err(OpenError::Lost)?;
+                let mut asked = master.session().arc_raw_command(command);
+                asked.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+                let said = match timeout(OPENING, asked.spawn()).await {
+                    Ok(Ok(mut child)) => {
                         let (Some(input), Some(output)) = (child.stdin().take(), child.stdout().take()) else {
                             return Err(OpenError::Lost(
                                 self.target.lost("a session has no input or output".into(), LostKind::Unreachable),
                             ));
                         };
-                        return Ok(Pipe { input: Box::new(input), output: Box::new(output), child: Box::new(child) });
+                        let child = Box::new((child, master));
+                        return Ok(Pipe { input: Box::new(input), output: Box::new(output), child });
                     }
-                    Err(error) => error,
+                    Ok(Err(error)) => chain(&error),
+                    Err(_) => format!("no session within {} s", OPENING.as_secs()),
                 };
-                let said = chain(&error);
                 if said.to_lowercase().contains("session open refused") {
                     return Err(OpenError::Full);
                 }
-                self.forget(&session).await;
+                self.forget(&master).await;
                 if !std::mem::take(&mut again) {
                     return Err(OpenError::Lost(self.target.lost(said, LostKind::Unreachable)));
                 }
@@ -193,7 +189,7 @@ impl Link for Ssh {
 
     fn tunnel<'a>(&'a self, host: &'a str, port: u16) -> Fut<'a, Result<Option<PathBuf>, String>> {
         Box::pin(async move {
-            let session = self.session().await.map_err(|lost| lost.why)?;
+            let master = self.master().await.map_err(|lost| lost.why)?;
             let key = (host.to_owned(), port);
             let known = self.tunnels.lock().ok().and_then(|tunnels| tunnels.get(&key).cloned());
             if let Some(socket) = known {
@@ -201,7 +197,8 @@ impl Link for Ssh {
             }
             let word = nonce();
             let socket = self.target.gate.folder()?.join(word.get(1..17).unwrap_or(&word));
-            session
+            master
+                .session()
                 .request_port_forward(ForwardType::Local, Socket::from(socket.as_path()), Socket::new(host, port))
                 .await
                 .map_err(|error| format!("no way through the host: {}", chain(&error)))?;
@@ -214,9 +211,9 @@ impl Link for Ssh {
 
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
-            let Some(session) = self.session.lock().await.take() else { return };
+            let Some(master) = self.master.lock().await.take() else { return };
             // a master that is gone already, or hangs, ends by its idle time
-            let _ended = tokio::time::timeout(Duration::from_secs(2), end(session.control_socket())).await.is_ok();
+            let _ended = timeout(Duration::from_secs(2), master.end()).await.is_ok();
             let sockets = self.tunnels.lock().map(|mut tunnels| std::mem::take(&mut *tunnels)).unwrap_or_default();
             for socket in sockets.into_values() {
                 let _removed = std::fs::remove_file(socket).is_ok();
@@ -225,25 +222,13 @@ impl Link for Ssh {
     }
 }
 
-/// Ends a master at once, as `ssh -O exit` does (PROTOCOL.mux of OpenSSH); a polite close would leave it until the last
-/// session ends by itself.
-async fn end(socket: &Path) -> std::io::Result<()> {
-    const HELLO: [u32; 2] = [1, 4];
-    const TERMINATE: [u32; 2] = [0x1000_0005, 0];
-    let mut packets = Vec::new();
-    for word in [8].into_iter().chain(HELLO).chain([8]).chain(TERMINATE) {
-        packets.extend(word.to_be_bytes());
-    }
-    let mut master = tokio::net::UnixStream::connect(socket).await?;
-    master.write_all(&packets).await?;
-    // it closes its end when it is gone
-    tokio::io::copy(&mut master, &mut tokio::io::sink()).await.map(drop)
-}
+/// A session on a connection that is up is there within this, or the connection is not.
+pub(super) const OPENING: Duration = Duration::from_secs(20);
 
 impl Target {
     /// How long a master stays after the last session: long enough between two steps, short for one left behind by a
     /// svcops that was killed.
-    const IDLE: usize = 120;
+    const IDLE: Duration = Duration::from_secs(120);
 
     pub(super) fn new(host: &Host, gate: Arc<Gate>) -> Self {
         Self { host: host.name.clone(), address: host.address.clone(), ssh: host.ssh.clone(), gate }
@@ -254,32 +239,25 @@ impl Target {
         self.host.as_str()
     }
 
-    async fn connect(&self) -> Result<Session, Lost> {
+    async fn connect(&self) -> Result<Master, Lost> {
         let gate = &self.gate;
         let _permit = gate.connects.acquire().await.map_err(|e| self.lost(e.to_string(), LostKind::Cancelled))?;
         let mine = |why: String| self.lost(why, LostKind::Unreachable);
         let folder = gate.folder().map_err(mine)?;
         let config = self.config(&folder).map_err(mine)?;
-        let mut builder = SessionBuilder::default();
-        builder
-            .known_hosts_check(KnownHosts::Strict)
-            .connect_timeout(gate.options.patience)
-            .server_alive_interval(Duration::from_secs(5))
-            .control_persist(ControlPersist::IdleFor(NonZeroUsize::new(Self::IDLE).unwrap_or(NonZeroUsize::MIN)))
-            .control_directory(&folder)
-            .config_file(config);
-        if let Some(user) = &self.ssh.user {
-            builder.user(user.clone());
-        }
-        if let Some(port) = self.ssh.port {
-            builder.port(port);
-        }
+        let wish = Wish {
+            host: self.host.as_str(),
+            user: self.ssh.user.as_deref(),
+            port: self.ssh.port,
+            config: &config,
+            idle: Self::IDLE,
+        };
         // ssh's own limit ends with the server's greeting; what hangs after that ends here
         let whole = gate.options.patience + Duration::from_secs(10);
-        match tokio::time::timeout(whole, builder.connect_mux(self.host.as_str())).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => {
-                let said = chain(&error);
+        match timeout(whole, Master::begin(&folder, wish)).await {
+            Ok(Ok(master)) => Ok(master),
+            Ok(Err(said)) => {
+                let said = short(&said);
                 let kind = kind(&said);
                 Err(self.lost(said, kind))
             }
@@ -295,14 +273,13 @@ impl Target {
         }
     }
 
-    /// A file of options that come before the user's own: the first that is said of an option counts.
+    /// A file of options around the user's own: the first that is said of an option counts.
     pub(super) fn config(&self, folder: &Path) -> Result<PathBuf, String> {
         let mut text = String::new();
         if let Some(address) = &self.address {
             text.push_str(&format!("Host {}\n  HostName {address}\n", self.host));
         }
-        // about 15 s of silence end a connection
-        text.push_str("Match all\n  ServerAliveCountMax 3\n  PermitLocalCommand no\n  EscapeChar none\n");
+        text.push_str("Match all\n  PermitLocalCommand no\n  EscapeChar none\n");
         if let Some(path) = &self.ssh.config {
             let path = home(path);
             std::fs::metadata(&path).map_err(|e| format!("could not read `{}`: {e}", path.display()))?;
@@ -310,6 +287,11 @@ impl Target {
         for path in self.files() {
             text.push_str(&format!("Match all\n  Include \"{}\"\n", path.display()));
         }
+        // unless they say otherwise: 15 s of silence end a connection
+        let within = self.gate.options.patience.as_secs().max(1);
+        text.push_str(&format!(
+            "Match all\n  ConnectTimeout {within}\n  ServerAliveInterval 5\n  ServerAliveCountMax 3\n"
+        ));
         let path = folder.join(format!("{}.conf", nonce()));
         let mut file = std::fs::OpenOptions::new()
             .write(true)

@@ -56,6 +56,25 @@ impl Lab {
         project
     }
 
+    /// As [`Lab::crm`], by this client, and with an ssh_config that holds a silent host for lost within seconds, as a
+    /// user's may.
+    pub fn impatient(&self, client: &str) -> Project {
+        let project = self.crm();
+        let inventory = include_str!("../data/crm/svcops.yaml");
+        let asked = inventory.replacen("ssh: {user: ops,", &format!("ssh: {{user: ops, client: {client},"), 1);
+        assert_ne!(asked, inventory);
+        project.file("svcops.yaml", &asked);
+        Self::ssh_says(&project, "ServerAliveInterval 1\nServerAliveCountMax 3\nConnectTimeout 2\n");
+        project
+    }
+
+    /// Puts lines before all others of a project's ssh_config.
+    pub fn ssh_says(project: &Project, lines: &str) {
+        let place = project.home().join(".ssh/config");
+        let text = fs::read_to_string(&place).unwrap();
+        fs::write(place, format!("{lines}{text}")).unwrap();
+    }
+
     /// A copy of the project of the examples, as it stands, and the lab's keys in its home.
     pub fn examples(&self) -> Project {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/examples");

@@ -154,6 +154,20 @@ fn on_a_journal_that_can_only_be_read_nothing_begins_and_what_it_holds_stays_who
             refused.clone().says("Read-only file system").says("journal.db").says("svcops doctor");
             assert_eq!(marks(&world), Vec::<String>::new(), "nothing was touched\n{refused}");
         }
+        let list = disk.svcops(&["history", "list", "-o", "json"]).exits(0).json();
+        let run = list["runs"][0]["run"].as_str().unwrap().to_owned();
+        for words in [
+            &["history", "show", "last"][..],
+            &["history", "verify"],
+            &["history", "export", &run, "--to", "run.tar"],
+            &["history", "verify", "run.tar"],
+            &["report", &run, "--markdown"],
+            &["owed"],
+            &["status"],
+        ] {
+            let ended = disk.svcops(words).exits(0);
+            assert_eq!(ended.stderr.lines().find(|line| line.contains("Read-only")), None, "{ended}");
+        }
     }
     world.svcops(&["history", "verify"]).exits(0);
     world.svcops(&["run", "runbooks/marks.yaml", "--yes"]).exits(0);

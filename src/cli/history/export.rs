@@ -57,7 +57,7 @@ pub const EXAMPLES: &str = "Examples:
 impl Face {
     pub(in crate::cli) fn export(&self, args: &Export) -> Result<ExitCode, Failure> {
         self.no_stream()?;
-        let (opened, project) = self.open_past()?;
+        let (opened, project) = self.read_past()?;
         let run = opened.run(&args.run)?;
         let row = opened.journal.row(&run).map_err(|why| gone(&opened.journal, &run, why))?;
         if row.outcome.is_none() && opened.locks.alive(&run) {

@@ -47,7 +47,7 @@ impl Face {
         self.no_stream()?;
         // without a project nothing is known of its apps, and a monitor must not take that for all being well
         let project = self.project()?;
-        let opened = self.open(&project.inventory.project)?;
+        let opened = self.open_to_read(&project.inventory.project)?;
         let past = self.past(&opened, Some(&project));
         let apps = self.apps(&project, args.no_hosts)?;
         // read after the hosts were looked at, which may take a while: what is printed is as new as it can be

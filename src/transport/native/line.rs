@@ -55,7 +55,7 @@ impl Line {
             let channel = line.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await;
             begin(config, channel.map_err(|e| unreachable(through(&settings, &e)))?.into_stream(), guard).await
         } else {
-            let stream = dial(&settings, patience).await.map_err(unreachable)?;
+            let stream = dial(&settings, settings.within.unwrap_or(patience)).await.map_err(unreachable)?;
             guard.ip = stream.peer_addr().ok().map(|peer| peer.ip());
             begin(config, stream, guard).await
         };
@@ -185,10 +185,11 @@ fn config(settings: &Settings, known: &Known) -> Result<Config, Failed> {
     let mut config = Config {
         preferred,
         nodelay: true,
-        // 15 s of silence end it; the second holds where a host no longer takes what is sent to it
-        keepalive_interval: Some(Duration::from_secs(5)),
-        keepalive_max: 2,
-        inactivity_timeout: Some(Duration::from_secs(20)),
+        // the second holds where a host no longer takes what is sent to it
+        keepalive_interval: settings.alive,
+        // one is more than so many, and none at all would be without end
+        keepalive_max: usize::try_from(settings.alive_most).unwrap_or(3).saturating_sub(1).max(1),
+        inactivity_timeout: settings.alive.map(|every| every.saturating_mul(settings.alive_most.saturating_add(1))),
         ..Config::default()
     };
     if let Some(bytes) = settings.rekey_bytes {

@@ -11,7 +11,7 @@ mod shape;
 use super::{
     Fut, Lost, LostKind,
     shell::{Link, OpenError, Pipe, nonce},
-    ssh::{Gate, Target},
+    ssh::{Gate, OPENING, Target},
 };
 use crate::inventory::Host;
 use line::{Failed, Line};
@@ -264,15 +264,15 @@ impl Link for Native {
             let mut again = true;
             loop {
                 let line = self.line().await.map_err(OpenError::Lost)?;
-                match Self::start(&line, command).await {
-                    Ok(pipe) => return Ok(pipe),
-                    Err(russh::Error::ChannelOpenFailure(_)) => return Err(OpenError::Full),
-                    Err(error) => {
-                        self.forget(&line).await;
-                        if !std::mem::take(&mut again) {
-                            return Err(OpenError::Lost(self.target.lost(error.to_string(), LostKind::Unreachable)));
-                        }
-                    }
+                let said = match timeout(OPENING, Self::start(&line, command)).await {
+                    Ok(Ok(pipe)) => return Ok(pipe),
+                    Ok(Err(russh::Error::ChannelOpenFailure(_))) => return Err(OpenError::Full),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("no session within {} s", OPENING.as_secs()),
+                };
+                self.forget(&line).await;
+                if !std::mem::take(&mut again) {
+                    return Err(OpenError::Lost(self.target.lost(said, LostKind::Unreachable)));
                 }
             }
         })

@@ -27,6 +27,12 @@ pub(super) struct Settings {
     /// The address to call from.
     pub(super) bind: Option<String>,
     pub(super) attempts: u32,
+    /// How long each may take; none: as long as svcops has patience.
+    pub(super) within: Option<Duration>,
+    /// The host is asked for a sign of life after so much silence; none: never.
+    pub(super) alive: Option<Duration>,
+    /// It is left after so many that were asked for in vain.
+    pub(super) alive_most: u32,
     /// `user@host:port`, the nearest one first.
     pub(super) jumps: Vec<String>,
     pub(super) kex: Vec<String>,
@@ -52,6 +58,7 @@ const HONOURED: &[&str] = &[
     "checkhostip",
     "ciphers",
     "connectionattempts",
+    "connecttimeout",
     "globalknownhostsfile",
     "host",
     "hostkeyalgorithms",
@@ -69,13 +76,15 @@ const HONOURED: &[&str] = &[
     "pubkeyauthentication",
     "rekeylimit",
     "requiredrsasize",
+    "serveralivecountmax",
+    "serveraliveinterval",
     "setenv",
     "user",
     "userknownhostsfile",
 ];
 
 /// Words without meaning for commands that nobody watches, or ones that svcops sets itself with either client: host keys
-/// are strict, nothing is asked for, 15 s of silence end a connection.
+/// are strict, and nothing is asked for.
 pub(super) const MEANINGLESS: &[&str] = &[
     "batchmode",
     "canonicaldomains",
@@ -85,7 +94,6 @@ pub(super) const MEANINGLESS: &[&str] = &[
     "canonicalizepermittedcnames",
     "casignaturealgorithms",
     "clearallforwardings",
-    "connecttimeout",
     "controlmaster",
     "controlpath",
     "controlpersist",
@@ -116,8 +124,6 @@ pub(super) const MEANINGLESS: &[&str] = &[
     "requesttty",
     "securitykeyprovider",
     "sendenv",
-    "serveralivecountmax",
-    "serveraliveinterval",
     "sessiontype",
     "stdinnull",
     "streamlocalbindmask",
@@ -184,6 +190,9 @@ impl Settings {
             family: some("addressfamily").filter(|family| family != "any"),
             bind: some("bindaddress"),
             attempts: number("connectionattempts").and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
+            within: number("connecttimeout").filter(|n| *n > 0).map(Duration::from_secs),
+            alive: number("serveraliveinterval").filter(|n| *n > 0).map(Duration::from_secs),
+            alive_most: number("serveralivecountmax").and_then(|n| u32::try_from(n).ok()).unwrap_or(3).max(1),
             jumps: some("proxyjump").map(|v| v.split(',').map(str::to_owned).collect()).unwrap_or_default(),
             kex: list("kexalgorithms").unwrap_or_default(),
             ciphers: list("ciphers").unwrap_or_default(),
@@ -349,7 +358,8 @@ mod tests {
         let read = Settings::read(
             "host web\nhostname 10.0.0.1\nport 2222\nuser ops\nhostkeyalias w\nidentitiesonly yes\nidentityfile /k/%h-%r-%n-%p-%%\n\
              certificatefile /c\nidentityagent /a\nuserknownhostsfile /k1 /k2\nglobalknownhostsfile none\nproxyjump a,u@b:23\n\
-             kexalgorithms x,y\nsetenv A=b c\nrekeylimit 1000 60\ngssapiauthentication yes\naddressfamily inet\nrequiredrsasize 3072\n",
+             kexalgorithms x,y\nsetenv A=b c\nrekeylimit 1000 60\ngssapiauthentication yes\naddressfamily inet\nrequiredrsasize 3072\n\
+             connecttimeout 7\nserveraliveinterval 4\nserveralivecountmax 2\n",
             PLAIN,
             None,
         )
@@ -367,6 +377,9 @@ mod tests {
             agent: Some("/a".into()),
             family: Some("inet".into()),
             attempts: 1,
+            within: Some(Duration::from_secs(7)),
+            alive: Some(Duration::from_secs(4)),
+            alive_most: 2,
             jumps: vec!["a".into(), "u@b:23".into()],
             kex: vec!["x".into(), "y".into()],
             rsa_bits: 3072,
