@@ -423,7 +423,7 @@ pub enum History {
   svcops history verify
   svcops history verify --against anchor.json  sees a cut tail, too
   svcops history verify --against ticket.txt --allowed-signers signers
-  journalctl -t svcops -o cat | svcops history verify --against -
+  svcops history verify --against -  what journalctl -t svcops prints
   svcops history verify svcops-01J9ZK3V7Q.tar  a bundle, on any machine
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]

@@ -161,12 +161,14 @@ fn signer(seal: &Seal, signature: &str, signers: &Signers) -> Result<String, Str
     let Some(who) = known.lines().next().filter(|who| !who.is_empty()) else { return Err(NOBODY.to_owned()) };
     let mut verify = words("verify");
     verify.extend(["-I", who, "-n", NAMESPACE].map(OsStr::new));
+    keygen(&verify, &seal.statement, None)?;
     if let Some(revoked) = &signers.revoked {
         verify.extend([OsStr::new("-r"), revoked.as_os_str()]);
+        // it does not say why
+        let why = || format!("the key of {who} is revoked, or `{}` is no list of keys", revoked.display());
+        keygen(&verify, &seal.statement, None).map_err(|_| why())?;
     }
-    keygen(&verify, &seal.statement, None)
-        .map(|_| who.to_owned())
-        .map_err(|why| if why.contains("revoked") { format!("the key of {who} is revoked") } else { why })
+    Ok(who.to_owned())
 }
 
 /// Not in the file, or not at that time.

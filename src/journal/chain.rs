@@ -8,7 +8,7 @@ use super::{
     seal::{self, Seal, Unsigned},
 };
 use crate::base::{Hash, RunId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params, types::ValueRef};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -382,13 +382,13 @@ pub(super) fn enter(write: &Connection, run: &str, head: i64, hash: &str) -> rus
 /// The runs that any table knows.
 fn every_run(read: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT run FROM ledger UNION SELECT run FROM runs UNION SELECT run FROM events ORDER BY 1";
-    read.prepare(sql)?.query_map([], |r| r.get(0))?.collect()
+    read.prepare(sql)?.query_map([], |r| text(r, 0))?.collect()
 }
 
 /// What the ledger knows of a run: by event, its hash.
 fn heads_of(read: &Connection, run: &str) -> rusqlite::Result<Vec<(i64, String)>> {
     read.prepare_cached("SELECT head, hash_of_head FROM ledger WHERE run = ? ORDER BY seq")?
-        .query_map([run], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .query_map([run], |r| Ok((r.get(0)?, text(r, 1)?)))?
         .collect()
 }
 
@@ -405,14 +405,14 @@ fn pruned(read: &Connection, verdict: &mut Verdict) -> rusqlite::Result<BTreeSet
     let mut rows = read.prepare("SELECT seq, json FROM events WHERE run = ? ORDER BY seq")?;
     let mut rows = rows.query([CHAIN])?;
     while let Some(row) = rows.next()? {
-        let (seq, json): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (seq, json): (i64, String) = (row.get(0)?, text(row, 1)?);
         // a record that cannot be read vouches for nothing: what it took out is missing
         let Ok(record) = serde_json::from_str::<Pruned>(&json) else { continue };
         for (run, head, hash) in record.runs {
             let mut said = last.query(params![run.as_str(), CHAIN, seq])?;
             let told = match said.next()? {
                 Some(r) => {
-                    let (known, known_hash, before): (i64, String, Option<bool>) = (r.get(0)?, r.get(1)?, r.get(2)?);
+                    let (known, known_hash, before): (i64, String, Option<bool>) = (r.get(0)?, text(r, 1)?, r.get(2)?);
                     (number(known), known_hash) == (head, hash.0) && before == Some(true)
                 }
                 None => false,
@@ -469,8 +469,7 @@ fn ledger(
     let mut rows = rows.query([from])?;
     while let Some(row) = rows.next()? {
         let (seq, head): (i64, i64) = (row.get(0)?, row.get(2)?);
-        let (run, hash_of_head, before): (String, String, String) = (row.get(1)?, row.get(3)?, row.get(4)?);
-        let hash: String = row.get(5)?;
+        let (run, hash_of_head, before, hash) = (text(row, 1)?, text(row, 3)?, text(row, 4)?, text(row, 5)?);
         if (Entry { seq, run: &run, head, hash_of_head: &hash_of_head, prev: &before }).hash().0 != hash {
             verdict.faults.push(Fault::EntryEdited { seq });
         } else if seq != last + 1 || before != prev {
@@ -520,9 +519,8 @@ fn events(
     let mut rows = rows.query([run])?;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;
-        let (at, json, before, hash): (String, String, String, String) =
-            (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-        let kind: String = row.get(5)?;
+        let (at, json, before, hash) = (text(row, 1)?, text(row, 2)?, text(row, 3)?, text(row, 4)?);
+        let kind = text(row, 5)?;
         if seq != last + 1 {
             verdict.faults.push(Fault::Missing { run: run.to_owned(), from: last + 1, to: seq - 1 });
         }
@@ -579,6 +577,16 @@ fn events(
 fn row_of(read: &Connection, run: &str) -> rusqlite::Result<Option<(i64, String)>> {
     use rusqlite::OptionalExtension;
     read.prepare_cached("SELECT head, hash FROM runs WHERE run = ?")?
-        .query_row([run], |r| Ok((r.get(0)?, r.get(1)?)))
+        .query_row([run], |r| Ok((r.get(0)?, text(r, 1)?)))
         .optional()
+}
+
+/// A column as far as it is text: a byte that was flipped must be a fault of its row, not the end of the check.
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+    })
 }

@@ -1,7 +1,12 @@
 //! What lists say of a run is kept beside its events; a check makes it anew of them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, types::ValueRef};
 use serde_json::Value;
+
+/// A text, or none.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    if row.get_ref(column)? == ValueRef::Null { Ok(None) } else { super::chain::text(row, column).map(Some) }
+}
 
 /// What lists say of a run, which its events must say as well.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,13 +30,13 @@ impl Listed {
         read.prepare_cached(sql)?
             .query_row([run], |r| {
                 Ok(Self {
-                    project: r.get(0)?,
-                    runbook: r.get(1)?,
-                    operator: r.get(2)?,
-                    machine: r.get(3)?,
-                    began: r.get(4)?,
-                    ended: r.get(5)?,
-                    outcome: r.get(6)?,
+                    project: text(r, 0)?,
+                    runbook: text(r, 1)?,
+                    operator: text(r, 2)?,
+                    machine: text(r, 3)?,
+                    began: text(r, 4)?,
+                    ended: text(r, 5)?,
+                    outcome: text(r, 6)?,
                     exit_code: r.get(7)?,
                     changed: r.get(8)?,
                 })

@@ -8,6 +8,7 @@
 mod support;
 
 mod aftermath;
+mod audit;
 mod client;
 mod hosts;
 

@@ -5,14 +5,13 @@ use crate::support::Project;
 use rusqlite::{Connection, params};
 use std::{
     io::Read as _,
-    os::unix::net::UnixDatagram,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 use svcops::base::Hash;
 
-fn world(more: &str) -> Project {
+pub fn world(more: &str) -> Project {
     let project = Project::new(&format!("project: marks\n{more}hosts:\n  here: {{local: true}}\n"));
     let step = |n: usize| format!("  - {{name: Отметка {n}, command: {{run: 'true'}}, undo: [{{command: 'true'}}]}}\n");
     let runbook = format!("svcops: 1\nname: marks\ntargets: here\nsteps:\n{}{}", step(1), step(2));
@@ -20,24 +19,24 @@ fn world(more: &str) -> Project {
     project
 }
 
-fn run(world: &Project) -> String {
+pub fn run(world: &Project) -> String {
     world.svcops(&["run", "marks", "--yes", "-q"]).exits(0);
     world.newest()["run"].as_str().unwrap().to_owned()
 }
 
 /// What somebody does who can write the journal's file.
-struct Attacker(Connection);
+pub struct Attacker(Connection);
 
 impl Attacker {
-    fn of(world: &Project) -> Self {
+    pub fn of(world: &Project) -> Self {
         Self(Connection::open(world.state().join("journal.db")).unwrap())
     }
-    fn does(&self, sql: &str) -> &Self {
+    pub fn does(&self, sql: &str) -> &Self {
         self.0.execute_batch(sql).unwrap();
         self
     }
     /// Makes all hashes again, as svcops itself would have written them.
-    fn covers_up(&self) {
+    pub fn covers_up(&self) {
         let rows = |sql: &str| {
             let mut ask = self.0.prepare(sql).unwrap();
             let rows = ask.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).unwrap();
@@ -141,7 +140,16 @@ fn cut_tail(world: &Project) {
 #[test]
 fn every_way_of_changing_a_signed_journal_is_found() {
     type Change = fn(&Project);
-    let ways: [(&str, Change, &str); 5] = [
+    let ways: [(&str, Change, &str); 6] = [
+        (
+            "a byte that makes it no text any more",
+            |world| {
+                Attacker::of(world).does(
+                    "UPDATE events SET json = CAST(replace(CAST(json AS BLOB), x'd09e', x'd0ff') AS TEXT) WHERE seq = 4",
+                );
+            },
+            "event 4 of run RUN was changed after it was written",
+        ),
         (
             "a flipped byte",
             |world| {
@@ -306,68 +314,130 @@ fn an_agent_signs_with_a_key_that_is_not_on_this_machine() {
     world.svcops(&["history", "verify"]).exits(0).says("signed by mkr@example.org: 1 head");
 }
 
-/// A syslog that keeps what it is told.
-fn syslog(world: &Project) -> UnixDatagram {
-    let socket = UnixDatagram::bind(world.home().join("log")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    socket
-}
-
-fn lines(socket: &UnixDatagram) -> Vec<String> {
-    let mut line = [0; 4096];
-    std::iter::from_fn(|| {
-        let length = socket.recv(&mut line).ok()?;
-        assert!(length <= 1024);
-        Some(String::from_utf8(line[..length].to_vec()).unwrap())
-    })
-    .collect()
-}
-
 #[test]
-fn the_audit_stream_tells_each_act_and_its_lines_hold_a_journal_that_was_rewritten_or_cut() {
-    let world = world("");
-    let settings = format!(
-        "project: marks\naudit: {{syslog: {}}}\nhosts:\n  here: {{local: true}}\n",
-        world.home().join("log").display()
-    );
-    world.file("svcops.yaml", &settings);
-    let socket = syslog(&world);
-    let run = run(&world);
-    let lines = lines(&socket);
-    let text: String = lines.iter().map(|line| line.split_once("] ").unwrap().1.replace(&run, "RUN") + "\n").collect();
-    insta::with_settings!({filters => vec![("by [^ ]+ on [^ ,]+", "by WHO on MACHINE"), ("[0-9a-f]{64}", "HASH"), ("[A-Z]{2}-[0-9]+", "TICKET")]}, {
-        insta::assert_snapshot!(text, @r"
-        run RUN begins: `marks` of project marks, by WHO on MACHINE, plan HASH
-        run RUN · here: Отметка 1: run `true`
-        run RUN · here: Отметка 1: carried out
-        run RUN · here: Отметка 2: run `true`
-        run RUN · here: Отметка 2: carried out
-        run RUN ends: done (exit code 0), 2 changed, 0 owed
-        ");
-    });
-    // a log has the lines of other journals, too
-    let others = lines.join("\n").replace("store=\"", "store=\"other:").replace("anchor=\"2:", "anchor=\"1:");
-    world.file("auth.log", &(lines.join("\n") + "\n" + &others));
-    let verify = ["history", "verify", "--against", "auth.log"];
-    let said = world.svcops(&verify).exits(0).stdout;
-    assert!(!said.contains("goes unseen"), "{said}");
-    Attacker::of(&world).does("UPDATE events SET json = replace(json, 'Отметка 1', 'Отметка 7')").covers_up();
+fn a_run_whose_signature_was_cut_is_named_and_so_is_its_bundle() {
+    let world = signing();
+    let (first, second) = (run(&world), run(&world));
     world.svcops(&["history", "verify"]).exits(0);
-    world.svcops(&verify).exits(2).says("another than the anchor's");
+    // of an older one, and of the newest
+    Attacker::of(&world).does(&format!("DELETE FROM seals WHERE run = '{first}'"));
+    let text = world.svcops(&["history", "verify"]).exits(1).stdout;
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = "is not signed, as its project asks for: and nothing says why";
+    assert!(flat.contains(&format!("WARN the end of run {first} {says}")) && !flat.contains(&second), "{text}");
+    Attacker::of(&world).does("DELETE FROM seals");
+    // whoever takes it out of svcops.yaml as well changes nothing: the run went by what was recorded
+    world.file("svcops.yaml", "project: marks\nhosts:\n  here: {local: true}\n");
+    let json = world.svcops(&["history", "verify", "-o", "json"]).exits(1).json();
+    assert_eq!((&json["outcome"], json["unsigned"].as_array().unwrap().len()), (&"warning".into(), 2), "{json}");
+    assert_eq!(json["unsigned"][1], serde_json::json!({"run": second, "why": null}));
+    world.svcops(&["history", "export", "last", "--to", "run.tar"]).exits(0);
+    world.svcops(&["history", "verify", "run.tar"]).exits(1).says("WARN").says(&second);
+    // runs that nobody asked to sign are not missed
+    run(&world);
+    let json = world.svcops(&["history", "verify", "-o", "json"]).exits(1).json();
+    assert_eq!(json["unsigned"].as_array().unwrap().len(), 2, "{json}");
 }
 
 #[test]
-fn a_syslog_that_does_not_listen_holds_up_no_run_and_the_lost_lines_are_counted() {
-    let world = world("");
-    let settings = format!(
-        "project: marks\naudit: {{syslog: {}}}\nhosts:\n  here: {{local: true}}\n",
-        world.home().join("log").display()
+fn a_key_counts_as_long_as_its_owner_had_it_and_never_once_it_is_revoked() {
+    let world = signing();
+    run(&world);
+    let public = std::fs::read_to_string(world.home().join("key.pub")).unwrap();
+    let verify = ["history", "verify"];
+    let signers = |options: &str| {
+        world.file("allowed_signers", &format!("mkr@example.org {options}namespaces=\"svcops\" {public}"));
+        world.svcops(&verify)
+    };
+    signers("valid-before=\"20990101\",").exits(0).says("signed by mkr@example.org");
+    signers("valid-after=\"20200101\",").exits(0);
+    signers("valid-before=\"20200101\",").exits(2).says("or had it then");
+    signers("valid-after=\"20990101\",").exits(2);
+    world.file("allowed_signers", &format!("mkr@example.org namespaces=\"git\" {public}"));
+    world.svcops(&verify).exits(2).says("is not good");
+    signers("").exits(0);
+    world.file("revoked", &public);
+    world
+        .svcops(&["history", "verify", "--revoked-keys", "revoked"])
+        .exits(2)
+        .says("the key of mkr@example.org is revoked");
+    world.svcops(&["history", "export", "last", "--to", "run.tar"]).exits(0);
+    let bundle = ["history", "verify", "run.tar", "--allowed-signers", "allowed_signers", "--revoked-keys", "revoked"];
+    world.svcops(&bundle).exits(2).says("is revoked");
+    let settings = std::fs::read_to_string(world.root().join("svcops.yaml")).unwrap();
+    world.file("svcops.yaml", &settings.replace("{sign", "{revoked: revoked, sign"));
+    world.svcops(&verify).exits(2).says("is revoked");
+    world.file("revoked", &key(&world, "other", ""));
+    world.svcops(&verify).exits(0);
+}
+
+/// A key in hardware that is not there: OpenSSH's own form of its two files.
+fn hardware_key(world: &Project) {
+    let text = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let kind = text(b"sk-ssh-ed25519@openssh.com");
+    let public = [kind.clone(), text(&[7; 32]), text(b"ssh:")].concat();
+    let mut private = [&[0, 0, 0, 7, 0, 0, 0, 7], &public[..], &[1], &text(&[9; 64]), &text(b""), &text(b"c")].concat();
+    private.extend((1..=u8::MAX).take((8 - private.len() % 8) % 8));
+    let none = text(b"none");
+    let parts = [&b"openssh-key-v1\0"[..], &none, &none, &text(b""), &[0, 0, 0, 1], &text(&public), &text(&private)];
+    let armoured = format!(
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+        base64(&parts.concat())
     );
-    world.file("svcops.yaml", &settings);
-    world.svcops(&["run", "marks", "--yes", "-q"]).exits(0).says("the machine's log is not told of");
-    // one that takes nothing out of its socket
-    let _full = syslog(&world);
-    for _ in 0..4 {
-        world.svcops(&["run", "marks", "--yes", "-q"]).exits(0);
+    let path = world.home().join("hardware");
+    std::fs::write(&path, armoured).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(path.with_extension("pub"), format!("sk-ssh-ed25519@openssh.com {} c\n", base64(&public))).unwrap();
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = three.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = char::from(LETTERS[number >> (18 - 6 * place) & 63]);
+            text.push(if place > three.len() { '=' } else { letter });
+        }
+    }
+    text
+}
+
+#[test]
+fn a_key_in_hardware_is_asked_to_be_touched_and_says_so_if_it_is_not_there() {
+    let world = signing();
+    hardware_key(&world);
+    let settings = std::fs::read_to_string(world.root().join("svcops.yaml")).unwrap();
+    let with = |key: &str| world.file("svcops.yaml", &settings.replace("home/key", key));
+    with("home/hardware");
+    let asked = "touch the hardware key of `";
+    world.svcops(&["run", "marks", "--yes", "-q"]).exits(0).says(asked).says("is not plugged in");
+    with("home/hardware.pub");
+    world.svcops(&["run", "marks", "--yes", "-q"]).exits(0).says(asked).says("is a public key, and there is no");
+    let agent = Agent::with(&world, "key");
+    let run = |socket: &std::path::Path| {
+        let mut command = world.command(&["run", "marks", "--yes", "-q"]);
+        crate::support::Ended::of(&[], command.env("SSH_AUTH_SOCK", socket)).exits(0)
+    };
+    run(&agent.1).says("the ssh-agent does not have `");
+    run(&world.home().join("none")).says("there is no ssh-agent at SSH_AUTH_SOCK");
+}
+
+#[test]
+fn a_whole_run_that_was_taken_out_is_missed_wherever_it_stood() {
+    for which in ["oldest", "newest"] {
+        let world = world("");
+        let runs = [run(&world), run(&world), run(&world)];
+        let tickets: String =
+            (1..=3).map(|n| world.svcops(&["ticket", "show", &format!("SV-{n}")]).exits(0).stdout).collect();
+        world.file("tickets.txt", &tickets);
+        let rows = ["ledger", "events", "outbox", "concerns", "tickets", "runs"];
+        let gone = if which == "oldest" { &runs[0] } else { &runs[2] };
+        let sql: String = rows.iter().map(|table| format!("DELETE FROM {table} WHERE run = '{gone}';")).collect();
+        Attacker::of(&world).does(&sql);
+        world.svcops(&["history", "verify", "--against", "tickets.txt"]).exits(2);
+        if which == "oldest" {
+            world.svcops(&["history", "verify"]).exits(2).says("does not follow the entry before it");
+        }
     }
 }

@@ -7,7 +7,7 @@ pub mod told;
 
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
-    base::{Clock, RunId},
+    base::{Clock, RunId, words},
     evidence::{
         ssh::{self, Signers},
         syslog::Syslog,
@@ -238,7 +238,18 @@ fn outside(text: &str, label: &str) -> Result<Outside, Failure> {
         text.to_owned()
     };
     let found = Outside::scan(&kept, label);
-    if found.is_empty() { Err(Failure::wrong(Message::of(&NotAnAnchor(text.to_owned())))) } else { Ok(found) }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if kept == text {
+        return Err(Failure::wrong(Message::of(&NotAnAnchor(text.to_owned()))));
+    }
+    let of = if label.is_empty() { String::new() } else { format!(" of this journal, `{label}`") };
+    let message = Message::error(format!("`{text}` holds no anchor and no event{of}"));
+    Err(Failure::wrong(match found.others.first_key_value() {
+        Some((other, lines)) => message.because(format!("it has {} of `{other}`", words::count("line", *lines))),
+        None => message.hint("a ticket's text, lines of the machine's log, or what `svcops history verify` printed"),
+    }))
 }
 
 fn jsonl(record: &Record) -> String {
