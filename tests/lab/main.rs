@@ -22,4 +22,5 @@ mod power;
 mod resources;
 mod rolling;
 mod secret;
+mod slow;
 mod sshd;
