@@ -100,9 +100,8 @@ impl Action for Restart {
         if !turn.seen.unit.loaded {
             return unknown_unit(&self.app);
         }
-        if turn.did.is_empty() {
-            let changes = self.app.restart(turn.seen.running);
-            return Next::Do { changes, expect: json!({"running": true, "health": {"healthy": true}}) };
+        if let Some(next) = restart(&self.app, turn) {
+            return next;
         }
         if same_process(&turn.before, &turn.seen) {
             return until(&self.app, turn, "the old process is still there");
@@ -230,9 +229,28 @@ fn back(app: &App, turn: &Turn<AppFacts>) -> Next {
     // It runs, but what it runs with made it sick: a start would change nothing.
     let given_up = turn.after.as_ref().is_some_and(|after| after.running && !after.health.healthy);
     if sick && turn.did.is_empty() && (given_up || turn.rested >= app.within.0) {
-        return Next::Do { changes: app.restart(true), expect: json!({"running": true, "health": {"healthy": true}}) };
+        return restart(app, turn).unwrap_or_else(Next::done);
+    }
+    if !turn.did.is_empty()
+        && let Some(next) = restart(app, turn)
+    {
+        return next;
     }
     running(app, healthy, turn)
+}
+
+/// The next move of a restart; none: it was made. A manager of commands shows no process that could be told from the one before,
+/// so its stop has to be seen before its start: one that had no effect would leave the old process, and no start would mind.
+fn restart(app: &App, turn: &Turn<AppFacts>) -> Option<Next> {
+    let up = json!({"running": true, "health": {"healthy": true}});
+    match app.restart() {
+        Some(change) => turn.did.is_empty().then(|| Next::act(change, up)),
+        None if turn.did.is_empty() && turn.seen.running => Some(Next::act(app.stop(), json!({"running": false}))),
+        None if turn.did.is_empty() => Some(Next::act(app.start(), up)),
+        None if turn.last.as_ref() != Some(&app.stop()) => None,
+        None if turn.seen.running => Some(until(app, turn, "it still runs after its stop")),
+        None => Some(Next::act(app.start(), up)),
+    }
 }
 
 /// Waits for as long as the app's health may take, counted from the last act.

@@ -114,6 +114,8 @@ pub struct Turn<F> {
     pub after: Option<F>,
     /// What this leg (there, or back) has done so far. Good for *not a second time*, no proof of anything.
     pub did: Vec<Receipt>,
+    /// The last change that this leg has carried out.
+    pub last: Option<At<Change>>,
     /// How long this leg has run; a resume begins anew.
     pub elapsed: Duration,
     /// How long nothing was done: since this leg's last change was carried out, or since it began; a resume begins anew.
@@ -352,6 +354,7 @@ impl<A: Action> Task for Bound<A> {
             seen: typed::<A>(turn.seen)?,
             after: turn.after.map(typed::<A>).transpose()?,
             did: turn.did,
+            last: turn.last,
             elapsed: turn.elapsed,
             rested: turn.rested,
             late: turn.late,

@@ -157,6 +157,7 @@ fn check(action: &str, case: Case) -> Result<(), String> {
         seen: &seen,
         after: after.as_ref(),
         did: case.did.into_iter().map(receipt).collect(),
+        last: None,
         elapsed: case.elapsed.0,
         rested: case.rested.0,
         late: case.late,
@@ -229,7 +230,7 @@ async fn drive(
     after: Option<&Value>,
 ) -> Result<usize, String> {
     let began = tokio::time::Instant::now();
-    let (mut did, mut rested) = (vec![], began);
+    let (mut did, mut last, mut rested) = (vec![], None, began);
     let at = Duration::from_secs(300);
     loop {
         let seen = see(task, world).await.map_err(|e| e.to_string())?;
@@ -238,6 +239,7 @@ async fn drive(
             seen: &seen,
             after,
             did: did.clone(),
+            last: last.clone(),
             elapsed: began.elapsed(),
             rested: rested.elapsed(),
             late: began.elapsed() > at,
@@ -255,6 +257,7 @@ async fn drive(
                         return Err(format!("{:?}", receipt.outcome));
                     }
                     did.push(receipt);
+                    last = Some(change);
                 }
                 rested = tokio::time::Instant::now();
             }
@@ -381,4 +384,19 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_of_commands_is_started_again_only_once_its_stop_shows() {
+    let inventory = sample();
+    let world = Simulated::new(Links::of(&inventory));
+    let task = bind("app.restart", json!({"app": "batch"}), "dc1-app1", &inventory, (&[], &[])).unwrap();
+    let server = ServerFacts { state: ServerState::Ready, sessions: 0, up: true };
+    learn_all(&world, &*task, &Start { state: UnitState::Active, healthy: true, file: None, server });
+    let before = see(&*task, &world).await.unwrap();
+    // a start would find the old process, and call it a restart
+    world.fault(0, crate::transport::Fault::NoEffect);
+    let why = drive(&*task, Way::Forward, &world, &before, None).await.unwrap_err();
+    assert!(why.contains("it still runs after its stop"), "{why}");
+    assert_eq!(drive(&*task, Way::Forward, &world, &before, None).await, Ok(2));
 }

@@ -124,7 +124,8 @@ fn with(
     let recorded = recorded(&opened.journal, &run)?;
     face.runtime()?.block_on(async {
         let root = PathBuf::from(&recorded.header.root);
-        let set = face.set(root, recorded.inventory.clone(), opened)?;
+        let mut set = face.set(root, recorded.inventory.clone(), opened)?;
+        set.audit(Some(&run))?;
         set.progress.recall(recorded.state.clone());
         if let (Some(project), Some(file)) = (&project, &recorded.header.file) {
             differs(face, project, file, &recorded);

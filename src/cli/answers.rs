@@ -18,7 +18,6 @@ use crate::{
     inventory::{Host, select::NotASelector},
     journal::place::State,
     runbook::Project,
-    transport::vault,
     ui::{message::Message, table::table},
 };
 use std::collections::BTreeSet;
@@ -78,8 +77,9 @@ impl Face {
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
         match of {
-            History::Verify { bundle: Some(path), against, allowed_signers } => {
-                return self.verify_bundle(path, against.as_deref(), allowed_signers.as_deref());
+            History::Verify { bundle: Some(path), against, allowed_signers, revoked_keys } => {
+                let signers = history::signers(None, allowed_signers.as_ref(), revoked_keys.as_ref());
+                return self.verify_bundle(path, against.as_deref(), signers.as_ref());
             }
             History::Export(args) => return self.export(args),
             History::Prune(args) => return self.prune(args),
@@ -102,15 +102,17 @@ impl Face {
                 }
             }
             History::Export(_) | History::Prune(_) => {}
-            History::Verify { against, allowed_signers, .. } => {
+            History::Verify { against, allowed_signers, revoked_keys, .. } => {
                 self.no_stream()?;
-                let named = project.as_ref().and_then(|p| {
-                    let signers = p.inventory.evidence.as_ref()?.signers.as_ref()?;
-                    Some(p.root.join(vault::home(signers)))
-                });
-                let allowed = allowed_signers.clone().or(named);
+                let signers = history::signers(project.as_ref(), allowed_signers.as_ref(), revoked_keys.as_ref());
                 let label = syslog::label(&opened.state);
-                let known = history::Known { against: against.as_deref(), allowed: allowed.as_deref(), label: &label };
+                let log = history::told::log(project.as_ref(), &opened.state);
+                let known = history::Known {
+                    against: against.as_deref(),
+                    signers: signers.as_ref(),
+                    label: &label,
+                    log: log.as_ref(),
+                };
                 let (text, code) = history::verify(&past, None, &known)?;
                 self.screen.data(&text);
                 return Ok(code);

@@ -423,6 +423,7 @@ pub enum History {
   svcops history verify
   svcops history verify --against anchor.json  sees a cut tail, too
   svcops history verify --against ticket.txt --allowed-signers signers
+  journalctl -t svcops -o cat | svcops history verify --against -
   svcops history verify svcops-01J9ZK3V7Q.tar  a bundle, on any machine
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
@@ -430,12 +431,15 @@ Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).")]
         /// A bundle of `history export`, instead of the journal; needs no project
         #[arg(value_name = "BUNDLE", value_hint = clap::ValueHint::FilePath)]
         bundle: Option<PathBuf>,
-        /// An anchor kept elsewhere, or a file with some: a ticket, a log; else a cut tail goes unseen
+        /// An anchor kept elsewhere, or a file (- is stdin): a ticket, a log; else a cut tail goes unseen
         #[arg(long, value_name = "ANCHOR")]
         against: Option<String>,
         /// Check signatures by this file of ssh-keygen(1), not by the one that the project names
         #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         allowed_signers: Option<PathBuf>,
+        /// Keys whose signatures count no more: public keys, or a KRL
+        #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        revoked_keys: Option<PathBuf>,
     },
 }
 

@@ -79,7 +79,8 @@ pub fn carry_out(
     terms: &Terms,
 ) -> Result<ExitCode, Failure> {
     face.runtime()?.block_on(async {
-        let set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        let mut set = face.set(project.root.clone(), project.inventory.clone(), opened)?;
+        set.audit(None)?;
         set.deliver();
         let done = match face.ticketed(&set, order.clone()).await {
             Ok(order) => carry(face, &set, &order, terms).await,
@@ -182,6 +183,10 @@ impl Face {
         let key = set.stage.inventory.evidence.as_ref().and_then(|evidence| evidence.sign.as_ref());
         let Some(key) = key else { return };
         let key = set.stage.root.join(vault::home(key));
+        if ssh::is_touched(&key) {
+            self.screen
+                .note(&format!("touch the hardware key of `{}`: it signs the end of run {run}\n", key.display()));
+        }
         if let Err(why) = ssh::seal(&set.journal, run, &key, set.stage.clock.now()) {
             let message = Message::warning(format!("the end of run {run} is not signed")).because(why);
             self.screen.tell(&message.hint("`evidence: {sign: …}` in svcops.yaml names the key"));

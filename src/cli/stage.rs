@@ -3,11 +3,14 @@
 use super::{Face, args::Output, exit::ExitCode, opened::Opened, signals, words::Failure};
 use crate::{
     actions::{CATALOG, Refusal},
-    base::{Content, Hash, Redactor, Source, Text, WallClock, words},
+    base::{Content, Hash, Redactor, RunId, Source, Text, WallClock, words},
     engine::{Stage, Stop, Store},
-    evidence::syslog,
+    evidence::{
+        stream::{Came, Stream},
+        syslog::{self, Syslog},
+    },
     inventory::Inventory,
-    journal::{SqliteJournal, event::Watcher},
+    journal::SqliteJournal,
     ticket::beside::Beside,
     transport::{
         Transport,
@@ -44,8 +47,8 @@ pub struct Set {
     begun: Arc<AtomicBool>,
     /// The stage's journal, with its outbox.
     pub journal: Arc<SqliteJournal>,
-    /// The audit stream, where the project has one.
-    pub audit: Option<Arc<syslog::Audit>>,
+    /// The audit stream, while there is one.
+    audit: Option<Stream>,
     /// The state directory.
     pub state: PathBuf,
     /// Who delivers to ticket systems, while somebody does.
@@ -82,14 +85,6 @@ impl Face {
     pub fn set(&self, root: PathBuf, inventory: Inventory, opened: Opened) -> Result<Set, Failure> {
         let Ways { transport, shelf, progress, redactor } = self.fleet(&root, &inventory, Some(&opened.state));
         let journal = Arc::new(opened.journal);
-        let audit = inventory.audit.as_ref().map(|audit| {
-            let stream = syslog::Stream::to(&audit.syslog, syslog::label(&opened.state), redactor.clone());
-            Arc::new(syslog::Audit::new(progress.clone(), journal.clone(), stream))
-        });
-        let watcher: Arc<dyn Watcher> = match &audit {
-            Some(audit) => audit.clone(),
-            None => progress.clone(),
-        };
         let stage = Stage {
             root,
             inventory: Arc::new(inventory),
@@ -98,7 +93,7 @@ impl Face {
             journal: journal.clone(),
             locks: Some(Arc::new(opened.locks)),
             clock: Arc::new(WallClock),
-            watcher,
+            watcher: progress.clone(),
             store: shelf,
             redactor,
         };
@@ -122,7 +117,7 @@ impl Face {
         };
         signals::watch(heard)
             .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
-        Ok(Set { stage, progress, stop, begun, journal, state: opened.state, audit, courier: Mutex::default() })
+        Ok(Set { stage, progress, stop, begun, journal, state: opened.state, audit: None, courier: Mutex::default() })
     }
 }
 
@@ -161,13 +156,38 @@ impl Set {
             }
         }
     }
-    /// Ends connections, and says what the audit stream has lost.
+    /// Begins to tell the machine's log what happens, where the project asks for it: of `run`, and of all that begin.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn audit(&mut self, run: Option<&RunId>) -> Result<(), Failure> {
+        let (Some(audit), Some(locks)) = (&self.stage.inventory.audit, &self.stage.locks) else { return Ok(()) };
+        self.journal.audit();
+        if let Some(run) = run {
+            self.journal.audit_run(run)?;
+        }
+        let log = Syslog::to(&audit.syslog, syslog::label(&self.state), self.stage.redactor.clone());
+        match Stream::start(self.journal.clone(), locks.clone(), log) {
+            Ok(stream) => {
+                self.stage.watcher = Arc::new(stream.beside(self.progress.clone()));
+                self.audit = Some(stream);
+            }
+            Err(why) => self.untold(&Came { why: Some(why.to_string()), ..Came::default() }),
+        }
+        Ok(())
+    }
+    fn untold(&self, came: &Came) {
+        let why = came.why.clone().unwrap_or_default();
+        let lines = if came.left > 0 { words::count("event", came.left) } else { "what happens".to_owned() };
+        let message = Message::warning(format!("the machine's log is not told of {lines} yet"));
+        let hint = "the journal has all of it, and the next run here tells it";
+        self.progress.tell(&message.because(why).hint(hint));
+    }
+    /// Ends connections and the audit stream, and says what that has not told.
     pub async fn end(&self) {
         self.progress.rest();
-        if let Some((lines, why)) = self.audit.as_ref().and_then(|audit| audit.lost()) {
-            let lost = format!("{} of the audit stream did not reach syslog", words::count("line", lines));
-            let hint = "the journal has all of it: `svcops history show RUN`";
-            self.progress.tell(&Message::warning(lost).because(why).hint(hint));
+        if let Some(came) = self.audit.as_ref().and_then(Stream::finish).filter(|came| came.why.is_some()) {
+            self.untold(&came);
         }
         self.stage.transport.close().await;
     }

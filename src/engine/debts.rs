@@ -14,7 +14,10 @@ use crate::{
         state::Owed,
     },
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 /// The group that a step stands in: its number path without the last number. A step of `undo:` stands where its step does.
 pub(super) fn group(step: &str) -> &str {
@@ -25,6 +28,12 @@ pub(super) fn group(step: &str) -> &str {
 impl Engine<'_> {
     /// Pays what the host owes now that `station` is done there, but for what a later step of its group can still owe.
     pub(super) async fn pay_due(&self, station: &Station, host: &HostName) -> Result<Turned, Halt> {
+        // a sibling may be paying the same debt: two that drive one task carry its act twice
+        let turn = {
+            let mut paying = self.paying.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(paying.entry(host.clone()).or_default())
+        };
+        let _turn = turn.lock().await;
         loop {
             let owed: Vec<Owed> = self.with(|s| s.owes(host).into_iter().cloned().collect());
             let due = owed.into_iter().find(|o| self.is_due(o, station));

@@ -466,6 +466,7 @@ pub(super) fn engine<'a>(
         earlier: earlier(&*stage.journal, &stage.inventory.project, run)?,
         gone: Mutex::default(),
         met: Mutex::default(),
+        paying: Mutex::default(),
         halting: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         told: AtomicBool::new(false),

@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -40,6 +40,8 @@ pub(super) struct Engine<'a> {
     pub(super) gone: Mutex<BTreeMap<HostName, String>>,
     /// Hosts that have answered this process.
     pub(super) met: Mutex<BTreeSet<HostName>>,
+    /// Who pays what a host owes: one step at a time, though its siblings run side by side with it.
+    pub(super) paying: Mutex<BTreeMap<HostName, Arc<tokio::sync::Mutex<()>>>>,
     /// The way there ends: nothing more begins.
     pub(super) halting: AtomicBool,
     /// `always` steps run: only the second call to stop holds them.
@@ -381,7 +383,7 @@ impl Engine<'_> {
             return;
         }
         let hosts = |station: &Station| station.hosts.iter().filter(|h| !self.is_gone(h)).cloned().collect::<Vec<_>>();
-        let left = |station: &&std::sync::Arc<Station>| {
+        let left = |station: &&Arc<Station>| {
             let hosts = hosts(station);
             !hosts.is_empty() && !self.all_ended(station, &hosts.iter().collect::<Vec<_>>())
         };

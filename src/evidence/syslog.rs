@@ -1,20 +1,11 @@
-//! The audit stream: a line of syslog for each event of consequence, as it happens. A run never waits for it and never fails for
-//! it; what was lost is counted.
+//! Lines for the machine's own syslog: journald, rsyslog or syslog-ng, at its socket.
 
-use crate::{
-    base::{Redactor, RunId, Way},
-    journal::{
-        Journal as _, SqliteJournal,
-        event::{Event, Notice, Operator, Record, Watcher},
-        state::RunState,
-    },
-    ui::lines,
-};
+use crate::{base::Redactor, journal::event::Operator};
 use jiff::{Timestamp, tz::TimeZone};
 use std::{
+    io,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A line is no longer, in bytes: what every syslog takes.
@@ -31,155 +22,72 @@ pub fn label(state: &Path) -> String {
     if label.len() > MOST_LABEL { crate::base::Hash::of(label.as_bytes()).0 } else { label }
 }
 
-/// Whoever watches a run, and the audit stream beside it.
-pub struct Audit {
-    watcher: Arc<dyn Watcher>,
-    stream: Stream,
-    journal: Arc<SqliteJournal>,
-    runs: Mutex<Option<(RunId, RunState)>>,
-}
-
-impl Audit {
-    /// A stream beside a watcher.
-    pub fn new(watcher: Arc<dyn Watcher>, journal: Arc<SqliteJournal>, stream: Stream) -> Self {
-        Self { watcher, stream, journal, runs: Mutex::default() }
-    }
-
-    /// How many lines were lost, and why the last of them was.
-    pub fn lost(&self) -> Option<(usize, String)> {
-        self.stream.lost()
-    }
-
-    /// What is told of an event.
-    fn told(&self, record: &Record) -> Option<String> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = runs.take().filter(|(run, _)| *run == record.run).map(|(_, state)| state);
-        let mut state = known.unwrap_or_else(|| {
-            let records = self.journal.records(&record.run).unwrap_or_default();
-            RunState::fold(records.iter().filter(|earlier| earlier.seq < record.seq))
-        });
-        state.apply(record);
-        let text = words(record, &state);
-        *runs = Some((record.run.clone(), state));
-        text
-    }
-}
-
-impl Watcher for Audit {
-    fn record(&self, record: &Record) {
-        if let Some(text) = self.told(record) {
-            // an entry of the ledger is an anchor, wherever the line is kept
-            let anchor = self.journal.entry_of(&record.run, record.seq).ok().flatten();
-            let anchor = anchor.map(|anchor| anchor.to_string());
-            self.stream.tell(record.at, grave(&record.event), anchor.as_deref(), &format!("run {} {text}", record.run));
-        }
-        self.watcher.record(record);
-    }
-    fn notice(&self, notice: &Notice) {
-        self.watcher.notice(notice);
-    }
-}
-
-fn words(record: &Record, state: &RunState) -> Option<String> {
-    Some(match &record.event {
-        Event::Started(header) => {
-            let by = &header.operator;
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let mut said =
-                format!("begins: `{}` of project {}, by {} on {}", header.runbook, header.project, by.name, by.machine);
-            said += header.ticket.as_ref().map(|t| format!(", ticket {}", text(t))).unwrap_or_default().as_str();
-            said += header.plan.as_ref().map(|p| format!(", plan {p}")).unwrap_or_default().as_str();
-            said + &header.reason.as_ref().map(|r| format!(", reason: {r}")).unwrap_or_default()
-        }
-        Event::Finished(end) => {
-            let why = end.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!(
-                "ends: {} (exit code {}), {} changed, {} owed{why}",
-                end.outcome.word(),
-                end.exit_code,
-                end.changed,
-                end.owed
-            )
-        }
-        Event::Refused { .. }
-        | Event::Resumed { .. }
-        | Event::Announced { .. }
-        | Event::Carried { .. }
-        | Event::InDoubt { .. }
-        | Event::Resolved { .. }
-        | Event::Waived { .. }
-        | Event::RollingBack { .. }
-        | Event::RolledBack { .. }
-        | Event::Ended { way: Way::Undo, .. }
-        | Event::Stopping { .. } => format!("· {}", lines::of(record, state)?.1),
-        _ => return None,
-    })
-}
-
-/// Somebody should look.
-fn grave(event: &Event) -> bool {
-    match event {
-        Event::Refused { .. } | Event::InDoubt { .. } | Event::RollingBack { .. } => true,
-        Event::Finished(end) => end.exit_code != 0,
-        _ => false,
-    }
+/// What is said.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Somebody should look.
+    pub grave: bool,
+    /// For machines: what the words are about.
+    pub fields: Vec<(&'static str, String)>,
+    /// For people.
+    pub text: String,
 }
 
 /// The way to a syslog.
-pub struct Stream {
+#[derive(Debug)]
+pub struct Syslog {
     socket: Option<UnixDatagram>,
     path: PathBuf,
     label: String,
     redactor: Redactor,
-    lost: Mutex<(usize, String)>,
 }
 
-impl Stream {
+impl Syslog {
     /// To that socket; `label` is the journal's.
     pub fn to(path: &str, label: String, redactor: Redactor) -> Self {
         let socket = UnixDatagram::unbound().and_then(|s| s.set_nonblocking(true).map(|()| s));
-        Self { socket: socket.ok(), path: PathBuf::from(path), label, redactor, lost: Mutex::default() }
+        Self { socket: socket.ok(), path: PathBuf::from(path), label, redactor }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Says one line, and does not wait.
-    pub fn tell(&self, at: Timestamp, grave: bool, anchor: Option<&str>, text: &str) {
-        let line = self.line(at, grave, anchor, text);
-        let sent = match &self.socket {
+    ///
+    /// # Errors
+    /// Nobody listens, or its queue is full ([`io::ErrorKind::WouldBlock`]).
+    pub fn tell(&self, line: &Line) -> io::Result<()> {
+        let text = self.line(line);
+        match &self.socket {
             // named each time: a syslog that was restarted has a new socket
-            Some(socket) => socket.send_to(line.as_bytes(), &self.path).map(drop),
-            None => Err(std::io::Error::other("no socket could be made")),
-        };
-        if let Err(why) = sent {
-            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-            *lost = (lost.0 + 1, format!("{}: {why}", self.path.display()));
+            Some(socket) => socket.send_to(text.as_bytes(), &self.path).map(drop),
+            None => Err(io::Error::other("no socket could be made")),
         }
-    }
-
-    /// How many lines were lost, and why the last of them was.
-    pub fn lost(&self) -> Option<(usize, String)> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        (lost.0 > 0).then(|| lost.clone())
     }
 
     /// The form that a machine's own syslog takes on its socket (RFC 3164), what is for machines as RFC 5424 has it.
-    fn line(&self, at: Timestamp, grave: bool, anchor: Option<&str>, text: &str) -> String {
-        let priority = FACILITY * 8 + if grave { 4 } else { 6 };
-        let time = at.to_zoned(TimeZone::system()).strftime("%b %e %H:%M:%S");
-        let anchor = anchor.map(|anchor| format!(" anchor=\"{anchor}\"")).unwrap_or_default();
-        let mut line = format!(
-            "<{priority}>{time} svcops[{}]: [svcops store=\"{}\"{anchor}] ",
-            std::process::id(),
-            quoted(&self.label)
-        );
-        let (clean, _) = self.redactor.clean(text);
+    fn line(&self, line: &Line) -> String {
+        let priority = FACILITY * 8 + if line.grave { 4 } else { 6 };
+        let time = line.at.to_zoned(TimeZone::system()).strftime("%b %e %H:%M:%S");
+        let label = quoted(&self.label);
+        let mut text = format!("<{priority}>{time} svcops[{}]: [svcops store=\"{label}\"", std::process::id());
+        for (name, value) in &line.fields {
+            text += &format!(" {name}=\"{}\"", quoted(&escaped(value)));
+        }
+        text += "] ";
+        let (clean, _) = self.redactor.clean(&line.text);
         for c in escaped(&clean).chars() {
-            if line.len() + c.len_utf8() > MOST - '…'.len_utf8() {
-                line.push('…');
+            if text.len() + c.len_utf8() > MOST - '…'.len_utf8() {
+                text.push('…');
                 break;
             }
-            line.push(c);
+            text.push(c);
         }
-        line
+        text
     }
 }
 
@@ -211,29 +119,18 @@ mod tests {
     use super::*;
     use crate::base::Secret;
 
-    fn stream(redactor: Redactor) -> Stream {
-        Stream::to("/nowhere/log", "ops-1:/state".into(), redactor)
-    }
-
     #[test]
-    fn a_line_has_room_for_its_anchor_and_never_a_secret_or_a_second_line() {
+    fn a_line_has_room_for_its_hashes_and_never_a_secret_or_a_second_line() {
         let redactor = Redactor::default();
         redactor.hide(&Secret::new("hunter22".into()));
         let anchor = format!("7:{}", "a".repeat(64));
         let text = "сервис\n<86>forged hunter22 ".to_owned() + &"ж".repeat(2000);
-        let line = stream(redactor).line(Timestamp::UNIX_EPOCH, true, Some(&anchor), &text);
+        let fields = vec![("event", format!("01M7Q5FS50/7:{}", "b".repeat(64))), ("anchor", anchor.clone())];
+        let line = Line { at: Timestamp::UNIX_EPOCH, grave: true, fields, text };
+        let line = Syslog::to("/nowhere/log", "ops-1:/state".into(), redactor).line(&line);
         assert!(line.len() <= MOST && line.ends_with('…'), "{line}");
         assert!(line.starts_with("<84>") && line.contains(&anchor), "{line}");
         assert!(line.contains(r"сервис\n<86>forged ***"), "{line}");
         assert!(!line.contains('\n'));
-    }
-
-    #[test]
-    fn what_nobody_takes_is_counted() {
-        let stream = stream(Redactor::default());
-        assert_eq!(stream.lost(), None);
-        stream.tell(Timestamp::UNIX_EPOCH, false, None, "x");
-        stream.tell(Timestamp::UNIX_EPOCH, false, None, "y");
-        assert_eq!(stream.lost().map(|(lines, _)| lines), Some(2));
     }
 }

@@ -95,6 +95,9 @@ pub struct Evidence {
     pub sign: Option<String>,
     /// A file of allowed signers, as ssh-keygen(1) has it.
     pub signers: Option<String>,
+    /// A file of keys whose signatures count no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 /// Where the audit stream goes.

@@ -398,7 +398,11 @@ fn tickets(node: &Node, notes: &mut Notes, sources: Option<&dyn Sources>) -> Opt
 
 fn evidence(node: &Node, notes: &mut Notes) -> Option<Evidence> {
     let mut fields = Fields::of(node, "`evidence:`", notes)?;
-    let evidence = Evidence { sign: fields.text("sign", notes), signers: fields.text("signers", notes) };
+    let evidence = Evidence {
+        sign: fields.text("sign", notes),
+        signers: fields.text("signers", notes),
+        revoked: fields.text("revoked", notes),
+    };
     fields.end(notes);
     Some(evidence)
 }

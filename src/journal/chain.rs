@@ -5,7 +5,7 @@ use super::{
     listed::Listed,
     outside::{Mark, Outside},
     prune::{CHAIN, Pruned},
-    seal::Seal,
+    seal::{self, Seal, Unsigned},
 };
 use crate::base::{Hash, RunId};
 use rusqlite::{Connection, params};
@@ -115,6 +115,8 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
     /// The ledger's last entry: keep it elsewhere, and a later check can be held against it.
     pub anchor: Option<Anchor>,
+    /// Runs that should be signed and are not.
+    pub unsigned: Vec<Unsigned>,
     /// It was held against an entry or an event that is known outside. Without one, a tail that was cut off together with
     /// its entries goes unseen.
     pub anchored: bool,
@@ -327,6 +329,7 @@ pub(super) fn verify(
     let mut verdict = Verdict { anchored: held > 0, against: held, ..Verdict::default() };
     ledger(&snapshot, (only, &against.anchors), &mut verdict)?;
     seals(&snapshot, only, &mut verdict)?;
+    verdict.unsigned = seal::unsigned(&snapshot, only)?;
     let runs = match only {
         Some(run) => vec![run.as_str().to_owned()],
         None => every_run(&snapshot)?,
@@ -488,7 +491,7 @@ fn ledger(
 /// Checks the seals against the ledger: whose signatures they are is another question.
 fn seals(read: &Connection, only: Option<&RunId>, verdict: &mut Verdict) -> rusqlite::Result<()> {
     let mut entry = read.prepare_cached("SELECT 1 FROM ledger WHERE seq = ? AND hash = ?")?;
-    for seal in super::seal::all(read, only)? {
+    for seal in seal::all(read, only)? {
         let (run, seq) = (seal.run.to_string(), seal.entry.seq);
         let stated = Seal::stated(&seal.statement);
         if stated.is_none_or(|stated| stated != (seal.run, seal.entry.clone(), seal.at)) {

@@ -19,6 +19,7 @@ pub mod search;
 pub mod shown;
 pub mod sqlite;
 pub mod state;
+pub mod untold;
 mod writer;
 
 #[cfg(test)]

@@ -36,11 +36,16 @@ pub struct Outside {
 
 impl Outside {
     /// Finds what a text holds. A line that bears a label (`store="…"`) counts only if it is `store`, for a log of a machine
-    /// tells of all its journals; where nothing is labelled, all of it is about this one.
+    /// tells of all its journals; where nothing is labelled, all of it is about this one. Who does not know what the journal
+    /// is called (`store` is empty) takes the events of every line, and the anchors of none that bears a label.
     pub fn scan(text: &str, store: &str) -> Self {
         let mut found = Self::default();
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) => found.value(&value, store),
+        // `journalctl -o json-seq` begins each of them so
+        let text = text.replace('\u{1e}', "");
+        // one document or many, on one line each or not
+        let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
+        match values {
+            Ok(values) => values.iter().for_each(|value| found.value(value, store)),
             Err(_) => text.lines().for_each(|line| match serde_json::from_str::<Value>(line) {
                 Ok(value @ Value::Object(_)) => found.value(&value, store),
                 _ => found.line(line, store),
@@ -66,7 +71,14 @@ impl Outside {
     fn value(&mut self, value: &Value, store: &str) {
         match value {
             Value::String(text) => text.lines().for_each(|line| self.line(line, store)),
-            Value::Array(values) => values.iter().for_each(|value| self.value(value, store)),
+            Value::Array(values) => {
+                // what journald finds unprintable comes as bytes
+                let bytes = values.iter().map(|value| value.as_u64().and_then(|byte| u8::try_from(byte).ok()));
+                match bytes.collect::<Option<Vec<u8>>>() {
+                    Some(bytes) => String::from_utf8_lossy(&bytes).lines().for_each(|line| self.line(line, store)),
+                    None => values.iter().for_each(|value| self.value(value, store)),
+                }
+            }
             Value::Object(map) => map.values().for_each(|value| self.value(value, store)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
@@ -82,6 +94,7 @@ impl Outside {
             }
         }
         match label(line) {
+            Some(_) if store.is_empty() => self.marks.append(&mut found.marks),
             Some(other) if other != store => {
                 if !found.is_empty() {
                     *self.others.entry(other).or_default() += 1;

@@ -3,7 +3,8 @@
 use super::chain::Anchor;
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// An entry of the ledger that was to be signed. The statement is what was signed to the letter, so that a seal can be
@@ -27,8 +28,8 @@ pub struct Seal {
 pub struct Signatures {
     /// By signer: how many heads, and the last of them.
     pub by: BTreeMap<String, (usize, Anchor)>,
-    /// Runs whose signature could not be made, and why.
-    pub missing: Vec<(RunId, String)>,
+    /// So many older ones were not looked at.
+    pub passed_over: usize,
 }
 
 impl Signatures {
@@ -40,6 +41,50 @@ impl Signatures {
             *last = seal.entry.clone();
         }
     }
+}
+
+/// A run that is over and bears no signature though its project asked for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unsigned {
+    /// The run.
+    pub run: RunId,
+    /// Why, as far as svcops said so then; none: it was ended before it signed, or somebody took the signature away.
+    pub why: Option<String>,
+}
+
+/// Whether an inventory as it was recorded asks for signatures.
+pub(super) fn asked(inventory: &[u8]) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_slice(inventory).ok();
+    value.is_some_and(|value| value.pointer("/evidence/sign").is_some_and(|sign| !sign.is_null()))
+}
+
+/// Runs that are over without a signature of their last entry, though the inventory that they went by asked for one.
+pub(super) fn unsigned(read: &Connection, only: Option<&RunId>) -> rusqlite::Result<Vec<Unsigned>> {
+    let mut asks: BTreeMap<String, bool> = BTreeMap::new();
+    let mut content = read.prepare_cached("SELECT bytes FROM contents WHERE hash = ?")?;
+    let mut rows = read.prepare_cached(
+        "SELECT r.run, e.json ->> '$.inventory_hash',
+           (SELECT why FROM seals s WHERE s.run = r.run ORDER BY id DESC LIMIT 1)
+         FROM runs r JOIN events e ON e.run = r.run AND e.seq = 1 AND json_valid(e.json)
+         WHERE r.ended IS NOT NULL AND (?1 IS NULL OR r.run = ?1) AND NOT EXISTS (
+           SELECT 1 FROM seals s WHERE s.run = r.run AND s.signature IS NOT NULL
+           AND s.entry = (SELECT max(l.seq) FROM ledger l WHERE l.run = r.run)) ORDER BY r.run",
+    )?;
+    let mut rows = rows.query([only.map(RunId::as_str)])?;
+    let mut unsigned = Vec::new();
+    while let Some(row) = rows.next()? {
+        let inventory: String = row.get::<_, Option<String>>(1)?.unwrap_or_default();
+        if !asks.contains_key(&inventory) {
+            let bytes: Option<Vec<u8>> = content.query_row([&inventory], |r| r.get(0)).optional()?;
+            asks.insert(inventory.clone(), bytes.is_some_and(|bytes| asked(&bytes)));
+        }
+        if asks.get(&inventory) == Some(&true) {
+            // a row whose id cannot be read is a fault of the list
+            let Ok(run) = row.get::<_, String>(0)?.parse() else { continue };
+            unsigned.push(Unsigned { run, why: row.get(2)? });
+        }
+    }
+    Ok(unsigned)
 }
 
 /// The first line of every statement.

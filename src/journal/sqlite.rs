@@ -18,7 +18,10 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The file's name in a state directory.
@@ -29,6 +32,8 @@ pub struct SqliteJournal {
     path: PathBuf,
     reader: Mutex<Connection>,
     writer: Option<Writer>,
+    /// Runs that begin are to be told to the machine's log.
+    audits: AtomicBool,
 }
 
 impl SqliteJournal {
@@ -39,7 +44,12 @@ impl SqliteJournal {
     pub fn open(state: &Path) -> Result<Self, JournalError> {
         let path = state.join(FILE);
         let writer = Writer::start(schema::prepare(&path)?, &path)?;
-        Ok(Self { reader: Mutex::new(schema::reader(&path)?), writer: Some(writer), path })
+        Ok(Self {
+            reader: Mutex::new(schema::reader(&path)?),
+            writer: Some(writer),
+            path,
+            audits: AtomicBool::default(),
+        })
     }
 
     /// Opens a journal that is there, for reading only.
@@ -48,7 +58,16 @@ impl SqliteJournal {
     /// It is not there, cannot be read, or a later svcops wrote it.
     pub fn read(state: &Path) -> Result<Self, JournalError> {
         let path = state.join(FILE);
-        Ok(Self { reader: Mutex::new(schema::reader(&path)?), writer: None, path })
+        Ok(Self { reader: Mutex::new(schema::reader(&path)?), writer: None, path, audits: AtomicBool::default() })
+    }
+
+    /// From here on, runs that begin are to be told to the machine's log, and what is pruned.
+    pub fn audit(&self) {
+        self.audits.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn audits(&self) -> bool {
+        self.audits.load(Ordering::Relaxed)
     }
 
     /// Whether a journal is there that this process may read and not write: its folder or its disk allows no more.
@@ -183,7 +202,7 @@ impl SqliteJournal {
         Box::pin(async move { told.await.unwrap_or_else(|_| Err(gone()))?.ok_or_else(gone) })
     }
 
-    fn ask_and_wait(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
+    pub(super) fn ask_and_wait(&self, ask: Ask) -> Result<Option<Record>, JournalError> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         self.ask(ask, Box::new(move |result| drop(tell.send(result))));
         told.recv().unwrap_or_else(|_| Err(gone()))
@@ -192,7 +211,7 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     fn begin(&self, at: Timestamp, header: Header) -> Result<Record, JournalError> {
-        self.ask_and_wait(Ask::Begin { at, header: Box::new(header) })?.ok_or_else(gone)
+        self.ask_and_wait(Ask::Begin { at, header: Box::new(header), audited: self.audits() })?.ok_or_else(gone)
     }
     fn append<'a>(
         &'a self,
@@ -378,7 +397,7 @@ pub(super) fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync +
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e)))
 }
 
-fn record(run: &RunId, seq: i64, at: &str, json: &str) -> Result<Record, JournalError> {
+pub(super) fn record(run: &RunId, seq: i64, at: &str, json: &str) -> Result<Record, JournalError> {
     let seq = u64::try_from(seq).unwrap_or(0);
     let bad = |why| JournalError::BadRow { run: run.clone(), seq, why };
     let at = at.parse().map_err(|e: jiff::Error| bad(serde::de::Error::custom(e)))?;

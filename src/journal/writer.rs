@@ -6,6 +6,7 @@ use super::{
     event::{Event, Header, Record},
     schema,
     seal::{self, Seal},
+    untold,
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use std::{
 /// What is to be written.
 pub(super) enum Ask {
     /// A run.
-    Begin { at: Timestamp, header: Box<Header> },
+    Begin { at: Timestamp, header: Box<Header>, audited: bool },
     /// An event of a run.
     Append { run: RunId, at: Timestamp, event: Box<Event> },
     /// An event of a run that no act waits for: it may be answered before it is durable.
@@ -42,6 +43,10 @@ pub(super) enum Mark {
     Ticket { run: RunId, system: String, ticket: String },
     /// A head that was signed, or should have been.
     Seal(Box<Seal>),
+    /// From its next event on, a run is to be told to the machine's log.
+    Audited(RunId),
+    /// It was, up to this event.
+    Told(String, u64),
 }
 
 /// Called once, when it is durable (a note: when it has its place) or can never be. A content has no record.
@@ -241,7 +246,7 @@ impl Desk {
     fn one(&self, ask: Ask, heads: &mut Heads) -> Result<Option<Record>, JournalError> {
         let store = schema::failed(&self.path);
         match ask {
-            Ask::Begin { at, header } => {
+            Ask::Begin { at, header, audited } => {
                 let run = self.free_id(at).map_err(&store)?;
                 self.connection
                     .prepare_cached(
@@ -254,6 +259,9 @@ impl Desk {
                         insert.execute(params![run.as_str(), header.runbook, who.name, who.machine, at, project])
                     })
                     .map_err(&store)?;
+                if audited {
+                    untold::audited(&self.connection, run.as_str()).map_err(&store)?;
+                }
                 self.event(run, at, Event::Started(header), heads).map(Some)
             }
             Ask::Append { run, at, event } | Ask::Note { run, at, event } => {
@@ -294,6 +302,8 @@ impl Desk {
                 .execute(params![run.as_str(), system, ticket])
                 .map(drop),
             Mark::Seal(seal) => seal::keep(&self.connection, seal),
+            Mark::Audited(run) => untold::audited(&self.connection, run.as_str()),
+            Mark::Told(run, seq) => untold::told(&self.connection, run, *seq),
         }
     }
 

@@ -127,12 +127,11 @@ impl App {
             Manager::Command { stop, .. } => self.run(stop),
         })
     }
-    /// What restarts it: for commands a stop, if it runs, and a start.
-    pub fn restart(&self, running: bool) -> Vec<At<Change>> {
+    /// What restarts it, where one change does; commands stop it, and then start it.
+    pub fn restart(&self) -> Option<At<Change>> {
         match &self.manager {
-            Manager::Systemd(unit) => vec![self.at.at(Change::RestartUnit(unit.clone()))],
-            Manager::Command { .. } if running => vec![self.stop(), self.start()],
-            Manager::Command { .. } => vec![self.start()],
+            Manager::Systemd(unit) => Some(self.at.at(Change::RestartUnit(unit.clone()))),
+            Manager::Command { .. } => None,
         }
     }
     /// What makes it read its configuration again, if something does.

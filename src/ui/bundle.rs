@@ -62,7 +62,7 @@ pub fn verdict(checked: &Checked, signed: &Signed, width: usize) -> String {
             ),
         );
     }
-    text + &history::signatures(signed, width)
+    text + &history::signatures(signed, width) + &history::unsigned(&checked.unsigned, width)
 }
 
 /// The same as JSON: an interface.
@@ -86,6 +86,7 @@ pub fn verdict_json(checked: &Checked, signed: &Signed, exit_code: u8) -> Value 
         "anchored": checked.against > 0,
         "beyond": checked.beyond,
         "report_checked": checked.redrawn,
+        "unsigned": checked.unsigned,
         "signatures": history::signatures_json(signed),
         "sha256": checked.hash,
     })

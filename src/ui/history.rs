@@ -8,7 +8,7 @@ use crate::{
         chain::Verdict,
         event::{Event, How, Record, Scope},
         prune::Pruning,
-        seal::Signatures,
+        seal::{Signatures, Unsigned},
         state::{Leg, Owed, RunState, TaskState},
     },
 };
@@ -396,6 +396,12 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
         text += &format!("anchor {anchor}\n");
     }
     text += &signatures(signed, width);
+    text += &unsigned(&verdict.unsigned, width);
+    if verdict.anchored && verdict.faults.is_empty() {
+        let held =
+            format!("against {} known outside: each is there as it was", words::count("anchor", verdict.against));
+        text += &(wrap::hanging("held   ", &held, width) + "\n");
+    }
     if !verdict.anchored {
         let blind = "without an anchor, a tail that was cut off together with its entries in the ledger goes unseen; \
                      keep the anchor above elsewhere, and `svcops history verify --against ANCHOR` sees that too";
@@ -408,7 +414,7 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
 pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], signed: &Signed, exit_code: u8) -> Value {
     json!({
         "schema_version": 1,
-        "outcome": if verdict.faults.is_empty() { "ok" } else { "critical" },
+        "outcome": match exit_code { 0 => "ok", 1 => "warning", _ => "critical" },
         "exit_code": exit_code,
         "runs": verdict.runs,
         "events": verdict.events,
@@ -418,6 +424,8 @@ pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], signed: &Signed, ex
         "faults": verdict.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "anchor": verdict.anchor.as_ref().map(ToString::to_string),
         "anchored": verdict.anchored,
+        "against": verdict.against,
+        "unsigned": verdict.unsigned,
         "signatures": signatures_json(signed),
     })
 }
@@ -449,10 +457,32 @@ pub fn signatures(signed: &Signed, width: usize) -> String {
             if found.by.is_empty() {
                 say("note   ", "no head is signed by anybody");
             }
-            for (run, why) in found.missing.iter().rev().take(MOST_LINES) {
-                say("note   ", &format!("the end of run {run} is not signed: {why}"));
+            if found.passed_over > 0 {
+                let older = words::count("older signature", found.passed_over);
+                say("note   ", &format!("{older} not looked at: the ledger leads from the later ones to them"));
             }
         }
+    }
+    text
+}
+
+/// Runs that should be signed and are not, the newest first.
+pub fn unsigned<'a>(
+    runs: impl IntoIterator<Item = &'a Unsigned, IntoIter: DoubleEndedIterator + ExactSizeIterator>,
+    width: usize,
+) -> String {
+    let runs = runs.into_iter().rev();
+    let more = runs.len().saturating_sub(MOST_LINES);
+    let mut text = String::new();
+    for Unsigned { run, why } in runs.take(MOST_LINES) {
+        let why = why
+            .as_deref()
+            .unwrap_or("and nothing says why; svcops was ended before it signed, or somebody took the signature away");
+        let words = format!("the end of run {run} is not signed, as its project asks for: {why}");
+        text += &(wrap::hanging("WARN   ", &plain(&words), width) + "\n");
+    }
+    if more > 0 {
+        text += &format!("       and {more} more; `-o json` has them all\n");
     }
     text
 }
@@ -465,7 +495,7 @@ pub fn signatures_json(signed: &Signed) -> Value {
             "checked": true,
             "by": found.by.iter().map(|(who, (heads, last))| json!({"signer": who, "heads": heads, "last": last.to_string()}))
                 .collect::<Vec<_>>(),
-            "missing": found.missing.iter().map(|(run, why)| json!({"run": run, "why": why})).collect::<Vec<_>>(),
+            "passed_over": found.passed_over,
         }),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         words::Failure,
     },
     engine::owing::is_paid,
+    evidence::ssh::Signers,
     journal::{
         Journal as _, JournalError, SqliteJournal,
         bundle::{self, Checked, Extra, Flaw, Manifest, WriteError},
@@ -96,7 +97,7 @@ impl Face {
         &self,
         path: &Path,
         against: Option<&str>,
-        allowed: Option<&Path>,
+        signers: Option<&Signers>,
     ) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let outside = against.map(|text| outside(text, "")).transpose()?.unwrap_or_default();
@@ -105,19 +106,20 @@ impl Face {
             Failure::file("read", path, &why).hint(hint)
         })?;
         let mut checked = checked(file, &outside).map_err(|why| Failure::file("read", path, &why))?;
-        let signed = match allowed {
-            Some(allowed) => {
-                let (found, faults) = signed(&checked.seals, allowed)?;
+        let signed = match signers {
+            Some(signers) => {
+                let (found, faults) = signed(&checked.seals, signers, &mut |_, _| {})?;
                 checked.flaws.extend(faults.iter().map(|fault| Flaw::Chain(fault.to_string())));
                 Signed::Checked(found)
             }
             None => Signed::Unchecked(checked.seals.len()),
         };
-        let code = match (checked.flaws.is_empty(), checked.beyond) {
-            (false, _) => ExitCode::Wrong,
+        let code = match () {
+            () if !checked.flaws.is_empty() => ExitCode::Wrong,
+            () if checked.unsigned.is_some() => ExitCode::AsBefore,
             // what was asked for could not be said
-            (true, 1..) => ExitCode::AsBefore,
-            (true, 0) => ExitCode::Done,
+            () if checked.beyond > 0 && checked.against == 0 => ExitCode::AsBefore,
+            () => ExitCode::Done,
         };
         let text = match self.global.output {
             Output::Table => drawn::verdict(&checked, &signed, self.screen.width),

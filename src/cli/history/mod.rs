@@ -3,11 +3,16 @@
 pub mod export;
 pub mod list;
 pub mod prune;
+pub mod told;
 
 use super::{args::Output, exit::ExitCode, owed, words::Failure};
 use crate::{
     base::{Clock, RunId},
-    evidence::ssh,
+    evidence::{
+        ssh::{self, Signers},
+        syslog::Syslog,
+    },
+    inventory::Evidence,
     journal::{
         Journal, JournalError, RunRow, SqliteJournal,
         chain::{Fault, NotAnAnchor},
@@ -19,6 +24,8 @@ use crate::{
         seal::{Seal, Signatures},
         state::RunState,
     },
+    runbook::Project,
+    transport::vault,
     ui::{
         history::{self, Listed, Signed, Timeline},
         looking::Looking,
@@ -27,7 +34,11 @@ use crate::{
     },
 };
 use jiff::tz::TimeZone;
-use std::{path::Path, time::Duration};
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What the verbs of history work with.
 pub struct Past<'a> {
@@ -115,16 +126,26 @@ pub fn verify(past: &Past<'_>, run: Option<&RunId>, known: &Known<'_>) -> Result
     looking.end();
     let mut verdict = verdict?;
     let seals = past.journal.seals(run)?;
-    let signatures = match known.allowed {
-        Some(allowed) => {
-            let (found, faults) = signed(&seals, allowed)?;
+    let signatures = match known.signers {
+        Some(signers) => {
+            let looking = Looking::new(past.screen, false, "signatures checked");
+            let found = signed(&seals, signers, &mut |done, of| looking.step(done, of));
+            looking.end();
+            let (found, faults) = found?;
             verdict.faults.extend(faults);
             Signed::Checked(found)
         }
         None => Signed::Unchecked(seals.len()),
     };
     let prunings = past.journal.prunings(MOST_PRUNINGS)?;
-    let code = if verdict.faults.is_empty() { ExitCode::Done } else { ExitCode::Wrong };
+    let code = match () {
+        () if !verdict.faults.is_empty() => ExitCode::Wrong,
+        () if !verdict.unsigned.is_empty() => ExitCode::AsBefore,
+        () => ExitCode::Done,
+    };
+    if let (Some(log), true) = (known.log, code != ExitCode::Done) {
+        told::not_sound(past, log, &verdict);
+    }
     let text = match past.output {
         Output::Table => history::verdict(&verdict, &prunings, &signatures, &past.zone, past.screen.width),
         _ => pretty(&history::verdict_json(&verdict, &prunings, &signatures, code.number())),
@@ -137,15 +158,34 @@ pub fn verify(past: &Past<'_>, run: Option<&RunId>, known: &Known<'_>) -> Result
 pub struct Known<'a> {
     /// `--against`.
     pub against: Option<&'a str>,
-    /// A file of allowed signers.
-    pub allowed: Option<&'a Path>,
+    /// Whose signatures count.
+    pub signers: Option<&'a Signers>,
     /// What the journal is called in the audit stream.
     pub label: &'a str,
+    /// What is told if something is wrong.
+    pub log: Option<&'a Syslog>,
+}
+
+/// Whose signatures count: as the project has it, where nothing else was said.
+pub fn signers(project: Option<&Project>, allowed: Option<&PathBuf>, revoked: Option<&PathBuf>) -> Option<Signers> {
+    let (root, named) = match project {
+        Some(project) => (project.root.as_path(), project.inventory.evidence.clone().unwrap_or_default()),
+        None => (Path::new(""), Evidence::default()),
+    };
+    let file = |path: String| root.join(vault::home(&path));
+    Some(Signers {
+        allowed: allowed.cloned().or_else(|| named.signers.map(file))?,
+        revoked: revoked.cloned().or_else(|| named.revoked.map(file)),
+    })
 }
 
 /// Whose signatures seals bear, and what is wrong with them.
-pub(super) fn signed(seals: &[Seal], allowed: &Path) -> Result<(Signatures, Vec<Fault>), Failure> {
-    ssh::check(seals, allowed).map_err(|why| Failure::file("read", allowed, &why))
+pub(super) fn signed(
+    seals: &[Seal],
+    signers: &Signers,
+    told: &mut dyn FnMut(usize, usize),
+) -> Result<(Signatures, Vec<Fault>), Failure> {
+    ssh::check(seals, signers, told).map_err(|(file, why)| Failure::file("read", &file, &why))
 }
 
 impl Past<'_> {
@@ -186,8 +226,14 @@ const POLL: Duration = Duration::from_millis(300);
 
 fn outside(text: &str, label: &str) -> Result<Outside, Failure> {
     let path = Path::new(text);
-    let kept = if path.is_file() {
-        std::fs::read_to_string(path).map_err(|why| Failure::file("read", path, &why))?
+    let mut bytes = Vec::new();
+    // a log may have bytes of anybody's, and come by a pipe
+    let kept = if text == "-" {
+        io::stdin().read_to_end(&mut bytes).map_err(|why| Failure::file("read", path, &why))?;
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else if std::fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
+        bytes = std::fs::read(path).map_err(|why| Failure::file("read", path, &why))?;
+        String::from_utf8_lossy(&bytes).into_owned()
     } else {
         text.to_owned()
     };

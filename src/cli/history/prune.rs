@@ -2,7 +2,7 @@
 
 use super::{
     list::{Edge, moment},
-    zone,
+    told, zone,
 };
 use crate::{
     base::{
@@ -56,6 +56,14 @@ impl Face {
         if before > now {
             return Err(Failure::wrong(Message::error(format!("`--before {}` is not in the past", args.before))));
         }
+        let log = told::log(project.as_ref(), &opened.state);
+        if let Some(log) = &log {
+            opened.journal.audit();
+            if !args.dry_run {
+                // what the log does not have yet must not be taken out
+                told::catch_up(&opened.journal, &opened.locks, log, &self.screen);
+            }
+        }
         let project = opened.project.clone().filter(|_| !args.all_projects);
         let wish = Wish { before, keep: args.keep, project };
         let settled = |run: &_| Ok(owed::left(&opened.journal, run)?.is_empty());
@@ -88,6 +96,9 @@ impl Face {
         let by = (&Operator::here(), reason, now);
         let done = opened.journal.prune(&preview.runs, &wish, by, |n| looking.step(n, preview.runs.len()))?;
         looking.end();
+        if let Some(log) = &log {
+            told::catch_up(&opened.journal, &opened.locks, log, &self.screen);
+        }
         // another process that writes would have to wait for all of it
         let busy = !opened.locks.held().is_empty();
         let shrunk = if busy {
@@ -146,7 +157,7 @@ fn words(preview: &Preview) -> String {
     for (n, why) in [
         (preview.open, "without an end, or in doubt"),
         (preview.owing, "with something owed"),
-        (preview.untold, "not told to a ticket yet"),
+        (preview.untold, "not told to a ticket or the machine's log yet"),
         (preview.kept, "among the newest"),
     ] {
         if n > 0 {

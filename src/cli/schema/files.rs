@@ -149,6 +149,7 @@ pub(super) fn project() -> Value {
                 "evidence": such("Signatures of runs, by ssh-keygen", json!(null), object(&[], json!({
                     "sign": text("The key that signs the end of each run: a private key's file, or a .pub that the ssh-agent has"),
                     "signers": text("A file of allowed signers (ssh-keygen(1)), for history verify"),
+                    "revoked": text("A file of public keys, or a KRL: their signatures count no more, whenever they were made"),
                 }))),
                 "audit": such("Where each act is told of as it happens: syslog, or {syslog: SOCKET}", json!(null), json!({"oneOf": [
                     {"const": "syslog"},

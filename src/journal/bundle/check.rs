@@ -11,7 +11,7 @@ use crate::{
         chain::{Anchor, Entry, Fault, Link},
         event::{Event, Header, Record},
         outside::{Mark, Outside},
-        seal::Seal,
+        seal::{self, Seal, Unsigned},
     },
 };
 use serde::de::DeserializeOwned;
@@ -39,6 +39,8 @@ pub struct Checked {
     pub anchor: Option<Anchor>,
     /// The seals; whose signatures they are is another question.
     pub seals: Vec<Seal>,
+    /// The run, if it should be signed and is not.
+    pub unsigned: Option<Unsigned>,
     /// The events, for the report to be made again; none where they are too many, or of a later svcops.
     pub records: Option<Vec<Record>>,
     /// The plan that was shown.
@@ -212,6 +214,8 @@ struct Seen<'a> {
     first_entry: Option<i64>,
     header: Option<Header>,
     last: (i64, String),
+    /// It is to be signed.
+    asked: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -224,6 +228,7 @@ impl<'a> Seen<'a> {
             first_entry: None,
             header: None,
             last: (0, String::new()),
+            asked: false,
         }
     }
 
@@ -242,11 +247,14 @@ impl<'a> Seen<'a> {
                 if meant != Some(&part.sha256) {
                     checked.flaw(Flaw::Chain(format!("`{name}` is not the one that the run went by")));
                 }
-                if name != INVENTORY && part.bytes <= MOST_KEPT {
+                if part.bytes <= MOST_KEPT {
                     let mut kept = Vec::new();
                     body.read_to_end(&mut kept)?;
-                    let place = if name == RUNBOOK { &mut checked.runbook } else { &mut checked.shown };
-                    *place = Some(kept);
+                    match name {
+                        RUNBOOK => checked.runbook = Some(kept),
+                        INVENTORY => self.asked = seal::asked(&kept),
+                        _ => checked.shown = Some(kept),
+                    }
                 }
                 Ok(())
             }
@@ -379,6 +387,15 @@ impl<'a> Seen<'a> {
         let project = self.header.as_ref().map(|h| &h.project) == Some(&self.manifest.project);
         if !told || !project {
             checked.chain(Fault::OtherRow { run });
+        }
+        let over = |records: &Vec<Record>| {
+            let turns = |r: &&Record| matches!(r.event, Event::Resumed { .. } | Event::Finished(_));
+            records.iter().rfind(turns).is_some_and(|last| matches!(last.event, Event::Finished(_)))
+        };
+        let signed = |seal: &Seal| seal.signature.is_ok() && Some(&seal.entry) == checked.entry.as_ref();
+        if self.asked && checked.records.as_ref().is_none_or(over) && !checked.seals.iter().any(signed) {
+            let why = checked.seals.last().and_then(|seal| seal.signature.clone().err());
+            checked.unsigned = Some(Unsigned { run: self.manifest.run.clone(), why });
         }
         if self.header.as_ref().is_some_and(|h| h.shown.is_some()) && checked.shown.is_none() {
             checked.flaw(Flaw::Chain(format!("`{SHOWN}` is missing: the run has shown a plan")));

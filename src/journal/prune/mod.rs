@@ -7,6 +7,7 @@ use super::{
     event::{Header, Operator},
     schema,
     sqlite::limit,
+    untold,
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -109,6 +110,9 @@ pub struct Done {
 /// What keeps an old run: it is not at its end, or somebody has still to be told of it.
 const OPEN: &str = "(r.ended IS NULL OR r.outcome IN ('unknown', 'stopped'))";
 const UNTOLD: &str = "EXISTS (SELECT 1 FROM outbox o WHERE o.run = r.run AND o.delivered IS NULL)";
+/// The same where the machine's log is told, too.
+const UNTOLD_ANYWHERE: &str = "(EXISTS (SELECT 1 FROM outbox o WHERE o.run = r.run AND o.delivered IS NULL)
+    OR EXISTS (SELECT 1 FROM untold u WHERE u.run = r.run))";
 
 impl SqliteJournal {
     /// What a wish would take out. `settled` says whether a run that had debts at its end owes nothing by now.
@@ -133,8 +137,9 @@ impl SqliteJournal {
             .map_err(&store)?;
         let kept = |run: &str| wish.keep > 0 && newest.as_deref().is_none_or(|newest| run >= newest);
         let sql = format!(
-            "SELECT r.run, r.head, {OPEN}, r.owed, {UNTOLD}, r.ended FROM runs r
-             WHERE r.run < ?1 AND (?2 IS NULL OR r.project = ?2) ORDER BY r.run"
+            "SELECT r.run, r.head, {OPEN}, r.owed, {}, r.ended FROM runs r
+             WHERE r.run < ?1 AND (?2 IS NULL OR r.project = ?2) ORDER BY r.run",
+            self.holds()
         );
         let mut rows = read.prepare(&sql).map_err(&store)?;
         let mut rows = rows.query(params![id_at(wish.before), project]).map_err(&store)?;
@@ -198,7 +203,10 @@ impl SqliteJournal {
                 runs: Vec::new(),
                 unsound: Vec::new(),
             };
-            let (record, events) = take_out(&turn, some, record, now).map_err(&store)?;
+            if self.audits() {
+                untold::audited(&turn, CHAIN).map_err(&store)?;
+            }
+            let (record, events) = take_out(&turn, (some, self.holds()), record, now).map_err(&store)?;
             turn.commit().map_err(&store)?;
             done.runs += record.count;
             done.events += events;
@@ -208,6 +216,11 @@ impl SqliteJournal {
         }
         self.sweep(&mut write, &mut done)?;
         Ok(done)
+    }
+
+    /// What holds an old run that somebody has still to be told of.
+    fn holds(&self) -> &'static str {
+        if self.audits() { UNTOLD_ANYWHERE } else { UNTOLD }
     }
 
     /// Takes away what stood beside the runs: what they are found by, and contents that no run refers to.
@@ -333,13 +346,13 @@ fn contents_in_use(read: &Connection) -> rusqlite::Result<Option<BTreeSet<String
 /// Takes some runs out in one transaction, with the record of it: those that are still as they were when they were chosen.
 fn take_out(
     turn: &Transaction<'_>,
-    runs: &[RunId],
+    (runs, untold): (&[RunId], &str),
     mut record: Pruned,
     now: Timestamp,
 ) -> rusqlite::Result<(Pruned, usize)> {
     let mut events = 0;
     let sql =
-        format!("SELECT r.head, r.hash FROM runs r WHERE r.run = ? AND r.ended < ? AND NOT {OPEN} AND NOT {UNTOLD}");
+        format!("SELECT r.head, r.hash FROM runs r WHERE r.run = ? AND r.ended < ? AND NOT {OPEN} AND NOT {untold}");
     for run in runs {
         let found: Option<(i64, String)> = turn
             .prepare_cached(&sql)?

@@ -29,6 +29,24 @@ pub(super) async fn a_file_is_put_at_its_place_and_brought_back(stage: &Stage) {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
 }
 
+pub(super) async fn what_was_kept_a_quarter_ago_is_kept_no_more(stage: &Stage) {
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let kept = [(80, true), (100, false)].map(|(days, stays)| {
+        let folder = undo_folder().join(format!("{}-{days}", stage.run));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("key"), "old").unwrap();
+        std::fs::File::open(&folder).unwrap().set_modified(std::time::SystemTime::now() - day * days).unwrap();
+        (folder, stays)
+    });
+    let path = stage.path("renewed");
+    std::fs::write(&path, "one").unwrap();
+    assert_eq!(stage.do_once(stage.write(&path, "two")).await.outcome, Outcome::Ok);
+    for (folder, stays) in kept {
+        assert_eq!(folder.exists(), stays, "{}", folder.display());
+        let _gone = std::fs::remove_dir_all(folder).is_ok();
+    }
+}
+
 pub(super) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     entries.filter(|p| p.to_string_lossy().contains("svcops")).collect()

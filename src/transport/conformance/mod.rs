@@ -133,13 +133,18 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let uid = rustix::process::getuid();
-        let home = std::env::home_dir().unwrap_or_default();
-        let state = std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from);
-        let undo = if uid.is_root() { PathBuf::from("/var/lib") } else { state }.join("svcops/undo");
-        for left in [PathBuf::from(format!("/tmp/svcops-{}", uid.as_raw())), undo] {
+        for left in [PathBuf::from(format!("/tmp/svcops-{}", uid.as_raw())), undo_folder()] {
             let _gone = std::fs::remove_dir_all(left.join(self.run.as_str())).is_ok();
         }
     }
+}
+
+/// Where this user's runs keep what they replace.
+fn undo_folder() -> PathBuf {
+    let home = std::env::home_dir().unwrap_or_default();
+    let state = std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from);
+    let base = if rustix::process::getuid().is_root() { PathBuf::from("/var/lib") } else { state };
+    base.join("svcops/undo")
 }
 
 const TERMS: Terms = Terms { within: Duration::from_secs(60), interruptible: true };
@@ -467,6 +472,7 @@ async fn all(stage: &Stage) {
         Box::pin(an_act_of_another_boot_is_unknown(stage)),
         Box::pin(an_act_whose_processes_died_without_an_end_is_unknown(stage)),
         Box::pin(files::a_file_is_put_at_its_place_and_brought_back(stage)),
+        Box::pin(files::what_was_kept_a_quarter_ago_is_kept_no_more(stage)),
         Box::pin(files::a_file_behind_a_link_is_written_through_it(stage)),
         Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),
         Box::pin(files::a_large_file_is_streamed_whole(stage)),

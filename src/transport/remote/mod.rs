@@ -1,11 +1,11 @@
 //! A host behind its shells: the same for ssh and for this machine. Reads are one script; an act is carried out under
 //! receipts that outlive svcops and the connection.
 //!
-//! Receipts are in `/tmp/svcops-UID/RUN/ACT`, 0700 and checked to be so. Not in `/run/user/UID`, which logind removes
+//! Receipts are in `/tmp/svcops-UID/RUN/ACT.*`, 0700 and checked to be so. Not in `/run/user/UID`, which logind removes
 //! with the user's last session, nor in `/dev/shm`, which it empties then (`RemoveIPC=`): losing contact would lose them.
 //!
-//! The act itself links its claim into that folder before it does anything, under its own process group; who recovers
-//! links a tombstone there instead. The link succeeds once, so an act begins once or never.
+//! The act itself makes its claim there before it does anything, in its own process group; who recovers makes a tombstone
+//! of that name instead. A file is made once (`O_EXCL`), so an act begins once or never.
 
 pub(crate) mod act;
 pub(crate) mod probe;
@@ -51,11 +51,13 @@ struct Errand<'a> {
 impl Errand<'_> {
     /// The folder is told to the session, under its own base.
     fn head(&self) -> String {
+        let (run, act) = self.folder.split_once('/').unwrap_or((&self.folder, "act"));
         format!(
-            "S_dir=$S_base/{}\nS_user={}\n[ \"$S_user\" != \"$S_login\" ] || S_user=\ns_here {}\n",
-            quote(&self.folder),
+            "S_dir=$S_base/{run}\nS_act=$S_dir/{}\nS_user={}\n[ \"$S_user\" != \"$S_login\" ] || S_user=\ns_here {}\n",
+            quote(act),
             quote(self.user),
-            quote(self.folder.split('/').next().unwrap_or_default())
+            quote(run),
+            run = quote(run),
         )
     }
     fn wait(&self) -> String {
@@ -66,7 +68,7 @@ impl Errand<'_> {
     /// Starts what was made ready, unless it was started already, and waits for its end. `sent` names what was sent.
     fn begin(&self, ready: &Ready, sent: &str) -> Zeroizing<String> {
         Zeroizing::new(format!(
-            "{sent}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_dir/claim\" ] || s_start\n{}s_report\n",
+            "{sent}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_act.claim\" ] || s_start\n{}s_report\n",
             quote(&ready.cwd),
             *Zeroizing::new(quote(&ready.env)),
             quote(&ready.argv),
@@ -124,8 +126,7 @@ impl Remote {
         let run = quote(&self.run_folder(id));
         let script = format!(
             "[ -d \"$S_base/\"{run} ] || mkdir -p \"$S_base/\"{run}\n\
-             [ -e \"$S_base/\"{run}/id ] || {{ echo \"$K\" >\"$S_base/\"{run}/id.$K && ln \"$S_base/\"{run}/id.$K \
-             \"$S_base/\"{run}/id 2>/dev/null; rm -f \"$S_base/\"{run}/id.$K; }}\n\
+             [ -e \"$S_base/\"{run}/id ] || ! s_make \"$S_base/\"{run}/id || echo \"$K\" >\"$S_base/\"{run}/id\n\
              s_here {run}\ns_say wrong \"$S_wrong\"\ns_say boot \"$S_here\"\n"
         );
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
@@ -137,13 +138,18 @@ impl Remote {
         Ok(word(frames.text("boot")))
     }
 
+    /// Whether there may be receipts of a run here.
+    pub(crate) fn is_to_forget(&self, run: &RunId, acted: bool) -> bool {
+        acted || self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(run)
+    }
+
     /// Takes the run's folder of receipts away, if this process has opened it or the run is known to have acted here: a
     /// run that was interrupted opened it by another process.
     pub(crate) async fn forget(&self, run: &RunId, acted: bool) {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
-        if !opened && !acted {
+        if !self.is_to_forget(run, acted) {
             return;
         }
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
         let script = format!("rm -rf -- \"$S_base/\"{}\n", quote(&self.run_folder(run)));
         // one that is silent keeps its receipts: they are tidied away by their age
         let asked = self.shells.ask(&script, Self::SILENCE);
@@ -162,9 +168,9 @@ impl Remote {
         };
         let script = Zeroizing::new(format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
-             elif [ -e \"$S_dir/claim\" ]; then {}s_report\n\
+             elif [ -e \"$S_act.claim\" ]; then {}s_report\n\
              elif s_other {}; then s_say state \"$S_other\"\n\
-             elif mkdir -p \"$S_dir\"; then\n{}\
+             elif s_folder; then\n{}\
              else s_say state wrong; s_say why \"no receipt can be kept in \\`$S_dir\\`\"; fi\n",
             errand.head(),
             errand.wait(),
@@ -188,7 +194,7 @@ impl Remote {
         // under another boot a missing claim says nothing: it may have been lost with the boot
         let script = format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state unknown; else\n\
-             if [ ! -e \"$S_dir/claim\" ] && s_other {}; then s_say state \"$S_other\"\n\
+             if [ ! -e \"$S_act.claim\" ] && s_other {}; then s_say state \"$S_other\"\n\
              elif s_tomb; then s_say state never\nelse {}s_report\nfi; fi\n",
             errand.head(),
             quote(errand.boot),
@@ -205,10 +211,10 @@ impl Remote {
         let terms = Terms { within: Duration::ZERO, interruptible: true };
         let errand = self.errand(act, at, terms);
         let script = format!(
-            "{}if [ ! -e \"$S_dir/claim\" ] && s_other {}; then s_say gone yes\n\
-             elif s_tomb || [ -e \"$S_dir/end\" ]; then s_say gone yes\nelse\n\
-             read -r S_pid S_then S_since S_under <\"$S_dir/claim\"\n\
-             if [ \"$S_pid\" = never ] || [ \"$S_under\" != \"$S_boot\" ]; then s_say gone yes\n\
+            "{}if [ ! -e \"$S_act.claim\" ] && s_other {}; then s_say gone yes\n\
+             elif s_tomb || s_ended; then s_say gone yes\nelse\n\
+             if ! s_claimed; then s_say gone no\n\
+             elif [ \"$S_pid\" = never ] || [ \"$S_under\" != \"$S_boot\" ]; then s_say gone yes\n\
              elif s_finish \"$S_pid\" \"$S_user\"; then s_close cancelled; s_say gone yes\n\
              else s_say gone no; fi; fi\n",
             errand.head(),
@@ -316,15 +322,16 @@ impl Remote {
     /// Runs something that leaves no receipt.
     async fn once(&self, ready: Ready, at: &Place, within: Duration) -> Result<Frames, Lost> {
         let errand = Errand {
-            folder: format!("reads/{}", nonce()),
+            // no folder of its own, so nothing is left when its files are gone
+            folder: format!("./read-{}", nonce()),
             boot: "",
             user: at.become_user.as_deref().unwrap_or_default(),
             within: seconds(within),
             interruptible: true,
         };
         let frames = self.begin(&errand, ready).await;
-        let tidy = format!("{}rm -rf -- \"$S_dir\"\n", errand.head());
-        // what it leaves behind if this fails is a small folder below /tmp
+        let tidy = format!("{}rm -rf -- \"$S_act\".*\n", errand.head());
+        // what it leaves behind if this fails is tidied away by its age
         let _tidied = self.shells.ask(&tidy, Self::SILENCE).await.is_ok();
         frames
     }
@@ -335,12 +342,12 @@ impl Remote {
         for (bytes, variable) in [(ready.input.take(), "S_in"), (ready.script.take(), "S_script")] {
             let Some(bytes) = bytes else { continue };
             let name = format!("{variable}.{}", nonce());
-            self.upload(&format!("{}/{name}", errand.folder), bytes).await?;
-            sent.push_str(&format!("{variable}=$S_dir/{name}\n"));
+            self.upload(&format!("{}.{name}", errand.folder), bytes).await?;
+            sent.push_str(&format!("{variable}=$S_act.{name}\n"));
         }
         let script = Zeroizing::new(format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\n\
-             [ -d \"$S_dir\" ] || mkdir -p \"$S_dir\"\n{}fi\n",
+             s_folder\n{}fi\n",
             errand.head(),
             *errand.begin(&ready, &sent),
         ));

@@ -37,7 +37,11 @@ p_keep() {
   [ ! -f "$P_store/$P_sum" ] || return 0
   # what is above the undo folder may be others' too: /var/lib/svcops is
   P_said=$( (umask 022; mkdir -p -- "${P_store%/undo/*}") 2>&1) || p_refuse "$P_said"
-  p_do mkdir -p -- "$P_store"
+  if [ ! -d "$P_store" ]; then
+    p_do mkdir -p -- "$P_store"
+    # Nobody takes back a run of a quarter ago, and keys that were replaced are among what was kept.
+    find "${P_store%/*}" -mindepth 1 -maxdepth 1 -type d -mtime +90 -exec rm -rf {} + 2>/dev/null
+  fi
   p_do chmod 700 "$P_store"
   P_temp=$P_store/.$P_sum.$$
   P_said=$(cat <"$1" 2>&1 >"$P_temp") || p_refuse "what stands there could not be kept: ${P_said##*: }"
@@ -70,7 +74,7 @@ p_write() {
     p_refuse "the folder \`$P_folder\` cannot be written to: ${P_said##*: }"
   }
   if [ -n "$P_undo" ]; then
-    [ -f "$P_store/$P_hash" ] || p_refuse "the content $P_hash is not in the undo folder \`$P_store\`"
+    [ -f "$P_store/$P_hash" ] || p_refuse "the content $P_hash is not in the undo folder \`$P_store\` (what was kept stays 90 days)"
     P_said=$(cat <"$P_store/$P_hash" 2>&1 >"$P_temp") || p_refuse "\`$P_folder\` could not take the content: ${P_said##*: }"
   else
     P_said=$(cat 2>&1 >"$P_temp") || p_refuse "\`$P_folder\` could not take the content: ${P_said##*: }"

@@ -15,14 +15,13 @@ s_drain() {
       trap '' XFSZ
       ulimit -c 0
       ulimit -f 128
-      exec dd bs=4096 of="$1"
-    ) || { { tee /dev/fd/3 | wc -c >"$1.more"; } 3>&1 | tail -c 32768 >"$1.tail"; }
-  } <"$1.pipe" 2>/dev/null
-  : >"$1.done"
+      LC_ALL=C exec dd bs=4096 of="$S_act.$1"
+    ) || { { tee /dev/fd/3 | wc -c >"$S_act.$1.more"; } 3>&1 | tail -c 32768 >"$S_act.$1.tail"; }
+  } <"$S_act.$1.pipe" 2>/dev/null
 }
 
 s_refuse() {
-  printf '%s\n' "$1" >"$S_dir/refused"
+  printf '%s\n' "$1" >"$S_act.refused"
   exit 125
 }
 
@@ -65,57 +64,52 @@ SVCOPS_PLAN
   } | sudo -n -u "$S_user" -- sh -c "$S_once" svcops-act "$@"
 }
 
-# Nothing can be written: whoever waits is told by the bell that the act never began.
+# Nothing can be written: whoever waits is told by the bell that the act never began. Where the claim is its own, and so
+# nobody else begins it, also by a file that needs no more than a name.
 s_unable() {
-  rm -f "claim.$$" "end.$$"
-  { echo "n $S_dir" >&9; } 2>/dev/null
+  [ -z "$S_mine" ] || { true >"$S_act.full"; } 2>/dev/null
+  { echo "n $S_act" >&9; } 2>/dev/null
   exit
 }
 
 s_act() {
   umask 077
-  cd "$S_dir" || s_unable
+  # who makes the claim has the word: the act, or who called it back
+  S_mine=
+  set -C
+  if ! { true >"$S_act.claim"; } 2>/dev/null; then
+    [ -e "$S_act.claim" ] || s_unable
+    exit
+  fi
+  set +C
+  S_mine=1
   s_born $$
   { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
   # the end has its place on the disk before anything begins
-  echo 'none  ' >"end.$$" || s_unable
-  printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"claim.$$" || s_unable
-  ln "claim.$$" claim 2>/dev/null
-  S_code=$?
-  if [ $S_code -ne 0 ]; then
-    rm -f "claim.$$" "end.$$"
-    exit
-  fi
-  mkfifo out.pipe err.pipe || : >refused
+  echo 'none  ' >"$S_act.end" || s_unable
+  printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"$S_act.claim" || s_unable
+  LC_ALL=C mkfifo "$S_act.out.pipe" "$S_act.err.pipe" || s_unable
   s_drain out 9>&- &
   S_out=$!
   s_drain err 9>&- &
   S_err=$!
-  (umask "$S_mask"; s_run "$@") >out.pipe 2>err.pipe 9>&-
+  (umask "$S_mask"; s_run "$@") >"$S_act.out.pipe" 2>"$S_act.err.pipe" 9>&-
   S_code=$?
-  # While this is removed the pipes run dry, and mostly nothing more is to be waited for.
-  rm -f "claim.$$" out.pipe err.pipe S_in.*
-  if [ ! -e out.done ] || [ ! -e err.done ]; then
-    # A child left behind may hold a pipe open: a second for what is still in it, and no more.
-    trap 'S_held=1' USR1
-    S_held=
-    (
-      sleep 1
-      kill -s USR1 $$
-    ) </dev/null >/dev/null 2>&1 &
-    S_alarm=$!
-    wait $S_out
-    [ -n "$S_held" ] || wait $S_err
-    trap '' USR1
-    kill $S_alarm 2>/dev/null
-  fi
-  # Only sudo knows whether it was sudo that said no; its words depend on its language.
-  if [ -n "$S_user" ] && [ $S_code -eq 1 ] && [ ! -s out ]; then
-    sudo -n -l -u "$S_user" -- "$@" </dev/null >/dev/null 2>&1 || : >refused
-  fi
+  case $S_in:$S_script in
+  /dev/null:/dev/null) ;;
+  *) rm -f "$S_act".S_* ;;
+  esac
   [ -z "$S_copy" ] || sudo -n -u "$S_user" -- rm -f "$S_copy" </dev/null >/dev/null 2>&1
-  printf '%-6s\n' $S_code 1<>"end.$$"
-  ln "end.$$" end 2>/dev/null
+  # Into its place, so nothing of the disk is needed for it any more. A child left behind may hold a pipe open for ever:
+  # who waits for the end takes it from here then.
+  printf '%-6s\n' "=$S_code" 1<>"$S_act.end"
+  wait $S_out
+  wait $S_err
+  # Only sudo knows whether it was sudo that said no; its words depend on its language.
+  if [ -n "$S_user" ] && [ $S_code -eq 1 ] && [ ! -s "$S_act.out" ]; then
+    sudo -n -l -u "$S_user" -- "$@" </dev/null >/dev/null 2>&1 || : >"$S_act.refused"
+  fi
+  printf '%-6s\n' $S_code 1<>"$S_act.end"
   # for who waits for it
   { echo e >&9; } 2>/dev/null
 }

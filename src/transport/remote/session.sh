@@ -1,20 +1,26 @@
 # Evaluated once in every session; after that a script is a few calls. Portable to dash, bash, busybox and mksh.
 # Names begin with s_ and S_, so that nothing of a login's environment is touched. $K is the nonce of the script.
+# A program that is started costs more than all that a shell does by itself: what it can do, it does.
 S_mask=$(umask)
 umask 077
-S_uid=$(id -u)
-S_login=$(id -un)
+# uid=1000(ops) gid=…; a name may be missing, and is the number then
+S_seen=$(id)
+S_uid=${S_seen#uid=} S_uid=${S_uid%%[!0-9]*}
+S_login=${S_seen#*\(} S_login=${S_login%%\)*}
+case $S_seen in "uid=$S_uid("*) ;; *) S_uid=$(id -u) S_login=$(id -un) ;; esac
 S_base=/tmp/svcops-$S_uid
 S_wrong=
-mkdir -m 700 "$S_base" 2>/dev/null
-S_seen=$(LC_ALL=C ls -ldn "$S_base" 2>&1)
-case $S_seen in
-drwx------*)
-  set -- $S_seen
-  [ "$3" = "$S_uid" ] || S_wrong="\`$S_base\` belongs to somebody else"
-  ;;
-*) S_wrong="\`$S_base\` cannot be trusted, a folder of mode 0700 was expected: $S_seen" ;;
-esac
+# one that this shell has made is this user's own; one that was there may be anybody's
+if [ -e "$S_base" ] || [ -h "$S_base" ] || ! mkdir -m 700 "$S_base" 2>/dev/null; then
+  S_seen=$(LC_ALL=C ls -ldn "$S_base" 2>&1)
+  case $S_seen in
+  drwx------*)
+    set -- $S_seen
+    [ "$3" = "$S_uid" ] || S_wrong="\`$S_base\` belongs to somebody else"
+    ;;
+  *) S_wrong="\`$S_base\` cannot be trusted, a folder of mode 0700 was expected: $S_seen" ;;
+  esac
+fi
 S_bell= S_ticks= S_own=
 if command -v setsid >/dev/null 2>&1; then
   S_own=setsid
@@ -43,7 +49,13 @@ s_born 1 && S_boot=$S_boot.$S_born
 # The boot together with the run's folder of receipts: what an act is announced under.
 s_here() {
   S_token=
-  { IFS= read -r S_token <"$S_base/$1/id"; } 2>/dev/null
+  S_times=0
+  until { IFS= read -r S_token <"$S_base/$1/id"; } 2>/dev/null; do
+    # who makes it is about to write it
+    [ -e "$S_base/$1/id" ] && [ $S_times -lt 50 ] || break
+    S_times=$((S_times + 1))
+    s_nap 0.02
+  done
   S_here=$S_boot/$S_token
 }
 # Whether an act was announced under another one: nobody can know then what became of it.
@@ -62,7 +74,10 @@ s_now() {
 
 # Receipts of a month ago are nobody's any more.
 s_tidy() {
-  (find "$S_base" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} + >/dev/null 2>&1 &)
+  # mostly there is nothing at all
+  set -- "$S_base"/*
+  [ -e "$1" ] || return 0
+  (find "$S_base" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + >/dev/null 2>&1 &)
 }
 
 s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
@@ -136,18 +151,51 @@ s_finish() {
   return 1
 }
 
-# Who makes the link first has the word: the act itself with its group, or a tombstone. No act begins without it.
-s_tomb() {
-  [ -d "$S_dir" ] || mkdir -p "$S_dir" || return 1
-  echo never >"$S_dir/claim.$K" && ln "$S_dir/claim.$K" "$S_dir/claim" 2>/dev/null
+# The folder of receipts is $S_dir, and what is of one act begins there with $S_act.
+s_folder() { [ -d "$S_dir" ] || LC_ALL=C mkdir -p "$S_dir"; }
+# Makes an empty file, unless it is there: of many who try, one succeeds (O_EXCL), and what is to stand in it comes after.
+s_make() {
+  set -C
+  { true >"$1"; } 2>/dev/null
   S_code=$?
-  rm -f "$S_dir/claim.$K"
+  set +C
   return $S_code
 }
-# The end is written once, too: by the act or by who ended it.
+
+# Who makes the claim first has the word: the act itself with its group, or a tombstone. No act begins without it.
+s_tomb() {
+  s_folder && s_make "$S_act.claim" || return 1
+  # an empty one holds as well, where the disk is full
+  echo never >"$S_act.claim"
+  return 0
+}
+# Who has the word: sets $S_pid and what stands behind it; who made the claim may be about to write it.
+s_claimed() {
+  S_pid= S_times=0
+  until { read -r S_pid S_then S_since S_under <"$S_act.claim"; } 2>/dev/null; do
+    [ $S_times -lt 50 ] || return 1
+    S_times=$((S_times + 1))
+    s_nap 0.02
+  done
+}
+# Whether the act has ended: sets $S_end. Its place on the disk holds `none` before, then `=CODE` while its output is
+# still read; half of an end is none either.
+s_ended() {
+  S_end=
+  { read -r S_end <"$S_act.end"; } 2>/dev/null
+  case $S_end in
+  late | cancelled) ;;
+  '' | *[!0-9]*) return 1 ;;
+  esac
+}
+# Gives an act its end, unless it has one: the exit code that it noted, else a word. In its place, as the act does.
 s_close() {
-  echo "$1" >"$S_dir/end.$K" && ln "$S_dir/end.$K" "$S_dir/end" 2>/dev/null
-  rm -f "$S_dir/end.$K"
+  s_ended && return
+  case $S_end in
+  =*) S_end=${S_end#=} ;;
+  *) S_end=$1 ;;
+  esac
+  printf '%-6s\n' "$S_end" 1<>"$S_act.end"
 }
 
 # For another user: reads what to do from standard input, and leaves the rest of it to the command.
@@ -156,10 +204,10 @@ while IFS= read -r L; do case $L in "$K") G=1; break;; esac; T="$T$L$N"; done
 case $G in 1) eval "$T";; esac'
 
 # A pipe of this shell's own without a name, in which an act rings at its end: waiting costs nothing, and no time is lost.
+# Its name goes with the folder of receipts.
 s_hang() {
   [ -z "$S_bell" ] || return 0
-  mkfifo "$S_base/bell.$K" 2>/dev/null && { exec 9<>"$S_base/bell.$K"; } 2>/dev/null && S_bell=1
-  rm -f "$S_base/bell.$K"
+  LC_ALL=C mkfifo "$S_act.bell.$K" 2>/dev/null && { exec 9<>"$S_act.bell.$K"; } 2>/dev/null && S_bell=1
 }
 # Rings every second for a while, as long as this shell lives.
 s_tick() {
@@ -186,15 +234,17 @@ s_listen() {
 }
 
 # Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own. A shell runs nothing of a
-# group before it has read all of it.
+# group before it has read all of it. What is the same for all acts goes by the environment: some shells read their
+# input byte by byte.
 s_start() {
   s_hang
   S_ring=9
   [ -n "$S_bell" ] || S_ring=2
   (
-    eval "$S_own"' sh -s svcops-act >/dev/null 2>&1 9>&$S_ring <<SVCOPS_PLAN &
+    eval "S_runner=\$S_runner $S_own"' sh -s svcops-act >/dev/null 2>&1 9>&$S_ring <<SVCOPS_PLAN &
 {
-$S_runner
+eval "\$S_runner"
+unset S_runner
 $S_plan
 s_main
 exit
@@ -206,8 +256,8 @@ SVCOPS_PLAN
 
 # Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.
 s_await() {
-  S_beat= S_first= S_word= S_whose=
-  while [ ! -e "$S_dir/end" ]; do
+  S_beat= S_first= S_coded= S_word= S_whose=
+  until s_ended; do
     s_now
     S_first=${S_first:-$S_now}
     if [ "$S_beat" != "$S_now" ]; then
@@ -217,7 +267,7 @@ s_await() {
     fi
     s_listen
     # the act itself says that it could not write its claim: it never began
-    if [ "$S_word $S_whose" = "n $S_dir" ]; then
+    if [ "$S_word $S_whose" = "n $S_act" ]; then
       S_state=wrong
       return
     fi
@@ -225,8 +275,24 @@ s_await() {
   S_state=ended
 }
 s_judge() {
+  # it has its exit code, and a child left behind holds its output: a second for what is still in the pipe, and no more
+  case $S_end in
+  =*)
+    S_coded=${S_coded:-$S_now}
+    S_state=ended
+    # two turns of the clock: at least a second
+    [ $((S_now - S_coded)) -ge 2 ] || return 1
+    s_close none
+    s_ended
+    return
+    ;;
+  esac
+  if [ -e "$S_act.full" ]; then
+    S_state=wrong
+    return 0
+  fi
   S_pid=
-  { read -r S_pid S_then S_since S_under <"$S_dir/claim"; } 2>/dev/null
+  { read -r S_pid S_then S_since S_under <"$S_act.claim"; } 2>/dev/null
   case $S_pid in
   never)
     S_state=never
@@ -236,7 +302,10 @@ s_judge() {
     [ $((S_now - S_first)) -ge 10 ] || return 1
     if s_tomb; then
       S_state=unborn
-    elif [ ! -e "$S_dir/claim" ] && [ $((S_now - S_first)) -ge 20 ]; then
+    elif [ -e "$S_act.claim" ] && [ ! -s "$S_act.claim" ]; then
+      # it was claimed, and the act came no further
+      S_state=gone
+    elif [ ! -e "$S_act.claim" ] && [ $((S_now - S_first)) -ge 20 ]; then
       # neither its sign nor a tombstone: it cannot be told from one that is yet to begin
       S_state=mute
     else
@@ -261,7 +330,7 @@ s_judge() {
       S_state=stuck
     fi
   fi
-  [ ! -e "$S_dir/end" ] || S_state=ended
+  ! s_ended || S_state=ended
   [ -n "$S_state" ]
 }
 
@@ -269,19 +338,15 @@ s_judge() {
 s_report() {
   s_say state "$S_state"
   [ "$S_state" != wrong ] || s_say why "no receipt can be kept in \`$S_dir\`: its disk is full or cannot be written"
-  if [ -e "$S_dir/end" ]; then
-    S_end=
-    read -r S_end <"$S_dir/end"
-    s_say end "$S_end"
-  fi
+  ! s_ended || s_say end "$S_end"
   for S_part in refused out out.tail out.more err err.tail err.more; do
-    [ ! -f "$S_dir/$S_part" ] || s_send "$S_part" "$S_dir/$S_part"
+    [ ! -f "$S_act.$S_part" ] || s_send "$S_part" "$S_act.$S_part"
   done
 }
 
 # Makes $S_plan out of the words of a command (a text) and what was set: all that the runner needs to know.
 s_plan() {
-  s_word "$S_dir"; S_plan="K=$K S_dir=$S_word"
+  s_word "$S_act"; S_plan="K=$K S_act=$S_word"
   for S_name in boot user in script cwd env once mask; do
     eval "s_word \"\$S_$S_name\""
     S_plan="$S_plan

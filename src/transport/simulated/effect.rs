@@ -121,6 +121,8 @@ impl World {
         let sick = config.values().flatten().any(|hash| self.sickening.contains(hash));
         let broken = config.values().flatten().any(|hash| self.breaking.contains(hash));
         let tick = self.tick();
+        let loaded = self.processes.get(key).map(|process| process.config.clone()).unwrap_or_default();
+        let by_config = loaded.values().flatten().any(|hash| self.sickening.contains(hash));
         let process = self.known(key)?;
         if process.unit.state != UnitState::Active {
             return Err("it is not active, and cannot be reloaded".into());
@@ -130,7 +132,9 @@ impl World {
             return Err("exit 1".into());
         }
         process.config = config;
-        process.sick |= sick;
+        // what only its configuration made ill is well again with another one
+        process.sick = sick || (process.sick && !by_config);
+        process.changed = true;
         Ok(())
     }
 

@@ -85,6 +85,7 @@ impl World {
             Ok(code) => code,
             Err(why) => return failed(&why),
         };
+        *self.effects.entry((act.task.clone(), act.way, act.number)).or_default() += 1;
         self.mark(act, change);
         match fault {
             Some(Fault::FailedAfter) => {

@@ -20,7 +20,7 @@ pub use fault::Fault;
 pub use links::Links;
 
 use super::{Fut, Look, Lost, LostKind, Settled, Terms, Transport};
-use crate::base::{Act, Answer, At, Change, Hash, HostName, Place, Read, Receipt, RunId, TaskId};
+use crate::base::{Act, Answer, At, Change, Hash, HostName, Place, Read, Receipt, RunId, TaskId, Way};
 use fault::When;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -142,6 +142,10 @@ impl Simulated {
     /// The changes that had an effect, in order.
     pub fn done(&self) -> Vec<At<Change>> {
         self.world().done.clone()
+    }
+    /// How often each act had its effect, by task, way and number, whatever was heard of it.
+    pub fn effects(&self) -> BTreeMap<(TaskId, Way, usize), usize> {
+        self.world().effects.clone()
     }
     /// What must not happen, not even on the way, and did.
     pub fn harm(&self) -> Vec<String> {

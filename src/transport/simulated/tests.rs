@@ -313,3 +313,16 @@ async fn commands_of_a_manager_have_a_model() {
     world.meddle(&on("dc1-app1").at(Change::Run(run("start")))).unwrap();
     assert_eq!(code(&world), Some(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_shows_in_the_health_of_its_app_and_another_one_heals_it() {
+    let (world, path) = (world(), "/etc/billing/billing.conf");
+    let reload = || on("dc1-app1").at(Change::ReloadUnit("billing.service".into()));
+    world.sickens(&Hash::of(b"ill"));
+    world.meddle(&write(path, "ill", None)).unwrap();
+    world.meddle(&reload()).unwrap();
+    assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(503));
+    world.meddle(&write(path, "well", None)).unwrap();
+    world.meddle(&reload()).unwrap();
+    assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(200));
+}

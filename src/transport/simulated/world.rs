@@ -9,7 +9,7 @@ use super::{
 use crate::{
     base::{
         Act, Answer, At, Change, FileFacts, Hash, HostName, Outcome, Place, Read, Receipt, ServerFacts, ServerState,
-        Source, UnitFacts, UnitState,
+        Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) receipts: BTreeMap<Act, (Option<HostName>, Receipt)>,
     pub(super) acts: usize,
     pub(super) done: Vec<At<Change>>,
+    /// How often each act had its effect.
+    pub(super) effects: BTreeMap<(TaskId, Way, usize), usize>,
     pub(super) harm: Vec<String>,
     /// As [`harm`](Self::harm), but for who means it.
     pub(super) rough: Vec<String>,
@@ -136,6 +138,7 @@ impl World {
             receipts: BTreeMap::new(),
             acts: 0,
             done: vec![],
+            effects: BTreeMap::new(),
             harm: vec![],
             rough: vec![],
             promised: false,
