@@ -11,6 +11,7 @@ mod aftermath;
 mod client;
 mod hosts;
 
+mod asking;
 mod bundle;
 mod cut;
 mod examples;
