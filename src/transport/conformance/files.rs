@@ -30,7 +30,7 @@ pub(super) async fn a_file_is_put_at_its_place_and_brought_back(stage: &Stage) {
 }
 
 pub(super) async fn what_was_kept_a_quarter_ago_is_kept_no_more(stage: &Stage) {
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_secs(24 * 60 * 60);
     let kept = [(80, true), (100, false)].map(|(days, stays)| {
         let folder = undo_folder().join(format!("{}-{days}", stage.run));
         std::fs::create_dir_all(&folder).unwrap();
