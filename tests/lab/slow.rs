@@ -44,7 +44,7 @@ fn hosts_that_answer_slowly_for_ever_are_each_left_and_named_and_the_others_go_o
     crm.file("runbooks/mark.yaml", RUNBOOK);
     Lab::ssh_says(&crm, "Host swallow-*\n  HostKeyAlias dc1-app1\nHost chatter-*\n  HostKeyAlias dc1-app2\nHost *\n");
     let shells = [("dc1-app1", "cat > /dev/null"), ("dc1-app2", "while echo; do sleep 1; done")];
-    let _shells = shells.map(|(host, does)| Shell::new(&lab, host, does));
+    let odd = shells.map(|(host, does)| Shell::new(&lab, host, does));
 
     let ended = crm.svcops(&["run", "runbooks/mark.yaml", "--yes"]);
 
@@ -56,7 +56,7 @@ fn hosts_that_answer_slowly_for_ever_are_each_left_and_named_and_the_others_go_o
     }
     assert_eq!(lab.on("dc2-app1", "cat /var/tmp/svcops-marks"), "done\n", "{ended}");
     nothing_runs_here(&crm);
-    drop(_shells);
+    drop(odd);
     aftermath.is_clean(&crm);
     alike(&crm);
 }
