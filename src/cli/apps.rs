@@ -5,6 +5,7 @@ use super::{
     args::{App, AppActs, AppLooks, Output, Params},
     exit::ExitCode,
     run::{self, Terms},
+    stage,
     words::{self, Failure},
 };
 use crate::{
@@ -65,11 +66,12 @@ fn status(face: &Face, args: &AppLooks) -> Result<ExitCode, Failure> {
         let ways = face.fleet(&project.root, &project.inventory, None);
         ways.progress.doing(&format!("looking at `{}`", args.app));
         let parallel = face.global.parallel;
-        let seen = survey::app::look(&project.inventory, found, hosts, &*ways.transport, parallel).await;
+        let look = survey::app::look(&project.inventory, found, hosts, &*ways.transport, parallel);
+        let seen = stage::unless_interrupted(look).await;
         ways.progress.rest();
         ways.transport.close().await;
         seen
-    });
+    })?;
     if face.global.output == Output::Table {
         let mut text = table(&face.screen, &app::HEAD, &app::rows(&seen));
         for line in app::lines(&seen) {

@@ -121,6 +121,26 @@ impl Face {
     }
 }
 
+/// What a look comes to. Call it inside the runtime: a signal ends the look and not this process, which has connections to
+/// close.
+///
+/// # Errors
+/// A signal came.
+pub async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let (ask, mut stop) = watch::channel(false);
+    let heard = move |_: &'static str, _: bool| {
+        ask.send_replace(true);
+    };
+    signals::watch(heard)
+        .map_err(|e| Failure::wrong(Message::error("could not prepare for signals").because(e.to_string())))?;
+    tokio::select! {
+        done = work => Ok(done),
+        _ = stop.wait_for(|asked| *asked) => {
+            Err(Failure::new(ExitCode::Interrupted, Message::error("interrupted; nothing was touched")))
+        }
+    }
+}
+
 /// The way to hosts, and what goes with it.
 pub struct Ways {
     /// The way.

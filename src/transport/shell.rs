@@ -231,7 +231,9 @@ impl Shells {
         if !self.tidied.swap(true, Ordering::Relaxed) {
             lesson.push_str("s_tidy\n");
         }
-        match shell.ask(&lesson, Self::GREETING).await {
+        // in all: a login that chatters for ever says something all the time
+        let greeted = timeout(Self::GREETING, shell.ask(&lesson, Self::GREETING)).await;
+        match greeted.unwrap_or(Err(Broken::Silent)) {
             Ok(_) => Ok(shell),
             Err(Broken::Silent) => Err(self.silent(Self::GREETING)),
             Err(Broken::Endless) => Err(self.lost(ENDLESS)),

@@ -12,6 +12,7 @@ mod audit;
 mod client;
 mod hosts;
 
+mod asking;
 mod bundle;
 mod cut;
 mod examples;
@@ -23,4 +24,5 @@ mod power;
 mod resources;
 mod rolling;
 mod secret;
+mod slow;
 mod sshd;

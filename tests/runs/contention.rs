@@ -37,6 +37,44 @@ fn one_run_has_the_host_and_the_others_are_told_who_and_why() {
     world.svcops(&["run", "runbooks/slow.yaml", "--yes"]).exits(0);
 }
 
+#[test]
+fn what_a_killed_run_held_is_nobodys_until_it_is_seen_to() {
+    let world = world();
+    let mut first = world.stream(&["run", "runbooks/slow.yaml", "--yes", "--reason", "Плановая работа"]);
+    let run = first.until(|e| is(e, "announced")).expect("it begins")["run"].as_str().unwrap().to_owned();
+    first.kill();
+
+    for (who, mut command) in
+        [("the same user", Some(plain(&world))), ("cron", Some(cron(&world))), ("another user", other_user(&world))]
+    {
+        let Some(command) = command.as_mut() else { continue };
+        ended(who, command).exits(75).says(&run).says("svcops resume");
+    }
+    fs::write(world.root().join("go"), "").unwrap();
+    world.svcops(&["resume", &run, "--yes"]).exits(0);
+    world.svcops(&["run", "runbooks/slow.yaml", "--yes"]).exits(0);
+    world.svcops(&["history", "verify"]).exits(0);
+}
+
+/// Locks are the state directory's (who has one of their own is told so): this is all that is to be had without them.
+#[test]
+fn two_with_states_of_their_own_lock_nobody_out_and_mix_nothing_up() {
+    let worlds = [world(), world()];
+    let marks = worlds[0].root().join("marks");
+    for world in &worlds {
+        let text = SLOW.replace("while [ ! -e go ]; do sleep 0.05; done", &format!("echo x >> {}", marks.display()));
+        world.file("runbooks/slow.yaml", &text);
+    }
+    let both: Vec<_> = worlds.iter().map(|world| world.stream(&["run", "runbooks/slow.yaml", "--yes"])).collect();
+    for running in both {
+        running.finish().exits(0);
+    }
+    assert_eq!(fs::read_to_string(marks).unwrap(), "x\nx\n", "each did its own, once");
+    for world in &worlds {
+        world.svcops(&["history", "verify"]).exits(0);
+    }
+}
+
 fn ended(who: &str, command: &mut Command) -> Ended {
     Ended::of(&[who], command)
 }

@@ -287,6 +287,28 @@ fn out_of_time_a_command_is_ended_with_its_children_and_what_it_did_is_named() {
     world.svcops(&["history", "verify"]).exits(0);
 }
 
+/// A daemon, as far as anybody can know: it left its command on purpose, whatever became of that.
+#[test]
+fn a_child_that_took_a_session_of_its_own_is_left_alone_and_holds_no_run_up() {
+    for (step, code) in [
+        (
+            "{name: Служба, command: 'setsid sh -c \"echo \\$\\$ > ROOT/child; exec sleep 300\" & until [ -s ROOT/child ]; do :; done'}",
+            0,
+        ),
+        (
+            "{name: Служба, command: 'setsid sh -c \"echo \\$\\$ > ROOT/child; exec sleep 300\" & sleep 300', timeout: 1s}",
+            3,
+        ),
+    ] {
+        let world = one_step(step);
+        let ended = world.svcops(&["run", "runbooks/one.yaml", "--yes"]).exits(code);
+        let child = fs::read_to_string(world.root().join("child")).unwrap();
+        assert!(alive(&child), "{ended}");
+        assert!(Command::new("kill").arg(child.trim()).status().unwrap().success());
+        world.svcops(&["history", "verify"]).exits(0);
+    }
+}
+
 fn alive(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))

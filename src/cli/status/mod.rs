@@ -3,7 +3,7 @@
 pub mod draw;
 pub mod sections;
 
-use super::{Face, args::Output, exit::ExitCode, history::Past, owed, words::Failure};
+use super::{Face, args::Output, exit::ExitCode, history::Past, owed, stage, words::Failure};
 use crate::{
     base::{Clock as _, HostName, WallClock, Way},
     inventory::{App, Host, Inventory},
@@ -88,10 +88,10 @@ impl Face {
             let ways = self.fleet(&project.root, inventory, None);
             let told = |done, of| looking.told(done, of);
             let seen = survey::app::all(inventory, apps, &*ways.transport, self.global.parallel, told);
-            let seen = looking.during(seen).await;
+            let seen = stage::unless_interrupted(looking.during(seen)).await;
             ways.transport.close().await;
             seen
-        });
+        })?;
         Ok(Apps::Seen(seen))
     }
 }

@@ -46,6 +46,8 @@ struct Errand<'a> {
     user: &'a str,
     within: u64,
     interruptible: bool,
+    /// It changes nothing, and ends with whoever asked for it.
+    reads: bool,
 }
 
 impl Errand<'_> {
@@ -61,7 +63,8 @@ impl Errand<'_> {
         )
     }
     fn wait(&self) -> String {
-        format!("s_await {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
+        let wait = if self.reads { "s_attend" } else { "s_await" };
+        format!("{wait} {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
     }
     /// Nothing was sent before.
     const EMPTY: &'static str = "S_in=/dev/null S_script=/dev/null\n";
@@ -328,6 +331,7 @@ impl Remote {
             user: at.become_user.as_deref().unwrap_or_default(),
             within: seconds(within),
             interruptible: true,
+            reads: true,
         };
         let frames = self.begin(&errand, ready).await;
         let tidy = format!("{}rm -rf -- \"$S_act\".*\n", errand.head());
@@ -430,6 +434,7 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
         user: at.become_user.as_deref().unwrap_or_default(),
         within: seconds(terms.within),
         interruptible: terms.interruptible,
+        reads: false,
     }
 }
 

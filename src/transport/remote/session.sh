@@ -21,7 +21,7 @@ if [ -e "$S_base" ] || [ -h "$S_base" ] || ! mkdir -m 700 "$S_base" 2>/dev/null;
   *) S_wrong="\`$S_base\` cannot be trusted, a folder of mode 0700 was expected: $S_seen" ;;
   esac
 fi
-S_bell= S_ticks= S_own=
+S_bell= S_ticks= S_own= S_reader=
 if command -v setsid >/dev/null 2>&1; then
   S_own=setsid
 elif command -v perl >/dev/null 2>&1; then
@@ -92,7 +92,23 @@ s_send() {
   printf '\n'
 }
 # A pulse shows svcops that the host is there, and ends this shell where nobody listens any more.
-s_pulse() { printf '~\n' || exit; }
+s_pulse() {
+  printf '~\n' 2>/dev/null && return
+  [ -n "$S_reader" ] || exit
+  # what only reads is of no use to anybody else
+  s_pulse() { :; }
+  { read -r S_pid S_rest <"$S_act.claim"; } 2>/dev/null && s_finish "$S_pid" "$S_user"
+  rm -rf -- "$S_act".*
+  exit
+}
+# Waits as s_await does, for what ends with whoever asked for it. Not before its start: it would inherit the trap.
+s_attend() {
+  S_reader=1
+  trap '' PIPE
+  s_await "$@"
+  trap - PIPE
+  S_reader=
+}
 
 # Runs a command as another user; as the login user, without sudo.
 s_as() {
