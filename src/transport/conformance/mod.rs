@@ -56,6 +56,10 @@ impl Stage {
     }
 
     fn new(sshd: Option<Sshd>, client: Client) -> Self {
+        Self::with(sshd, client, Options::default())
+    }
+
+    fn with(sshd: Option<Sshd>, client: Client, options: Options) -> Self {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pw"), "tres-secret-4711").unwrap();
@@ -74,6 +78,7 @@ impl Stage {
             tickets: None,
             evidence: None,
             audit: None,
+            pace: crate::inventory::Pace::default(),
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),
@@ -84,7 +89,6 @@ impl Stage {
         let redactor = Redactor::default();
         let secrets = BTreeMap::from([("pw".to_owned(), SecretSource::File("pw".into()))]);
         let vault = Arc::new(Vault::new(secrets, folder.path().to_owned(), redactor.clone()));
-        let options = Options::default();
         let fleet = Arc::new(Fleet::new(&inventory, Arc::clone(&vault), redactor, options, Arc::new(Nobody)));
         let millis = u64::from(std::process::id()) * 1000 + RUNS.fetch_add(1, Ordering::SeqCst);
         let run = RunId::at_millis(1_700_000_000_000 + millis);
@@ -513,6 +517,29 @@ async fn both_clients_keep_the_contract_with_one_session_at_a_time() {
         the_same_act_is_carried_out_once(&stage).await;
         reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
         stage.fleet.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_share_one_place_for_a_connection_take_turns_and_both_act() {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("") else { return };
+        sshd.edit("config", |text| text.replace("Host target", "Host target other"));
+        let stage = Stage::with(Some(sshd), client, Options { connections: 1, ..Options::default() });
+        let other = HostName::new("other");
+        let (act, change) = (stage.act().await, sh("echo here"));
+        let carry = stage.carry(&act, change.clone());
+        let look = stage.fleet.look(Some(&other), &[]);
+        let (receipt, look) = tokio::join!(carry, look);
+        assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "here\n"));
+        assert!(!look.unwrap().boot.is_empty());
+        // what it knew of the first it still knows when it has come back to it
+        assert_eq!(stage.carry(&act, change).await.stdout.text, "here\n");
+        let sshd = stage.sshd.as_ref().unwrap();
+        until("one connection is left", || sshd.connections() == 1).await;
+        stage.fleet.forget(&stage.run, &BTreeSet::from([stage.host.clone()])).await;
+        stage.fleet.close().await;
+        until("none is left", || sshd.connections() == 0).await;
     }
 }
 
