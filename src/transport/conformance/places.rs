@@ -1,0 +1,28 @@
+//! Fewer places for connections than hosts: held against both clients.
+
+use super::{CLIENTS, Options, Outcome, Sshd, Stage, Transport, sh, until};
+use crate::base::HostName;
+use std::collections::BTreeSet;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_share_one_place_for_a_connection_take_turns_and_both_act() {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("") else { return };
+        sshd.edit("config", |text| text.replace("Host target", "Host target other"));
+        let stage = Stage::with(Some(sshd), client, Options { connections: 1, ..Options::default() });
+        let other = HostName::new("other");
+        let (act, change) = (stage.act().await, sh("echo here"));
+        let carry = stage.carry(&act, change.clone());
+        let look = stage.fleet.look(Some(&other), &[]);
+        let (receipt, look) = tokio::join!(carry, look);
+        assert_eq!((receipt.outcome, receipt.stdout.text.as_str()), (Outcome::Ok, "here\n"));
+        assert!(!look.unwrap().boot.is_empty());
+        // what it knew of the first it still knows when it has come back to it
+        assert_eq!(stage.carry(&act, change).await.stdout.text, "here\n");
+        let sshd = stage.sshd.as_ref().unwrap();
+        until("one connection is left", || sshd.connections() == 1).await;
+        stage.fleet.forget(&stage.run, &BTreeSet::from([stage.host.clone()])).await;
+        stage.fleet.close().await;
+        until("none is left", || sshd.connections() == 0).await;
+    }
+}
