@@ -506,18 +506,6 @@ async fn the_native_client_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_clients_keep_the_contract_with_one_session_at_a_time() {
-    for client in CLIENTS {
-        let Some(sshd) = Sshd::start("MaxSessions 1") else { return };
-        let stage = Stage::behind(sshd, client);
-        a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
-        the_same_act_is_carried_out_once(&stage).await;
-        reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
-        stage.fleet.close().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_in_the_middle_costs_no_act() {
     for client in CLIENTS {
         let Some(sshd) = Sshd::start("") else { return };

@@ -1,6 +1,9 @@
-//! Fewer places for connections than hosts: held against both clients.
+//! Fewer places for connections than hosts, fewer sessions than questions: held against both clients.
 
-use super::{CLIENTS, Options, Outcome, Sshd, Stage, Transport, sh, until};
+use super::{
+    CLIENTS, Options, Outcome, Sshd, Stage, Transport, a_command_gets_its_input_arguments_environment_and_folder,
+    reads_are_answered_in_their_order_and_each_for_itself, sh, the_same_act_is_carried_out_once, until,
+};
 use crate::base::HostName;
 use std::collections::BTreeSet;
 
@@ -24,5 +27,17 @@ async fn hosts_that_share_one_place_for_a_connection_take_turns_and_both_act() {
         stage.fleet.forget(&stage.run, &BTreeSet::from([stage.host.clone()])).await;
         stage.fleet.close().await;
         until("none is left", || sshd.connections() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_clients_keep_the_contract_with_one_session_at_a_time() {
+    for client in CLIENTS {
+        let Some(sshd) = Sshd::start("MaxSessions 1") else { return };
+        let stage = Stage::behind(sshd, client);
+        a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
+        the_same_act_is_carried_out_once(&stage).await;
+        reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
+        stage.fleet.close().await;
     }
 }
