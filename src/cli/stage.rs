@@ -73,7 +73,7 @@ impl Face {
         // the same store has the same word for a resume, whatever way led to it
         let store = store.map(|dir| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()));
         let store = store.map(|dir| format!("-{}", Hash::of(dir.as_os_str().as_encoded_bytes()).short()));
-        let options = Options { store: store.unwrap_or_default(), ..Options::default() };
+        let options = Options { store: store.unwrap_or_default(), ..Options::of(inventory) };
         let fleet = Fleet::new(inventory, vault, redactor.clone(), options, asks);
         Ways { transport: Arc::new(fleet), shelf: Arc::new(shelf), progress, redactor }
     }

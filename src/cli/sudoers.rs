@@ -136,6 +136,7 @@ mod tests {
             tickets: None,
             evidence: None,
             audit: None,
+            pace: crate::inventory::Pace::default(),
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),

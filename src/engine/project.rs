@@ -12,7 +12,6 @@ use crate::{
     actions::Entry,
     base::{Change, Clock as _, Hash, HostName, Lock, TaskId, Way, clock::RuntimeClock},
     journal::{
-        Journal as _,
         event::{Event, Header, How, Notice, Record, Watcher},
         memory::MemoryJournal,
         state::{RunState, TaskState},
@@ -23,7 +22,7 @@ use crate::{
     },
     ui::{changes, facts},
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -93,9 +92,11 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
             .map(|run| (run, script))
     });
     let (run, script) = outcome.await.map_err(|e| EngineError::Plan(e.to_string()))??;
-    let records = journal.records(&run)?;
+    // thousands of hosts have many: none of them is held twice, nor longer than it is needed
+    let records = journal.give_away(&run);
     let state = RunState::fold(&records);
     let mut tasks = tasks(stage, &records, &state, &script);
+    drop(records);
     in_order(stage, &mut tasks);
     diffs(stage, &state, &mut tasks).await;
     let (exclusive, shared) = locks(stage, &state);
@@ -331,6 +332,12 @@ fn in_order(stage: &Stage, tasks: &mut [PlannedTask]) {
     tasks.sort_by_key(|task| (steps.get(&step(task)).copied(), hosts.get(&task.host).copied()));
 }
 
+/// The hash of something's JSON.
+fn part(what: &impl serde::Serialize) -> Hash {
+    // what has no JSON could not have been read from a file, nor be written into the journal
+    Hash::of(&serde_json::to_vec(what).unwrap_or_default())
+}
+
 fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tasks: Vec<PlannedTask>) -> Plan {
     let touches = |t: &&PlannedTask| {
         let changes = Entry::find(stage.catalog, &t.action).is_some_and(|e| e.traits.changes);
@@ -346,31 +353,27 @@ fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tas
     let declared: Vec<_> = stage.inventory.hosts.iter().filter(|h| selected.contains(&h.name)).collect();
     let mut by_task: Vec<&PlannedTask> = tasks.iter().collect();
     by_task.sort_by_key(|t| &t.task);
-    let acts: Vec<Value> = by_task
+    let acts: Vec<_> = by_task
         .into_iter()
-        .map(|t| {
-            let changes: Vec<_> = t.changes.iter().map(|c| json!(c.change)).collect();
-            json!([t.task, t.certainty, changes])
-        })
+        .map(|t| (&t.task, &t.certainty, t.changes.iter().map(|c| &c.change).collect::<Vec<_>>()))
         .collect();
     let mut begun: Vec<_> = state.tasks.iter().map(|t| &t.began).collect();
     begun.sort_by_key(|began| &began.task);
-    let contents: Vec<Value> = begun.into_iter().map(|began| began.value.clone()).collect();
-    let part = |value: &Value| Hash::of(value.to_string().as_bytes());
+    let contents: Vec<&Value> = begun.into_iter().map(|began| &began.value).collect();
     let pinned: BTreeMap<String, Hash> = [
-        ("runbook", part(&json!(order.runbook))),
-        ("inventory", part(&json!([declared, stage.inventory.apps, stage.inventory.balancers]))),
-        ("params", part(&Value::Object(order.params.clone().into_iter().collect::<Map<_, _>>()))),
-        ("targets", part(&json!(selected))),
-        ("contents", part(&json!(contents))),
-        ("changes", part(&json!(acts))),
+        ("runbook", part(&order.runbook)),
+        ("inventory", part(&(declared, &stage.inventory.apps, &stage.inventory.balancers))),
+        ("params", part(&order.params)),
+        ("targets", part(&selected)),
+        ("contents", part(&contents)),
+        ("changes", part(&acts)),
     ]
     .into_iter()
     .map(|(name, hash)| (name.to_owned(), hash))
     .collect();
     Plan {
         schema_version: 1,
-        hash: part(&json!(pinned)),
+        hash: part(&pinned),
         project: stage.inventory.project.clone(),
         runbook: order.runbook.name.clone(),
         params: order.params.clone(),

@@ -69,6 +69,9 @@ pub struct Inventory {
     /// `audit:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// How many connections at once.
+    #[serde(default, skip_serializing_if = "Pace::is_default")]
+    pub pace: Pace,
     /// Where secrets come from, by name.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The sites, with their titles.
@@ -168,6 +171,21 @@ pub struct Ssh {
     pub client: Client,
     /// The user that acts are carried out as, by sudo (`become: sudo` is root).
     pub become_user: Option<String>,
+}
+
+/// How many ssh connections at once; what is none is the transport's own choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// That are open.
+    pub connections: Option<usize>,
+    /// That are being made.
+    pub handshakes: Option<usize>,
+}
+
+impl Pace {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What speaks ssh to a host.

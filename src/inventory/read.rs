@@ -1,7 +1,7 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Audit, Balancer, Client, Evidence, Host, Inventory, SecretSource, Site, Ssh,
+    Audit, Balancer, Client, Evidence, Host, Inventory, Pace, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
     read_mail::{self, DraftMail},
@@ -58,6 +58,7 @@ pub(super) struct Draft {
     audit: Option<Audit>,
     secrets: BTreeMap<String, SecretSource>,
     ssh: SshWords,
+    pace: Pace,
     sites: BTreeMap<String, Site>,
     hosts: Vec<DraftHost>,
     apps: Vec<DraftApp>,
@@ -106,7 +107,7 @@ impl Draft {
             self.evidence = top.take("evidence", notes).and_then(|n| evidence(n, notes));
             self.audit = top.take("audit", notes).and_then(|n| audit(n, notes));
             if let Some(node) = top.take("ssh", notes) {
-                self.ssh = ssh(node, notes);
+                self.ssh = ssh(node, Some(&mut self.pace), notes);
             }
         }
         for (key, node) in section(&mut top, "secrets", notes) {
@@ -210,7 +211,7 @@ impl Draft {
         let site = fields.take("site", notes).and_then(|n| Some((n.mark, n.text(notes)?)));
         let address = fields.take("address", notes).and_then(|n| Some((n.mark, n.text(notes)?)));
         let local = fields.flag("local", notes);
-        let own = fields.take("ssh", notes).map(|n| ssh(n, notes)).unwrap_or_default();
+        let own = fields.take("ssh", notes).map(|n| ssh(n, None, notes)).unwrap_or_default();
         let mut labels: Vec<(String, Mark, String)> = Vec::new();
         for (key, value) in section(&mut fields, "labels", notes) {
             if key.text == "site" {
@@ -316,6 +317,7 @@ impl Draft {
             mail: self.mail.take().map(|draft| draft.held(&self.secrets, &mut self.faults)),
             evidence: self.evidence.take(),
             audit: self.audit.take(),
+            pace: self.pace,
             secrets: std::mem::take(&mut self.secrets),
             sites: std::mem::take(&mut self.sites),
             hosts,
@@ -451,7 +453,8 @@ fn secret(node: &Node, notes: &mut Notes) -> Option<SecretSource> {
     found.pop()
 }
 
-fn ssh(node: &Node, notes: &mut Notes) -> SshWords {
+/// Of the project or of a host, which has no pace of its own.
+fn ssh(node: &Node, pace: Option<&mut Pace>, notes: &mut Notes) -> SshWords {
     let Some(mut fields) = Fields::of(node, "`ssh:`", notes) else { return SshWords::default() };
     let words = SshWords {
         user: fields.text("user", notes),
@@ -463,8 +466,16 @@ fn ssh(node: &Node, notes: &mut Notes) -> SshWords {
         client: fields.take("client", notes).and_then(|n| client_of(n, notes)),
         become_user: fields.take("become", notes).and_then(|n| become_of(n, notes)),
     };
+    if let Some(pace) = pace {
+        pace.connections = fields.take("connections", notes).and_then(|n| count(n, notes));
+        pace.handshakes = fields.take("handshakes", notes).and_then(|n| count(n, notes));
+    }
     fields.end(notes);
     words
+}
+
+fn count(node: &Node, notes: &mut Notes) -> Option<usize> {
+    usize::try_from(node.whole(1, notes)?).ok()
 }
 
 fn client_of(node: &Node, notes: &mut Notes) -> Option<Client> {

@@ -67,6 +67,7 @@ pub(crate) fn sample() -> Inventory {
         tickets: None,
         evidence: None,
         audit: None,
+        pace: super::Pace::default(),
         mail: Some(Mail {
             smtp: Smtp {
                 server: "127.0.0.1:1025".into(),

@@ -76,6 +76,10 @@ impl MemoryJournal {
         kept.kill = None;
         kept.killed = false;
     }
+    /// The events of a run, which it has no more.
+    pub fn give_away(&self, run: &RunId) -> Vec<Record> {
+        self.kept().runs.remove(run).unwrap_or_default()
+    }
     /// How many events were kept so far.
     pub fn taken(&self) -> usize {
         self.kept().taken

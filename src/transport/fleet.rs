@@ -2,6 +2,7 @@
 
 use super::{
     Fut, Look, Lost, LostKind, Settled, Terms, Transport,
+    berths::{Berth, Berths, Close, Stay},
     here::Here,
     local::Local,
     native::{Native, Yard},
@@ -15,6 +16,7 @@ use crate::{
     inventory::{Client, Host, Inventory},
 };
 use futures_util::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -37,7 +39,11 @@ pub struct Options {
     /// A folder for this run's connections, made 0700 if it is not there; none: below `$XDG_RUNTIME_DIR` or `/tmp`.
     /// Sockets have short names (108 bytes), so it may have 61 bytes at most.
     pub control: Option<PathBuf>,
-    /// So many connections are made at once: sshd refuses more (`MaxStartups`).
+    /// So many connections are open at once, each to a host of its own; the one that was not used for longest is closed
+    /// where another host waits. Jump hosts are not counted.
+    pub connections: usize,
+    /// So many connections are made at once: a jump host, or a host of several names, sees no more of them that have not
+    /// logged in yet (`MaxStartups` of sshd refuses more than 10).
     pub connects: usize,
     /// How long a connection may take to be made.
     pub patience: Duration,
@@ -45,15 +51,53 @@ pub struct Options {
     pub store: String,
 }
 
+impl Options {
+    /// No more connections than this are open unless more are asked for, whatever the memory.
+    const MOST: usize = 1024;
+    /// So many are always allowed.
+    const LEAST: usize = 64;
+    /// What one is taken to need, in KiB: a process of `ssh` (measured: 1.3 MB), or a native connection (0.1 MB).
+    const PROCESS: usize = 1400;
+    const NATIVE: usize = 150;
+
+    /// As the inventory has it; else as many connections as a quarter of the free memory holds.
+    pub fn of(inventory: &Inventory) -> Self {
+        let mut remote = inventory.hosts.iter().filter(|host| !host.local);
+        let native = remote.all(|host| host.ssh.client == Client::Native);
+        let each = if native { Self::NATIVE } else { Self::PROCESS };
+        let fit = free().map_or(Self::MOST, |kib| kib / 4 / each).clamp(Self::LEAST, Self::MOST);
+        let own = Self::default();
+        Self {
+            connections: inventory.pace.connections.unwrap_or(fit),
+            connects: inventory.pace.handshakes.unwrap_or(own.connects),
+            ..own
+        }
+    }
+}
+
+/// Memory that is free, in KiB, where the system says.
+fn free() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { control: None, connects: 8, patience: Duration::from_secs(10), store: String::new() }
+        Self {
+            control: None,
+            connections: Self::MOST,
+            connects: 8,
+            patience: Duration::from_secs(10),
+            store: String::new(),
+        }
     }
 }
 
 /// All hosts of an inventory, each connected to when it is first needed.
 pub struct Fleet {
-    hosts: BTreeMap<HostName, Remote>,
+    hosts: BTreeMap<HostName, Arc<Berth<Remote>>>,
+    berths: Arc<Berths<Remote>>,
     here: Here,
     gate: Arc<Gate>,
     yard: Arc<Yard>,
@@ -69,6 +113,7 @@ impl Fleet {
         prompter: Arc<dyn Prompter>,
     ) -> Self {
         let store = options.store.clone();
+        let connections = options.connections;
         let gate = Arc::new(Gate::new(options));
         let yard = Arc::new(Yard::new(Arc::clone(&gate)));
         let remote = |host: &Host| {
@@ -80,22 +125,29 @@ impl Fleet {
                     Client::Native => Arc::new(Native::new(host, Arc::clone(&gate), Arc::clone(&yard))),
                 }
             };
-            Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone()).of_store(&store)
+            let remote = Remote::new(Some(host.name.clone()), link, Arc::clone(&vault), redactor.clone());
+            Arc::new(Berth::new(host.name.clone(), host.local, remote.of_store(&store)))
         };
+        let far = inventory.hosts.iter().filter(|host| !host.local).count();
+        allow_files(connections.min(far));
+        let berths = Berths::new(connections);
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
-        Self { hosts, here: Here::new(Arc::clone(&vault), redactor.clone(), prompter, store), gate, yard }
+        let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store);
+        Self { hosts, berths, here, gate, yard }
     }
 
-    fn host(&self, name: &HostName) -> Result<&Remote, Lost> {
-        self.hosts.get(name).ok_or_else(|| Lost {
+    /// A host, as soon as there is a place for its connection.
+    async fn host(&self, name: &HostName) -> Result<Stay<Remote>, Lost> {
+        let host = self.hosts.get(name).ok_or_else(|| Lost {
             host: Some(name.clone()),
             why: "the inventory has no such host".to_owned(),
             kind: LostKind::Unreachable,
-        })
+        })?;
+        Ok(self.berths.enter(host).await)
     }
 
     /// The host that a change is carried out on; none: it is from here, whatever its place.
-    fn way(&self, change: &At<Change>) -> Result<Option<&Remote>, Lost> {
+    async fn way(&self, change: &At<Change>) -> Result<Option<Stay<Remote>>, Lost> {
         let from_here = matches!(
             &change.what,
             Change::Tell(_)
@@ -105,9 +157,29 @@ impl Fleet {
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );
         match &change.at.host {
-            Some(host) if !from_here => self.host(host).map(Some),
+            Some(host) if !from_here => self.host(host).await.map(Some),
             _ => Ok(None),
         }
+    }
+}
+
+/// Each connection needs some files of this process, and many systems begin with 1,024 of them in all. What may be had
+/// more is taken only if it is needed: commands on this machine inherit it.
+fn allow_files(connections: usize) {
+    const EACH: u64 = 8;
+    const BESIDE: u64 = 256;
+    let wanted = EACH * connections as u64 + BESIDE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|now| now < wanted) {
+        let current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+        // where it may not be raised, connections fail by name
+        let _raised = setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_ok();
+    }
+}
+
+impl Close for Remote {
+    fn close(&self) -> Fut<'_, ()> {
+        Box::pin(Self::close(self))
     }
 }
 
@@ -118,7 +190,8 @@ impl Transport for Fleet {
             let from_here = |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. });
             let (ours, theirs): (Vec<_>, Vec<_>) = reads.iter().cloned().partition(from_here);
             let ours = join_all(ours.iter().map(|read| self.here.read(&read.what)));
-            let (ours, theirs) = tokio::join!(ours, self.host(host)?.look(&theirs));
+            let theirs = async { self.host(host).await?.look(&theirs).await };
+            let (ours, theirs) = tokio::join!(ours, theirs);
             let Look { boot, answers } = theirs?;
             let (mut ours, mut theirs) = (ours.into_iter(), answers.into_iter());
             let missing = || Answer::Bad("there was no answer to this read".to_owned());
@@ -133,7 +206,7 @@ impl Transport for Fleet {
     fn open<'a>(&'a self, run: &'a RunId, at: &'a Place) -> Fut<'a, Result<String, Lost>> {
         Box::pin(async move {
             match &at.host {
-                Some(host) => self.host(host)?.open(run).await,
+                Some(host) => self.host(host).await?.open(run).await,
                 None => Ok(self.here.look(&[]).await.boot),
             }
         })
@@ -141,7 +214,7 @@ impl Transport for Fleet {
 
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
         Box::pin(async move {
-            match self.way(change)? {
+            match self.way(change).await? {
                 Some(host) => host.carry(act, change, terms).await,
                 None => Ok(self.here.carry(act, &change.what, terms).await),
             }
@@ -150,7 +223,7 @@ impl Transport for Fleet {
 
     fn settle<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Settled, Lost>> {
         Box::pin(async move {
-            match self.way(change)? {
+            match self.way(change).await? {
                 Some(host) => host.settle(act, change, terms).await,
                 None => Ok(self.here.settle(act, &change.what).await),
             }
@@ -160,7 +233,7 @@ impl Transport for Fleet {
     fn cancel<'a>(&'a self, act: &'a Act, at: &'a Place) -> Fut<'a, Result<bool, Lost>> {
         Box::pin(async move {
             match &at.host {
-                Some(host) => self.host(host)?.cancel(act, at).await,
+                Some(host) => self.host(host).await?.cancel(act, at).await,
                 None => Ok(self.here.cancel(act)),
             }
         })
@@ -169,7 +242,7 @@ impl Transport for Fleet {
     fn fetch<'a>(&'a self, at: &'a Place, path: &'a str, cap: usize) -> Fut<'a, Result<Option<Vec<u8>>, Lost>> {
         Box::pin(async move {
             match &at.host {
-                Some(host) => self.host(host)?.fetch(at, path, cap).await,
+                Some(host) => self.host(host).await?.fetch(at, path, cap).await,
                 None => Err(Lost {
                     host: None,
                     why: "this needs a host to be read on".to_owned(),
@@ -181,13 +254,21 @@ impl Transport for Fleet {
 
     fn forget<'a>(&'a self, run: &'a RunId, acted_on: &'a BTreeSet<HostName>) -> Fut<'a, ()> {
         Box::pin(async move {
-            join_all(self.hosts.iter().map(|(name, host)| host.forget(run, acted_on.contains(name)))).await;
+            join_all(self.hosts.iter().map(|(name, host)| async move {
+                let acted = acted_on.contains(name);
+                // most hosts of an inventory have nothing to do with a run
+                if host.at().is_to_forget(run, acted) {
+                    self.berths.enter(host).await.forget(run, acted).await;
+                }
+            }))
+            .await;
         })
     }
 
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
-            join_all(self.hosts.values().map(Remote::close)).await;
+            join_all(self.hosts.values().map(|host| host.at().close())).await;
+            self.berths.clear();
             self.yard.close().await;
             self.gate.close();
         })

@@ -1,6 +1,7 @@
 //! Carries reads and changes out, and nothing else does. `ssh`, `local` and `simulated` stand behind one trait and pass
 //! one conformance suite.
 
+mod berths;
 pub mod fleet;
 pub(crate) mod haproxy;
 mod here;

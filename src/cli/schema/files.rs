@@ -64,6 +64,14 @@ pub(super) fn project() -> Value {
             "become": text("Who acts: sudo (root), none (the login user; the default), or a user"),
         }),
     );
+    let mut all = ssh.clone();
+    if let Some(keys) = all.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        let count = |about: &str, default: Value| such(about, default, json!({"type": "integer", "minimum": 1}));
+        let open = "Connections open at once; the one unused for longest is closed where a host waits. unless given, as many as a quarter of the free memory holds, 1024 at most";
+        keys.insert("connections".into(), count(open, json!(null)));
+        let made = "Connections made at once: fewer than sshd's MaxStartups on a jump host";
+        keys.insert("handshakes".into(), count(made, json!(8)));
+    }
     let host = object(
         &[],
         json!({
@@ -156,7 +164,7 @@ pub(super) fn project() -> Value {
                     object(&["syslog"], json!({"syslog": text("The socket's absolute path")})),
                 ]})),
                 "secrets": map_of("Where secrets come from, by name", secret),
-                "ssh": such("How hosts are reached unless they say otherwise", json!(null), ssh),
+                "ssh": such("How hosts are reached unless they say otherwise", json!(null), all),
                 "sites": map_of("The sites", object(&[], json!({"title": text("For people")}))),
                 "hosts": map_of("The hosts; a name may be a range: web[001-250]", host),
                 "apps": map_of("The apps", app),

@@ -23,7 +23,7 @@ impl Sshd {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
-    fn edit(&self, name: &str, edit: impl Fn(String) -> String) {
+    pub(super) fn edit(&self, name: &str, edit: impl Fn(String) -> String) {
         let text = std::fs::read_to_string(self.at(name)).unwrap();
         std::fs::write(self.at(name), edit(text)).unwrap();
     }

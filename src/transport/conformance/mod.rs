@@ -3,6 +3,7 @@
 
 mod files;
 mod logins;
+mod places;
 mod sshd;
 
 use super::{
@@ -48,14 +49,14 @@ impl Prompter for Nobody {
 
 impl Stage {
     fn here() -> Self {
-        Self::new(None, Client::OpenSsh)
+        Self::with(None, Client::OpenSsh, Options::default())
     }
 
     fn behind(sshd: Sshd, client: Client) -> Self {
-        Self::new(Some(sshd), client)
+        Self::with(Some(sshd), client, Options::default())
     }
 
-    fn new(sshd: Option<Sshd>, client: Client) -> Self {
+    fn with(sshd: Option<Sshd>, client: Client, options: Options) -> Self {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pw"), "tres-secret-4711").unwrap();
@@ -74,6 +75,7 @@ impl Stage {
             tickets: None,
             evidence: None,
             audit: None,
+            pace: crate::inventory::Pace::default(),
             mail: None,
             secrets: BTreeMap::new(),
             sites: BTreeMap::new(),
@@ -84,7 +86,6 @@ impl Stage {
         let redactor = Redactor::default();
         let secrets = BTreeMap::from([("pw".to_owned(), SecretSource::File("pw".into()))]);
         let vault = Arc::new(Vault::new(secrets, folder.path().to_owned(), redactor.clone()));
-        let options = Options::default();
         let fleet = Arc::new(Fleet::new(&inventory, Arc::clone(&vault), redactor, options, Arc::new(Nobody)));
         let millis = u64::from(std::process::id()) * 1000 + RUNS.fetch_add(1, Ordering::SeqCst);
         let run = RunId::at_millis(1_700_000_000_000 + millis);
@@ -507,18 +508,6 @@ async fn ssh_keeps_the_contract() {
 async fn the_native_client_keeps_the_contract() {
     if let Some(sshd) = Sshd::start("") {
         all(&Stage::behind(sshd, Client::Native)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn both_clients_keep_the_contract_with_one_session_at_a_time() {
-    for client in CLIENTS {
-        let Some(sshd) = Sshd::start("MaxSessions 1") else { return };
-        let stage = Stage::behind(sshd, client);
-        a_command_gets_its_input_arguments_environment_and_folder(&stage).await;
-        the_same_act_is_carried_out_once(&stage).await;
-        reads_are_answered_in_their_order_and_each_for_itself(&stage).await;
-        stage.fleet.close().await;
     }
 }
 

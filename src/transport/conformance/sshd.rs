@@ -72,6 +72,12 @@ impl Sshd {
         self.listens();
     }
 
+    /// How many are open.
+    pub(super) fn connections(&self) -> usize {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()));
+        children.unwrap_or_default().split_whitespace().count()
+    }
+
     /// Cuts all connections, and goes on listening.
     pub(super) fn hang_up(&self) {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).unwrap();
