@@ -69,8 +69,7 @@ pub fn trace(records: &[Record]) {
 
 /// Batches cover every host of their group once, and are never larger than the runbook says.
 pub fn batches(script: &Script, text: &str) {
-    let sizes =
-        text.match_indices("rolling: {batch: ").map(|(at, found)| text[at + found.len()..][..1].parse().unwrap());
+    let sizes = text.split("rolling: {batch: ").skip(1).map(|rest| rest.split(',').next().unwrap().parse().unwrap());
     let groups = script.nodes.iter().filter_map(|node| match node {
         Node::Rolling(batches, _) => Some(batches),
         _ => None,

@@ -159,7 +159,7 @@ impl Scene {
         assert_eq!(run / RUNS_EACH, self.number);
         let (rig, told) = self.play_with(&self.mishap(run));
         // a store on the disk is a hundred times as slow as one in memory
-        if run % (4 * RUNS_EACH) == 0 {
+        if run.is_multiple_of(4 * RUNS_EACH) {
             check::chain(&rig.records());
         }
         told
