@@ -139,6 +139,9 @@ pub fn end(end: &Summary, scene: &Scene, rig: &Rig, unbroken: bool) {
 /// forgotten a consequence.
 fn stale(end: &Summary, scene: &Scene, rig: &Rig, named: &dyn Fn(&str) -> bool) {
     for what in rig.world.stale() {
+        if scene.cannot_see_reloads_of(&what) {
+            continue;
+        }
         let host = scene.hosts().find(|host| what.contains(&format!("`{host}`")));
         let host = host.unwrap_or_else(|| panic!("no host in {what:?}"));
         let meant = scene.stale.contains(&what) && end.outcome != End::RolledBack;
