@@ -83,7 +83,9 @@ impl Engine<'_> {
     fn stay_stuck(&self, back: &Return) {
         let failed = |t: &&TaskState| returns(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
         let hosts: Vec<HostName> = self.with(|s| s.tasks.iter().filter(failed).map(|t| t.began.host.clone()).collect());
-        hosts.iter().for_each(|host| back.stick(host));
+        for host in &hosts {
+            back.stick(host);
+        }
     }
 
     async fn side_by_side<'f, F>(&self, hosts: &'f [HostName], work: impl Fn(&'f HostName) -> F) -> Result<(), Halt>
