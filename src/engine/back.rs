@@ -53,6 +53,7 @@ impl Engine<'_> {
         let back = Return { hosts: self.hosts_of(scope), stuck: Mutex::default(), waiting: Mutex::default() };
         let mut stations: Vec<Arc<Station>> = self.script.stations().into_iter().cloned().collect();
         stations.reverse();
+        self.stay_stuck(&back);
         self.settle_all(&back).await?;
         self.pass_over_what_is_as_before(&back).await?;
         for station in &stations {
@@ -75,6 +76,16 @@ impl Engine<'_> {
             self.say(Event::RolledBack { scope: scope.clone() }).await?;
         }
         Ok(())
+    }
+
+    /// Where an undo failed on the way back of a narrower scope, this one goes no further either: what waited there for that
+    /// undo, such as putting a server into service again, still has to.
+    fn stay_stuck(&self, back: &Return) {
+        let failed = |t: &&TaskState| returns(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
+        let hosts: Vec<HostName> = self.with(|s| s.tasks.iter().filter(failed).map(|t| t.began.host.clone()).collect());
+        for host in &hosts {
+            back.stick(host);
+        }
     }
 
     async fn side_by_side<'f, F>(&self, hosts: &'f [HostName], work: impl Fn(&'f HostName) -> F) -> Result<(), Halt>

@@ -586,3 +586,24 @@ steps:
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_own_way_back_failed_is_not_put_into_service_by_that_of_the_run() {
+    const LATE: &str = "
+targets: role=app, site=dc1
+on_failure: rollback
+steps:
+  - {name: Configure, file.copy: {content: sick, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+  - name: Rolling
+    rolling: {batch: 2, max_failed: 1}
+    steps:
+      - {name: Drain, haproxy.drain: {balancer: front, backend: billing, server: '{{ host.name }}', within: 30s}}
+      - {name: Again, file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+      - {name: Enable, haproxy.enable: {balancer: front, backend: billing, server: '{{ host.name }}'}}
+";
+    let rig = Rig::new();
+    rig.world.sickens(&Hash::of(b"sick"));
+    rig.world.fault_undo(&TaskId::new("1", &"dc1-app1".into()), crate::transport::Fault::NoEffect);
+    let end = rig.run(LATE).await;
+    assert_eq!((end.outcome, rig.world.harm()), (End::Failed, vec![]), "{end:?}");
+}

@@ -69,8 +69,7 @@ pub fn trace(records: &[Record]) {
 
 /// Batches cover every host of their group once, and are never larger than the runbook says.
 pub fn batches(script: &Script, text: &str) {
-    let sizes =
-        text.match_indices("rolling: {batch: ").map(|(at, found)| text[at + found.len()..][..1].parse().unwrap());
+    let sizes = text.split("rolling: {batch: ").skip(1).map(|rest| rest.split(',').next().unwrap().parse().unwrap());
     let groups = script.nodes.iter().filter_map(|node| match node {
         Node::Rolling(batches, _) => Some(batches),
         _ => None,
@@ -140,6 +139,9 @@ pub fn end(end: &Summary, scene: &Scene, rig: &Rig, unbroken: bool) {
 /// forgotten a consequence.
 fn stale(end: &Summary, scene: &Scene, rig: &Rig, named: &dyn Fn(&str) -> bool) {
     for what in rig.world.stale() {
+        if scene.cannot_see_reloads_of(&what) {
+            continue;
+        }
         let host = scene.hosts().find(|host| what.contains(&format!("`{host}`")));
         let host = host.unwrap_or_else(|| panic!("no host in {what:?}"));
         let meant = scene.stale.contains(&what) && end.outcome != End::RolledBack;

@@ -140,6 +140,11 @@ impl Scene {
         scene
     }
 
+    /// A command that reloads an app and one that only says so look the same.
+    pub fn cannot_see_reloads_of(&self, stale: &str) -> bool {
+        let mut blind = self.land.apps.iter().filter(|app| app.commands && app.reloads);
+        blind.any(|app| stale.starts_with(&format!("app `{}` ", app.name)))
+    }
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.land.hosts.iter().map(String::as_str)
     }
@@ -159,7 +164,7 @@ impl Scene {
         assert_eq!(run / RUNS_EACH, self.number);
         let (rig, told) = self.play_with(&self.mishap(run));
         // a store on the disk is a hundred times as slow as one in memory
-        if run % (4 * RUNS_EACH) == 0 {
+        if run.is_multiple_of(4 * RUNS_EACH) {
             check::chain(&rig.records());
         }
         told
