@@ -89,7 +89,8 @@ impl Engine<'_> {
                     Scope::Host(one) => one == host,
                 })
             };
-            let failed = |t: &&TaskState| returns(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
+            let mine = |t: &&TaskState| back.hosts.contains(&t.began.host) && returns(t);
+            let failed = |t: &&TaskState| mine(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
             s.tasks.iter().filter(failed).map(|t| t.began.host.clone()).filter(narrower).collect()
         });
         for host in &hosts {
