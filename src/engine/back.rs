@@ -53,7 +53,7 @@ impl Engine<'_> {
         let back = Return { hosts: self.hosts_of(scope), stuck: Mutex::default(), waiting: Mutex::default() };
         let mut stations: Vec<Arc<Station>> = self.script.stations().into_iter().cloned().collect();
         stations.reverse();
-        self.stay_stuck(&back);
+        self.stay_stuck(scope, &back);
         self.settle_all(&back).await?;
         self.pass_over_what_is_as_before(&back).await?;
         for station in &stations {
@@ -80,9 +80,19 @@ impl Engine<'_> {
 
     /// Where an undo failed on the way back of a narrower scope, this one goes no further either: what waited there for that
     /// undo, such as putting a server into service again, still has to.
-    fn stay_stuck(&self, back: &Return) {
-        let failed = |t: &&TaskState| returns(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
-        let hosts: Vec<HostName> = self.with(|s| s.tasks.iter().filter(failed).map(|t| t.began.host.clone()).collect());
+    fn stay_stuck(&self, scope: &Scope, back: &Return) {
+        let hosts: BTreeSet<HostName> = self.with(|s| {
+            let narrower = |host: &HostName| {
+                s.back.keys().filter(|other| *other != scope).any(|other| match other {
+                    Scope::Run => false,
+                    Scope::Batch(hosts) => hosts.contains(host),
+                    Scope::Host(one) => one == host,
+                })
+            };
+            let mine = |t: &&TaskState| back.hosts.contains(&t.began.host) && returns(t);
+            let failed = |t: &&TaskState| mine(t) && t.undo.as_ref().is_some_and(|u| u.why().is_some());
+            s.tasks.iter().filter(failed).map(|t| t.began.host.clone()).filter(narrower).collect()
+        });
         for host in &hosts {
             back.stick(host);
         }
