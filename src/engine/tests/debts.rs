@@ -1,6 +1,7 @@
 //! Debts that outlive their run.
 
 use super::*;
+use std::collections::BTreeSet;
 
 /// Two runs, each of which changes a file and fails to restart the app for it: two of them owe one restart.
 async fn two_that_owe_one_restart(rig: &Rig) -> [RunId; 2] {
@@ -58,4 +59,29 @@ async fn what_another_project_owes_is_not_taken_over() {
     assert_eq!(rig.run(&RELOADS.replace("CONTENT", "newer")).await.outcome, End::Done);
     assert_eq!(rig.done().len(), done, "nothing is changed, and nothing of its own is owed");
     assert_eq!(rig.journal.paid_of(&first).unwrap(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_debt_of_one_step_is_not_paid_by_its_siblings_too() {
+    const SIDE_BY_SIDE: &str = "
+targets: dc1-app1
+steps:
+  - name: Side by side
+    parallel: true
+    steps:
+      - {name: A, file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+      - {name: B, file.copy: {content: b, dest: /etc/b}}
+      - {name: C, file.copy: {content: c, dest: /etc/c}}
+";
+    for act in 0..4 {
+        let rig = Rig::new();
+        rig.world.fault(act, crate::transport::Fault::TimedOut);
+        assert_eq!(rig.run(SIDE_BY_SIDE).await.outcome, End::RolledBack, "act {act}");
+        let mut carried = BTreeSet::new();
+        for record in rig.records() {
+            if let Event::Carried { task, way, number, .. } = record.event {
+                assert!(carried.insert((task.clone(), way, number)), "act {act}: `{task}` was carried twice");
+            }
+        }
+    }
 }

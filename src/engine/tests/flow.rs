@@ -1,6 +1,5 @@
 use super::*;
 use crate::engine::plan::Certainty;
-use std::collections::BTreeSet;
 
 #[tokio::test(start_paused = true)]
 async fn stop_copy_start_is_planned_as_three_acts_and_touches_nothing() {
@@ -560,31 +559,6 @@ async fn a_run_that_was_stopped_before_its_first_task_can_be_rolled_back_and_is_
     let back = rig.rollback().await.unwrap();
     assert_eq!((back.outcome, back.stands.len(), rig.done().len()), (End::RolledBack, 0, 0));
     assert!(matches!(rig.resume().await, Err(EngineError::NotSo { what: "resumed", .. })));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_debt_of_one_step_is_not_paid_by_its_siblings_too() {
-    const SIDE_BY_SIDE: &str = "
-targets: dc1-app1
-steps:
-  - name: Side by side
-    parallel: true
-    steps:
-      - {name: A, file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
-      - {name: B, file.copy: {content: b, dest: /etc/b}}
-      - {name: C, file.copy: {content: c, dest: /etc/c}}
-";
-    for act in 0..4 {
-        let rig = Rig::new();
-        rig.world.fault(act, crate::transport::Fault::TimedOut);
-        assert_eq!(rig.run(SIDE_BY_SIDE).await.outcome, End::RolledBack, "act {act}");
-        let mut carried = BTreeSet::new();
-        for record in rig.records() {
-            if let Event::Carried { task, way, number, .. } = record.event {
-                assert!(carried.insert((task.clone(), way, number)), "act {act}: `{task}` was carried twice");
-            }
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]
