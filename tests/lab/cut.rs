@@ -181,7 +181,7 @@ fn cut_after_the_effect(lab: &Lab, crm: &Project, deadline: &str) -> Running {
 }
 
 /// Whether anybody here has a connection to that address's sshd.
-fn connected(address: &str) -> bool {
+pub fn connected(address: &str) -> bool {
     let asked = Command::new("ss").args(["-Htn", "state", "established", "dst", address, "dport", "=", ":22"]).output();
     !asked.unwrap().stdout.is_empty()
 }

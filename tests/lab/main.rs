@@ -24,5 +24,6 @@ mod power;
 mod resources;
 mod rolling;
 mod secret;
+mod session;
 mod slow;
 mod sshd;
