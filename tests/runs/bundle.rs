@@ -160,16 +160,16 @@ fn replace(parts: &mut Parts, name: &str, from: &str, to: &str) {
 
 #[test]
 fn a_report_that_cannot_be_drawn_again_of_the_events_is_never_called_sound() {
-    let (world, _) = exported();
-    let whole = fs::read(world.root().join("bundle.tar")).unwrap();
-    assert_eq!(forged(&whole, |_| {}), whole);
-    let anchor =
-        world.svcops(&["history", "verify", "-o", "json"]).exits(0).json()["anchor"].as_str().unwrap().to_owned();
     const MADE_BY: &str = concat!("\"made_by\": \"", env!("CARGO_PKG_VERSION"), "\"");
     fn approved(parts: &mut Parts) {
         replace(parts, "report.html", "Регламентные", "Approved");
     }
     type Edit = fn(&mut Parts);
+    let (world, _) = exported();
+    let whole = fs::read(world.root().join("bundle.tar")).unwrap();
+    assert_eq!(forged(&whole, |_| {}), whole);
+    let anchor =
+        world.svcops(&["history", "verify", "-o", "json"]).exits(0).json()["anchor"].as_str().unwrap().to_owned();
     let ways: [(Edit, i32, &str); 8] = [
         (|_| {}, 0, "`report.html` says what the events say"),
         (
