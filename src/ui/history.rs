@@ -379,10 +379,9 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
         text += &format!("       and {} more; `-o json` has them all\n", verdict.faults.len() - MOST_FAULTS);
     }
     let checked = format!(
-        "{} of {}, {} and {} of the ledger checked: {}",
+        "{} of {} and {} of the ledger checked: {}",
         words::count("event", verdict.events),
         words::count("run", verdict.runs),
-        words::count("content", verdict.contents),
         words::count("entry", verdict.entries),
         if verdict.is_empty() && verdict.faults.is_empty() {
             "there is nothing to prove".to_owned()
@@ -399,6 +398,11 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
         }
     );
     text += &(wrap::hanging("", &checked, width) + "\n");
+    if verdict.contents > 0 {
+        let beside = words::count("content", verdict.contents);
+        let beside = format!("{beside} that runs went by, and what lists say of runs");
+        text += &(wrap::hanging("with   ", &beside, width) + "\n");
+    }
     if verdict.is_empty() {
         let empty = "the journal is empty; whoever takes out all of it with its ledger leaves nothing that tells: if runs were \
                      recorded here, a ticket or a log has an anchor for `--against`";
@@ -420,7 +424,7 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
                       check covers it";
         text += &(wrap::hanging("note   ", beside, width) + "\n");
     }
-    if !verdict.anchored {
+    if !verdict.anchored && !verdict.is_empty() {
         let blind = "without an anchor, a tail that was cut off together with its entries in the ledger goes unseen; \
                      keep the anchor above elsewhere, and `svcops history verify --against ANCHOR` sees that too";
         text += &(wrap::hanging("note   ", blind, width) + "\n");

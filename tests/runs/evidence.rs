@@ -226,8 +226,8 @@ fn who_signed_is_told_and_a_signature_of_a_stranger_is_none() {
     let text = world.svcops(&["history", "verify"]).exits(0).stdout;
     let hash = text.lines().find_map(|line| line.strip_prefix("anchor 2:")).unwrap().to_owned();
     insta::assert_snapshot!(text.replace(&hash, "HASH"), @r"
-    13 events of 1 run, 3 contents and 2 entries of the ledger checked: nothing was changed, moved or
-    taken out
+    13 events of 1 run and 2 entries of the ledger checked: nothing was changed, moved or taken out
+    with   3 contents that runs went by, and what lists say of runs
     anchor 2:HASH
     signed by mkr@example.org: 1 head, the last one entry 2 of the ledger
     note   which ticket a run was told in, and what of it waits, is kept beside the chain: no event says
