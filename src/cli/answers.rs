@@ -83,6 +83,7 @@ impl Face {
             }
             History::Export(args) => return self.export(args),
             History::Prune(args) => return self.prune(args),
+            History::Verify { .. } => self.journal_is_there()?,
             _ => {}
         }
         let (opened, project) = self.read_past()?;

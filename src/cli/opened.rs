@@ -14,6 +14,7 @@ use crate::{
         SqliteJournal,
         locks::Locks,
         place::{State, Wish},
+        sqlite::FILE,
     },
     runbook::{Project, Runbook},
     ui::message::Message,
@@ -128,6 +129,28 @@ impl Face {
     /// As there.
     pub fn read_past(&self) -> Result<(Opened, Option<Project>), Failure> {
         self.past_by(Self::open_to_read)
+    }
+
+    /// Whether there is a journal, for who must not make one.
+    ///
+    /// # Errors
+    /// There is none, and where it would be.
+    pub fn journal_is_there(&self) -> Result<(), Failure> {
+        let project = match self.project() {
+            Ok(project) => project.inventory.project,
+            Err(_) if self.global.state.is_some() => String::new(),
+            Err(failure) => return Err(failure),
+        };
+        let places = State::places(&project, &self.wish());
+        // what must not be looked at is told of by who opens it
+        let missing = |dir: &PathBuf| {
+            std::fs::metadata(dir.join(FILE)).is_err_and(|why| {
+                matches!(why.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+            })
+        };
+        let Some(last) = places.last().filter(|_| places.iter().all(missing)) else { return Ok(()) };
+        let message = Message::error(format!("there is no journal in `{}`", last.display()));
+        Err(Failure::wrong(message.hint("`--state DIR` names another place; a run makes a journal")))
     }
 
     fn past_by(

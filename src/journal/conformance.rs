@@ -30,6 +30,15 @@ pub(super) fn header(runbook: &str) -> Header {
     }
 }
 
+/// A journal with what [`header`] names.
+pub(super) fn opened(folder: &std::path::Path) -> SqliteJournal {
+    let journal = SqliteJournal::open(folder).unwrap();
+    for content in [&b"runbook"[..], b"inventory"] {
+        journal.put(content).unwrap();
+    }
+    journal
+}
+
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
@@ -194,7 +203,7 @@ async fn the_journal_in_memory_conforms() {
 #[tokio::test]
 async fn the_journal_in_a_database_conforms_and_verifies() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
+    let journal = Arc::new(opened(folder.path()));
     conforms(journal.clone()).await;
     let verdict = journal.verify(None, &super::outside::Outside::default()).unwrap();
     assert_eq!(verdict.faults, []);

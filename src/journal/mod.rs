@@ -3,8 +3,10 @@
 
 pub mod bundle;
 pub mod chain;
+mod contents;
 pub mod doubt;
 pub mod event;
+mod fault;
 mod listed;
 pub mod locks;
 pub mod memory;

@@ -50,16 +50,21 @@ impl State {
 
     /// The directory of a project if it is there, for who only reads: nothing is made.
     pub fn there(project: &str, wish: &Wish) -> Option<PathBuf> {
+        let readable =
+            |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK);
+        Self::places(project, wish).into_iter().find(|dir| dir.is_dir() && readable(dir).is_ok())
+    }
+
+    /// Where the directory of a project can be, the first one first.
+    pub fn places(project: &str, wish: &Wish) -> Vec<PathBuf> {
         let own = || {
             let base = wish.xdg_state_home.clone().filter(|xdg| xdg.is_absolute());
             let base = base.or_else(|| wish.home.as_ref().map(|home| home.join(OWN)))?;
             Some(base.join(OWN_PROJECTS).join(project))
         };
         let machine = Path::new(SHARED).join("projects").join(project);
-        let readable =
-            |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK);
         let places = wish.given.clone().map_or_else(|| [Some(machine), own()], |given| [Some(given), None]);
-        places.into_iter().flatten().find(|dir| dir.is_dir() && readable(dir).is_ok())
+        places.into_iter().flatten().collect()
     }
 
     /// As [`State::of`], with another place than [`SHARED`].

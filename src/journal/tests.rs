@@ -3,7 +3,7 @@
 use super::{
     Journal, SqliteJournal,
     chain::{Anchor, Fault},
-    conformance::{at, finished, header},
+    conformance::{at, finished, header, opened},
     event::{End, Event, Operator},
     locks::{LockError, Locks},
     outside::Outside,
@@ -46,7 +46,7 @@ fn process(test: &str, state: &Path, events: usize) -> Child {
 fn writes_for_another_test() {
     let Ok(state) = std::env::var(STATE) else { return };
     let events: usize = std::env::var(EVENTS).unwrap().parse().unwrap();
-    let journal = SqliteJournal::open(Path::new(&state)).unwrap();
+    let journal = opened(Path::new(&state));
     let run = journal.begin(at(0), header("child")).unwrap().run;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for n in 0..events {
@@ -72,7 +72,7 @@ fn holds_locks_for_another_test() {
 #[tokio::test]
 async fn a_note_that_nothing_follows_is_written_too() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let run = journal.begin(at(0), header("alone")).unwrap().run;
     journal.note(&run, at(1), note(1)).await.unwrap();
     // nobody asks for anything: it must come by itself
@@ -107,7 +107,7 @@ fn locks_end_with_their_process_and_not_before() {
 #[test]
 fn a_writer_that_is_killed_leaves_a_chain_that_verifies() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let mut child = writer(folder.path(), usize::MAX);
     let run = RunId::at_millis(1_795_000_000_000);
     while journal.row(&run).map_or(0, |row| row.head) < 20 {
@@ -117,7 +117,7 @@ fn a_writer_that_is_killed_leaves_a_chain_that_verifies() {
     child.kill().unwrap();
     child.wait().unwrap();
     drop(journal);
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let verdict = journal.verify(None, &Outside::default()).unwrap();
     assert_eq!(verdict.faults, []);
     assert_eq!(journal.records(&run).unwrap().len(), verdict.events);
@@ -132,7 +132,7 @@ fn processes_write_one_journal_side_by_side() {
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let verdict = journal.verify(None, &Outside::default()).unwrap();
     assert_eq!((verdict.runs, verdict.events, verdict.entries), (3, 3 * 41, 3));
     assert_eq!(verdict.faults, []);
@@ -141,7 +141,7 @@ fn processes_write_one_journal_side_by_side() {
 /// A journal of two runs of five events, in which somebody then changed something by hand.
 async fn forged(sql: &str) -> Vec<Fault> {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     written(&journal).await;
     assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
     Connection::open(journal.path()).unwrap().execute_batch(sql).unwrap();
@@ -203,7 +203,7 @@ async fn swapped_events_are_found() {
 #[tokio::test]
 async fn a_run_that_was_written_anew_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     written(&journal).await;
     // the forger takes the last event away, and has svcops write another one in its place
     let forger = Connection::open(journal.path()).unwrap();
@@ -233,7 +233,7 @@ async fn a_changed_ledger_and_a_changed_list_are_found() {
 #[tokio::test]
 async fn only_an_anchor_sees_a_cut_tail() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let runs = written(&journal).await;
     let anchor: Anchor =
         journal.verify(None, &Outside::default()).unwrap().anchor.unwrap().to_string().parse().unwrap();
@@ -265,7 +265,7 @@ fn sealed(journal: &SqliteJournal, run: &str) {
 #[tokio::test]
 async fn a_tail_that_was_cut_off_under_its_seal_is_found_and_with_its_seal_by_an_anchor_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let runs = written(&journal).await;
     sealed(&journal, &runs[0]);
     sealed(&journal, &runs[1]);
@@ -287,7 +287,7 @@ async fn a_tail_that_was_cut_off_under_its_seal_is_found_and_with_its_seal_by_an
 #[tokio::test]
 async fn a_seal_that_was_changed_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let runs = written(&journal).await;
     sealed(&journal, &runs[1]);
     for change in
@@ -302,7 +302,7 @@ async fn a_seal_that_was_changed_is_found() {
 #[tokio::test]
 async fn a_journal_that_was_written_anew_as_a_whole_is_found_by_what_is_known_outside() {
     let real = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(real.path()).unwrap();
+    let journal = opened(real.path());
     let runs = written(&journal).await;
     let (anchor, told) = (journal.verify(None, &Outside::default()).unwrap().anchor.unwrap(), told(&journal));
     assert_eq!(told.marks.len(), 10);
@@ -310,7 +310,7 @@ async fn a_journal_that_was_written_anew_as_a_whole_is_found_by_what_is_known_ou
     drop(journal);
     // the same runs with the same times, but for one word; every hash is right
     let forged = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(forged.path()).unwrap();
+    let journal = opened(forged.path());
     for second in 0..2 {
         let run = journal.begin(at(second), header("restart")).unwrap().run;
         for n in 0..3 {
@@ -334,7 +334,7 @@ async fn a_journal_that_was_written_anew_as_a_whole_is_found_by_what_is_known_ou
 #[tokio::test]
 async fn what_a_person_saw_after_the_end_is_in_the_ledger_too() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let run: RunId = written(&journal).await[1].parse().unwrap();
     let event = Event::Resolved {
         task: "1@web1".into(),
@@ -350,7 +350,8 @@ async fn what_a_person_saw_after_the_end_is_in_the_ledger_too() {
     forger
         .execute_batch(
             "DELETE FROM events WHERE seq = 6; DELETE FROM ledger WHERE seq = 5;
-             UPDATE runs SET head = 5, hash = (SELECT hash FROM events e WHERE e.run = runs.run AND seq = 5)",
+             UPDATE runs SET head = 5, owed = 1,
+             hash = (SELECT hash FROM events e WHERE e.run = runs.run AND seq = 5)",
         )
         .unwrap();
     assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
@@ -360,7 +361,7 @@ async fn what_a_person_saw_after_the_end_is_in_the_ledger_too() {
 #[tokio::test]
 async fn a_changed_content_is_not_handed_out() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let hash = journal.put(b"content").unwrap();
     Connection::open(journal.path()).unwrap().execute("UPDATE contents SET bytes = x'00'", []).unwrap();
     assert!(matches!(journal.get(&hash), Err(super::JournalError::BadContent(_))));
@@ -369,7 +370,7 @@ async fn a_changed_content_is_not_handed_out() {
 #[tokio::test]
 async fn after_a_failed_write_nothing_more_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     let run = journal.begin(at(0), header("a")).unwrap().run;
     Connection::open(journal.path())
         .unwrap()
@@ -381,14 +382,14 @@ async fn after_a_failed_write_nothing_more_is_taken() {
     let error = journal.append(&run, at(2), note(2)).await.unwrap_err();
     assert!(matches!(&error, super::JournalError::Closed(why) if why.contains("disk is full")), "{error}");
     drop(journal);
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     assert_eq!(journal.append(&run, at(3), note(3)).await.unwrap().seq, 2);
 }
 
 #[tokio::test]
 async fn a_journal_of_a_later_svcops_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let path = SqliteJournal::open(folder.path()).unwrap().path().to_owned();
+    let path = opened(folder.path()).path().to_owned();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     for opened in [SqliteJournal::open(folder.path()), SqliteJournal::read(folder.path())] {
         assert!(matches!(opened.err(), Some(super::JournalError::TooNew { version: 99, .. })));
@@ -401,7 +402,7 @@ async fn the_journal_of_version_1_opens_and_verifies() {
     let old = Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
     old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
     drop(old);
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     assert_eq!(journal.verify(None, &Outside::default()).unwrap().faults, []);
     let runs = journal.list(&super::search::Filter::default(), None, 10).unwrap();
     assert_eq!(runs.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Some(End::Failed), Some(End::Done)]);
@@ -423,7 +424,7 @@ fn an_old_journal_with_a_row_that_is_no_json_opens_and_the_row_is_found() {
     old.execute_batch(include_str!("../../tests/data/journal-v1.sql")).unwrap();
     old.execute_batch("UPDATE events SET json = '{' WHERE seq IN (1, 2, 3, 5) AND run = '01M7Q5CQG0'").unwrap();
     drop(old);
-    let journal = SqliteJournal::open(folder.path()).unwrap();
+    let journal = opened(folder.path());
     assert!(journal.verify(None, &Outside::default()).unwrap().faults.len() >= 4);
     assert_eq!(journal.list(&super::search::Filter::default(), None, 10).unwrap().len(), 2);
 }
@@ -432,7 +433,7 @@ fn an_old_journal_with_a_row_that_is_no_json_opens_and_the_row_is_found() {
 #[ignore = "a measurement: events a second with 32 side by side"]
 async fn measures_group_commit() {
     let folder = tempfile::tempdir_in(".").unwrap();
-    let journal = Arc::new(SqliteJournal::open(folder.path()).unwrap());
+    let journal = Arc::new(opened(folder.path()));
     let run = journal.begin(at(0), header("bench")).unwrap().run;
     for side_by_side in [1, 32] {
         let (start, each) = (std::time::Instant::now(), 6400 / 32);

@@ -2,12 +2,12 @@
 
 use super::{
     history::{self, Signed},
-    paint::plain,
+    paint::plain_line,
     wrap,
 };
 use crate::{
     base::words,
-    journal::bundle::{Checked, REPORT},
+    journal::bundle::{Checked, OfReport, REPORT},
 };
 use serde_json::{Value, json};
 
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 pub fn verdict(checked: &Checked, signed: &Signed, width: usize) -> String {
     let mut text = String::new();
     let mut say =
-        |label: &str, words: &str| text += &(wrap::hanging(&format!("{label:<7}"), &plain(words), width) + "\n");
+        |label: &str, words: &str| text += &(wrap::hanging(&format!("{label:<7}"), &plain_line(words), width) + "\n");
     for flaw in &checked.flaws {
         say("FAULT", &flaw.to_string());
     }
     let Some(manifest) = &checked.manifest else { return text };
     say("run", &format!("{} of project `{}`", manifest.run, manifest.project));
     let found = match checked.flaws.len() {
-        0 => "each byte is what was written".to_owned(),
+        0 => "the events, and all that they name, are whole".to_owned(),
         n => words::count("fault", n),
     };
     say(
@@ -53,13 +53,33 @@ pub fn verdict(checked: &Checked, signed: &Signed, width: usize) -> String {
             "without an anchor or a signature, a bundle that was written anew as a whole goes unseen; `--against ANCHOR` sees that too",
         );
     }
-    if checked.flaws.is_empty() && !checked.redrawn && manifest.parts.iter().any(|part| part.name == REPORT) {
-        say(
-            "note",
+    match checked.report {
+        _ if !checked.flaws.is_empty() => {}
+        OfReport::Same => say("report", &format!("`{REPORT}` says what the events say")),
+        OfReport::Missing => say(
+            "WARN",
             &format!(
-                "`{REPORT}` was made by svcops {}; only that version can tell whether it says what the events say",
+                "`{REPORT}` is missing: svcops puts one into each bundle, so somebody took it out; read the events"
+            ),
+        ),
+        OfReport::Unchecked => say(
+            "WARN",
+            &format!(
+                "`{REPORT}` could not be checked: this svcops {} draws another one of these events, or they are too many \
+                 (the bundle says that svcops {} made it); read the events",
+                env!("CARGO_PKG_VERSION"),
                 manifest.made_by
             ),
+        ),
+    }
+    if checked.flaws.is_empty() && (manifest.ticket.is_some() || !manifest.paid.is_empty()) {
+        let ticket = manifest.ticket.as_ref().map(|ticket| format!("that the run was told in ticket `{ticket}`"));
+        let paid = (!manifest.paid.is_empty())
+            .then(|| format!("that later runs paid {} of it", words::count("debt", manifest.paid.len())));
+        let said: Vec<String> = ticket.into_iter().chain(paid).collect();
+        say(
+            "note",
+            &format!("{} is the word of who made the bundle: the run's events do not say it", said.join(" and ")),
         );
     }
     text + &history::signatures(signed, width) + &history::unsigned(&checked.unsigned, width)
@@ -85,7 +105,12 @@ pub fn verdict_json(checked: &Checked, signed: &Signed, exit_code: u8) -> Value 
         "anchor": checked.anchor.as_ref().map(ToString::to_string),
         "anchored": checked.against > 0,
         "beyond": checked.beyond,
-        "report_checked": checked.redrawn,
+        "report_checked": checked.report == OfReport::Same,
+        "report": match checked.report {
+            OfReport::Missing => "missing",
+            OfReport::Unchecked => "unchecked",
+            OfReport::Same => "same",
+        },
         "unsigned": checked.unsigned,
         "signatures": history::signatures_json(signed),
         "sha256": checked.hash,

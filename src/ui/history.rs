@@ -1,6 +1,11 @@
 //! Runs that were: as a list, as a timeline, as a verdict on the journal.
 
-use super::{changes, lines, paint::plain, screen::Screen, table, wrap};
+use super::{
+    changes, lines,
+    paint::{plain, plain_line},
+    screen::Screen,
+    table, wrap,
+};
 use crate::{
     base::{Outcome, Output, Receipt, TaskId, Way, words},
     journal::{
@@ -112,7 +117,7 @@ pub fn prunings(prunings: &[Pruning], zone: &TimeZone, width: usize) -> String {
             p.machine,
             p.reason
         );
-        wrap::hanging("pruned ", &plain(&said), width) + "\n"
+        wrap::hanging("pruned ", &plain_line(&said), width) + "\n"
     };
     prunings.iter().map(line).collect()
 }
@@ -368,7 +373,7 @@ pub fn owed_json(unpaid: &[Unpaid]) -> Value {
 pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &TimeZone, width: usize) -> String {
     let mut text = String::new();
     for fault in verdict.faults.iter().take(MOST_FAULTS) {
-        text += &(wrap::hanging("FAULT  ", &fault.to_string(), width) + "\n");
+        text += &(wrap::hanging("FAULT  ", &plain_line(&fault.to_string()), width) + "\n");
     }
     if verdict.faults.len() > MOST_FAULTS {
         text += &format!("       and {} more; `-o json` has them all\n", verdict.faults.len() - MOST_FAULTS);
@@ -378,7 +383,9 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
         words::count("event", verdict.events),
         words::count("run", verdict.runs),
         words::count("entry", verdict.entries),
-        if verdict.faults.is_empty() {
+        if verdict.is_empty() && verdict.faults.is_empty() {
+            "there is nothing to prove".to_owned()
+        } else if verdict.faults.is_empty() {
             match verdict.pruned {
                 0 => "nothing was changed, moved or taken out".to_owned(),
                 n => format!(
@@ -391,6 +398,16 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
         }
     );
     text += &(wrap::hanging("", &checked, width) + "\n");
+    if verdict.contents > 0 {
+        let beside = words::count("content", verdict.contents);
+        let beside = format!("{beside} that runs went by, and what lists say of runs");
+        text += &(wrap::hanging("with   ", &beside, width) + "\n");
+    }
+    if verdict.is_empty() {
+        let empty = "the journal is empty; whoever takes out all of it with its ledger leaves nothing that tells: if runs were \
+                     recorded here, a ticket or a log has an anchor for `--against`";
+        text += &(wrap::hanging("WARN   ", empty, width) + "\n");
+    }
     text += &prunings(pruned, zone, width);
     if let Some(anchor) = &verdict.anchor {
         text += &format!("anchor {anchor}\n");
@@ -402,7 +419,12 @@ pub fn verdict(verdict: &Verdict, pruned: &[Pruning], signed: &Signed, zone: &Ti
             format!("against {} known outside: each is there as it was", words::count("anchor", verdict.against));
         text += &(wrap::hanging("held   ", &held, width) + "\n");
     }
-    if !verdict.anchored {
+    if verdict.tickets {
+        let beside = "which ticket a run was told in, and what of it waits, is kept beside the chain: no event says it, and no \
+                      check covers it";
+        text += &(wrap::hanging("note   ", beside, width) + "\n");
+    }
+    if !verdict.anchored && !verdict.is_empty() {
         let blind = "without an anchor, a tail that was cut off together with its entries in the ledger goes unseen; \
                      keep the anchor above elsewhere, and `svcops history verify --against ANCHOR` sees that too";
         text += &(wrap::hanging("note   ", blind, width) + "\n");
@@ -419,6 +441,8 @@ pub fn verdict_json(verdict: &Verdict, prunings: &[Pruning], signed: &Signed, ex
         "runs": verdict.runs,
         "events": verdict.events,
         "entries": verdict.entries,
+        "contents": verdict.contents,
+        "uncovered": ["tickets", "outbox"],
         "pruned": verdict.pruned,
         "prunings": prunings,
         "faults": verdict.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -442,7 +466,7 @@ pub enum Signed {
 /// Who signed what, and what nobody signed.
 pub fn signatures(signed: &Signed, width: usize) -> String {
     let mut text = String::new();
-    let mut say = |label: &str, words: &str| text += &(wrap::hanging(label, &plain(words), width) + "\n");
+    let mut say = |label: &str, words: &str| text += &(wrap::hanging(label, &plain_line(words), width) + "\n");
     match signed {
         Signed::Unchecked(0) => {}
         Signed::Unchecked(n) => {
@@ -479,7 +503,7 @@ pub fn unsigned<'a>(
             .as_deref()
             .unwrap_or("and nothing says why; svcops was ended before it signed, or somebody took the signature away");
         let words = format!("the end of run {run} is not signed, as its project asks for: {why}");
-        text += &(wrap::hanging("WARN   ", &plain(&words), width) + "\n");
+        text += &(wrap::hanging("WARN   ", &plain_line(&words), width) + "\n");
     }
     if more > 0 {
         text += &format!("       and {more} more; `-o json` has them all\n");

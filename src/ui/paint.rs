@@ -51,6 +51,12 @@ pub fn uncoloured(text: &str) -> String {
     parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
+/// The same on one line: a newline cannot pretend to be another line of ours.
+pub fn plain_line(text: &str) -> String {
+    let text = text.replace('\n', "\\n").replace('\r', "\\r");
+    plain(&text).replace(['\u{2028}', '\u{2029}'], " ")
+}
+
 /// A text from outside (a host's output, a file) made harmless for a terminal: a control character is shown, never sent.
 pub fn plain(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());

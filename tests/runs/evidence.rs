@@ -122,7 +122,7 @@ fn a_tail_that_was_cut_off_with_its_entries_is_found_by_the_ticket() {
     run(&world);
     let ticket = ticket(&world);
     cut_tail(&world);
-    world.svcops(&["history", "verify"]).exits(0);
+    world.svcops(&["history", "verify"]).exits(1).says("the journal is empty");
     world
         .svcops(&["history", "verify", "--against", ticket.to_str().unwrap()])
         .exits(2)
@@ -227,8 +227,11 @@ fn who_signed_is_told_and_a_signature_of_a_stranger_is_none() {
     let hash = text.lines().find_map(|line| line.strip_prefix("anchor 2:")).unwrap().to_owned();
     insta::assert_snapshot!(text.replace(&hash, "HASH"), @r"
     13 events of 1 run and 2 entries of the ledger checked: nothing was changed, moved or taken out
+    with   3 contents that runs went by, and what lists say of runs
     anchor 2:HASH
     signed by mkr@example.org: 1 head, the last one entry 2 of the ledger
+    note   which ticket a run was told in, and what of it waits, is kept beside the chain: no event says
+           it, and no check covers it
     note   without an anchor, a tail that was cut off together with its entries in the ledger goes
            unseen; keep the anchor above elsewhere, and `svcops history verify --against ANCHOR` sees
            that too
@@ -357,10 +360,7 @@ fn a_key_counts_as_long_as_its_owner_had_it_and_never_once_it_is_revoked() {
     world.svcops(&verify).exits(2).says("is not good");
     signers("").exits(0);
     world.file("revoked", &public);
-    world
-        .svcops(&["history", "verify", "--revoked-keys", "revoked"])
-        .exits(2)
-        .says("the key of mkr@example.org is revoked");
+    world.svcops(&["history", "verify", "--revoked-keys", "revoked"]).exits(2).says("mkr@example.org is revoked");
     world.svcops(&["history", "export", "last", "--to", "run.tar"]).exits(0);
     let bundle = ["history", "verify", "run.tar", "--allowed-signers", "allowed_signers", "--revoked-keys", "revoked"];
     world.svcops(&bundle).exits(2).says("is revoked");
@@ -440,4 +440,96 @@ fn a_whole_run_that_was_taken_out_is_missed_wherever_it_stood() {
             world.svcops(&["history", "verify"]).exits(2).says("does not follow the entry before it");
         }
     }
+}
+
+#[test]
+fn what_stands_beside_the_chain_is_held_against_the_events() {
+    let world = world("");
+    let (older, newest) = (run(&world), run(&world));
+    let state = world.state().join("journal.db");
+    let whole = std::fs::read(&state).unwrap();
+    let verify = || world.svcops(&["history", "verify"]);
+    verify().exits(0).says("3 contents").says("no check covers it");
+    let another = format!("run = '{newest}'");
+    for (sql, found) in [
+        (
+            "UPDATE contents SET bytes = CAST(replace(CAST(bytes AS TEXT), 'Отметка 1', 'Отметка 7') AS BLOB)",
+            "the runbook of run RUN is missing or was changed",
+        ),
+        ("DELETE FROM contents", "the inventory of run RUN is missing or was changed"),
+        (
+            "UPDATE contents SET bytes = x'7b7d' WHERE hash = (SELECT json ->> '$.shown' FROM events WHERE kind = 'started'
+             ORDER BY run DESC LIMIT 1)",
+            "the shown plan of run RUN is missing or was changed",
+        ),
+        ("DELETE FROM concerns", "the hosts and apps that run RUN is found by"),
+        ("UPDATE concerns SET name = 'there'", "the hosts and apps that run RUN is found by"),
+        (
+            &format!("INSERT INTO concerns VALUES ('app', 'billing', '{newest}')"),
+            "the hosts and apps that run RUN is found by",
+        ),
+        (
+            &format!("INSERT INTO payments VALUES ('{older}', 'x', '{newest}')"),
+            "the list of paid debts says something else of run RUN",
+        ),
+        (&format!("UPDATE runs SET locked = 1 WHERE {another}"), "the list of runs says something else of run RUN"),
+        (&format!("UPDATE runs SET owed = 1 WHERE {another}"), "the list of runs says something else of run RUN"),
+    ] {
+        Attacker::of(&world).does(sql);
+        let text = verify().exits(2).stdout.replace(&newest, "RUN");
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(found), "{sql}: {text}");
+        std::fs::write(&state, &whole).unwrap();
+        verify().exits(0);
+    }
+}
+
+#[test]
+fn a_debt_that_a_later_run_paid_or_a_person_settled_is_no_fault_and_one_that_was_hidden_is() {
+    let world = world("");
+    let fails = |code: &str| {
+        let runbook = format!(
+            "svcops: 1\nname: owes\ntargets: here\nsteps:\n  - name: Начало\n    command: {{run: 'true'}}\n    undo: [{{command: 'exit {code}'}}]\n  \
+             - name: Беда\n    command: {{run: 'exit {code}'}}\n"
+        );
+        world.file("runbooks/owes.yaml", &runbook);
+        world.svcops(&["run", "owes", "--yes", "-q"])
+    };
+    fails("1").exits(3);
+    let owing = world.newest();
+    assert!(owing["owed"].as_u64().unwrap() > 0, "{owing}");
+    world.svcops(&["history", "verify"]).exits(0);
+    let whole = std::fs::read(world.state().join("journal.db")).unwrap();
+    Attacker::of(&world).does("UPDATE runs SET owed = 0");
+    world.svcops(&["history", "verify"]).exits(2).says("the list of runs says something else of run");
+    std::fs::write(world.state().join("journal.db"), whole).unwrap();
+    fails("0").exits(0);
+    world.svcops(&["history", "verify"]).exits(0);
+    let run = owing["run"].as_str().unwrap();
+    world.svcops(&["rollback", run, "--yes"]);
+    world.svcops(&["history", "verify"]).exits(0);
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_not_made_and_an_empty_one_proves_nothing() {
+    let world = world("");
+    let files = || {
+        let found = Command::new("find").arg(world.home()).arg(world.root()).output().unwrap();
+        String::from_utf8(found.stdout).unwrap()
+    };
+    let before = files();
+    world.svcops(&["history", "verify", "--state", "nowhere"]).exits(3).says("there is no journal in `nowhere`");
+    world.svcops(&["history", "verify"]).exits(3).says("there is no journal in `");
+    world.svcops(&["history", "verify", "-o", "json"]).exits(3);
+    assert_eq!(files(), before);
+    run(&world);
+    let anchor = world.svcops(&["history", "verify", "-o", "json"]).exits(0).json()["anchor"].clone();
+    let tables = ["ledger", "events", "outbox", "concerns", "tickets", "seals", "contents", "runs"];
+    Attacker::of(&world).does(&tables.map(|table| format!("DELETE FROM {table};")).concat());
+    world.svcops(&["history", "verify"]).exits(1).says("there is nothing to prove").says("the journal is empty");
+    assert_eq!(world.svcops(&["history", "verify", "-o", "json"]).exits(1).json()["outcome"], "warning");
+    world
+        .svcops(&["history", "verify", "--against", anchor.as_str().unwrap()])
+        .exits(2)
+        .says("entry 2 of the ledger is missing");
 }

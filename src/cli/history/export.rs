@@ -14,7 +14,7 @@ use crate::{
     evidence::ssh::Signers,
     journal::{
         Journal as _, JournalError, SqliteJournal,
-        bundle::{self, Checked, Extra, Flaw, Manifest, WriteError},
+        bundle::{self, Checked, Extra, Flaw, Manifest, OfReport, WriteError},
         chain::Head,
         event::Record,
         outbox::Outbox as _,
@@ -116,7 +116,7 @@ impl Face {
         };
         let code = match () {
             () if !checked.flaws.is_empty() => ExitCode::Wrong,
-            () if checked.unsigned.is_some() => ExitCode::AsBefore,
+            () if checked.unsigned.is_some() || checked.report != OfReport::Same => ExitCode::AsBefore,
             // what was asked for could not be said
             () if checked.beyond > 0 && checked.against == 0 => ExitCode::AsBefore,
             () => ExitCode::Done,
@@ -133,21 +133,27 @@ impl Face {
 /// Checks a bundle, and that its report says what its events say.
 fn checked(from: impl io::Read, outside: &Outside) -> io::Result<Checked> {
     let mut checked = bundle::check(from, outside)?;
-    let report = checked.manifest.as_ref().and_then(|m| m.parts.iter().find(|part| part.name == bundle::REPORT));
-    let again =
-        checked.manifest.as_ref().filter(|m| m.made_by == env!("CARGO_PKG_VERSION")).and_then(|m| again(m, &checked));
-    if let (Some(part), Some(html), true) = (report, again, checked.flaws.is_empty()) {
-        checked.redrawn = true;
-        if Hash::of(html.as_bytes()) != part.sha256 {
-            checked.flaws.push(Flaw::Chain(format!("`{}` does not say what the run's events say", bundle::REPORT)));
-        }
+    let Some(manifest) = checked.manifest.clone().filter(|_| checked.flaws.is_empty()) else { return Ok(checked) };
+    let Some(part) = manifest.parts.iter().find(|part| part.name == bundle::REPORT) else { return Ok(checked) };
+    let Ok(zone) = TimeZone::get(&manifest.zone) else {
+        let why = format!("`{}` is in a time zone that there is not: `{}`", bundle::REPORT, manifest.zone);
+        checked.flaws.push(Flaw::Chain(why));
+        return Ok(checked);
+    };
+    // who made it is the manifest's own word, so it is drawn again in any case
+    let again = again(&manifest, &zone, &checked).map(|html| Hash::of(html.as_bytes()));
+    checked.report = match &again {
+        Some(hash) if *hash == part.sha256 => OfReport::Same,
+        _ => OfReport::Unchecked,
+    };
+    if again.is_some() && checked.report != OfReport::Same && manifest.made_by == env!("CARGO_PKG_VERSION") {
+        checked.flaws.push(Flaw::Chain(format!("`{}` does not say what the run's events say", bundle::REPORT)));
     }
     Ok(checked)
 }
 
-/// The report that the manifest's svcops made of these events.
-fn again(manifest: &Manifest, checked: &Checked) -> Option<String> {
-    let zone = TimeZone::get(&manifest.zone).ok()?;
+/// The report that this svcops makes of these events.
+fn again(manifest: &Manifest, zone: &TimeZone, checked: &Checked) -> Option<String> {
     let head = Head { seq: manifest.head, hash: manifest.hash.clone(), entry: checked.entry.clone() };
     let owed = |owed: &Owed| manifest.paid.contains(&owed.debt.key);
     let kept = Kept {
@@ -156,7 +162,7 @@ fn again(manifest: &Manifest, checked: &Checked) -> Option<String> {
         runbook: checked.runbook.as_deref(),
         ticket: manifest.ticket.clone(),
     };
-    kept.report(head, &zone, owed)
+    kept.report(head, zone, owed)
 }
 
 /// What the bundle of a run needs beside its rows.
@@ -280,14 +286,16 @@ mod tests {
         assert_eq!(bytes, bundle());
         let found = checked(&bytes[..], &Outside::default()).unwrap();
         assert_eq!(found.flaws, []);
-        assert!(found.redrawn && found.events > 5 && found.entries > 0, "{found:#?}");
+        assert!(found.report == OfReport::Same && found.events > 5 && found.entries > 0, "{found:#?}");
         let json = drawn::verdict_json(&found, &Signed::Unchecked(0), 0);
         assert_eq!((&json["run"], &json["project"]), (&"01M7Q5FS50".into(), &"crm".into()));
         insta::assert_snapshot!(drawn::verdict(&found, &Signed::Unchecked(0), 90), @r"
         run    01M7Q5FS50 of project `crm`
-        check  6 parts, 9 events and 2 entries of the ledger: each byte is what was written
+        check  6 parts, 9 events and 2 entries of the ledger: the events, and all that they name,
+               are whole
         note   without an anchor or a signature, a bundle that was written anew as a whole goes
                unseen; `--against ANCHOR` sees that too
+        report `report.html` says what the events say
         ");
     }
 

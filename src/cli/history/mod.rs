@@ -140,7 +140,7 @@ pub fn verify(past: &Past<'_>, run: Option<&RunId>, known: &Known<'_>) -> Result
     let prunings = past.journal.prunings(MOST_PRUNINGS)?;
     let code = match () {
         () if !verdict.faults.is_empty() => ExitCode::Wrong,
-        () if !verdict.unsigned.is_empty() => ExitCode::AsBefore,
+        () if !verdict.unsigned.is_empty() || verdict.is_empty() => ExitCode::AsBefore,
         () => ExitCode::Done,
     };
     if let (Some(log), true) = (known.log, code != ExitCode::Done) {

@@ -35,6 +35,7 @@ pub(super) fn not_sound(past: &Past<'_>, log: &Syslog, verdict: &Verdict) {
             let faults = count("fault", verdict.faults.len());
             format!("the journal is not what was written: {faults}, the first: {first}")
         }
+        None if verdict.is_empty() => "the journal is empty".to_owned(),
         None => format!("{} not signed", count("run", verdict.unsigned.len())),
     };
     let text = format!("history verify by {} on {}: {found}", by.name, by.machine);

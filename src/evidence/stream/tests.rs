@@ -53,6 +53,7 @@ struct Here {
 impl Here {
     fn new(state: &Path) -> Self {
         let journal = SqliteJournal::open(state).unwrap();
+        journal.put(b"").unwrap();
         journal.audit();
         Self { journal: Arc::new(journal), locks: Arc::new(Locks::open(state).unwrap()) }
     }

@@ -14,7 +14,7 @@ use crate::{
         seal::{self, Seal, Unsigned},
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read},
@@ -29,7 +29,7 @@ pub struct Checked {
     pub events: usize,
     /// Entries of the ledger that were checked.
     pub entries: usize,
-    /// What is wrong; empty: each byte is what svcops wrote.
+    /// What is wrong; empty: the events, their chain and the parts that they name are what was written.
     pub flaws: Vec<Flaw>,
     /// How many of the anchors and events known elsewhere it was held against.
     pub against: usize,
@@ -49,10 +49,24 @@ pub struct Checked {
     pub runbook: Option<Vec<u8>>,
     /// The ledger's last entry for the run.
     pub entry: Option<Anchor>,
-    /// The report was made again of the events, to be held against the one in the bundle.
-    pub redrawn: bool,
+    /// Whether the report says what the events say, as far as that can be told.
+    pub report: OfReport,
+    /// It begins as a bundle does.
+    begun: bool,
     /// The hash of the whole bundle up to its sums.
     pub hash: Option<Hash>,
+}
+
+/// What is known of a bundle's report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OfReport {
+    /// There is none: svcops puts one into each bundle.
+    #[default]
+    Missing,
+    /// It could not be held against the events: it is of another svcops, or they are too many.
+    Unchecked,
+    /// It was drawn again of the events, and is the same.
+    Same,
 }
 
 impl Checked {
@@ -80,8 +94,11 @@ pub fn check(from: impl Read, against: &Outside) -> io::Result<Checked> {
     match through(from, against, &mut reading) {
         Ok(checked) => Ok(checked),
         Err((mut checked, why)) if why.kind() == io::ErrorKind::UnexpectedEof => {
-            checked.flaw(Flaw::Short(reading.to_owned()));
-            Ok(*checked)
+            if checked.begun {
+                checked.flaw(Flaw::Short(reading.to_owned()));
+                return Ok(*checked);
+            }
+            Ok(checked.refuse("it does not begin as one"))
         }
         Err((_, why)) => Err(why),
     }
@@ -110,9 +127,13 @@ fn through(from: impl Read, against: &Outside, reading: &mut &'static str) -> Re
         };
     }
     let Some(first) = tried!(from.member()) else { return Ok(checked.refuse("it does not begin as one")) };
-    if first.name != MANIFEST || first.size > MOST_MANIFEST {
+    if first.name != MANIFEST {
         return Ok(checked.refuse(format!("it begins with `{}`, not with `{MANIFEST}`", shown(&first.name))));
     }
+    if first.size > MOST_MANIFEST {
+        return Ok(checked.refuse(format!("its `{MANIFEST}` is larger than one is")));
+    }
+    checked.begun = true;
     let mut text = Vec::new();
     tried!(from.part(first.size).read_to_end(&mut text));
     if (text.len() as u64) < first.size {
@@ -127,6 +148,9 @@ fn through(from: impl Read, against: &Outside, reading: &mut &'static str) -> Re
     };
     if let Err(why) = fits(&manifest) {
         return Ok(checked.refuse(why));
+    }
+    if serde_json::to_vec_pretty(&manifest).ok().as_deref() != Some(&text) {
+        checked.flaw(Flaw::Manifest);
     }
     checked.manifest = Some(manifest.clone());
     let mut seen = Seen::new(against, &manifest);
@@ -276,7 +300,8 @@ impl<'a> Seen<'a> {
                 Some((last, known)) if *last + 1 != seq || *known != prev => {
                     checked.chain(Fault::EntryUnlinked { seq });
                 }
-                None if of != run => checked.chain(Fault::EntryUnlinked { seq }),
+                // the ledger has an entry of each run's first event
+                None if of != run || head != 1 => checked.chain(Fault::EntryUnlinked { seq }),
                 _ => {}
             }
             self.first_entry.get_or_insert(seq);
@@ -370,8 +395,11 @@ impl<'a> Seen<'a> {
                 checked.chain(Fault::OffSeal { run: run.to_string(), seq });
             }
             let signature = row.signature.ok_or_else(|| row.why.unwrap_or_default());
-            if checked.seals.len() < MOST_FLAWS {
-                checked.seals.push(Seal { run: of, entry: stated, at, statement: row.statement, signature });
+            let seal = Seal { run: of, entry: stated, at, statement: row.statement, signature };
+            if checked.seals.contains(&seal) {
+                checked.flaw(Flaw::Part(SEALS.to_owned()));
+            } else if checked.seals.len() < MOST_FLAWS {
+                checked.seals.push(seal);
             }
         })
     }
@@ -403,8 +431,9 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Hands each line on, as what it should be; a line that is nothing of the kind is a flaw of its part, told by its hash too.
-fn lines<T: DeserializeOwned>(
+/// Hands each line on, as what it should be; a line that is nothing of the kind, or not in the one form that svcops writes, is
+/// a flaw of its part.
+fn lines<T: DeserializeOwned + Serialize>(
     body: &mut impl Read,
     name: &str,
     checked: &mut Checked,
@@ -419,11 +448,16 @@ fn lines<T: DeserializeOwned>(
             return Ok(());
         }
         match serde_json::from_slice(&line) {
-            Ok(row) if line.ends_with(b"\n") => each(row, checked),
+            Ok(row) if line.strip_suffix(b"\n").is_some_and(|line| is_written_so(&row, line)) => each(row, checked),
             _ => {
                 checked.flaw(Flaw::Part(name.to_owned()));
                 return io::copy(&mut body, &mut io::sink()).map(drop);
             }
         }
     }
+}
+
+/// Whether a row is written in these bytes and no others: no space, no key twice.
+fn is_written_so(row: &impl Serialize, line: &[u8]) -> bool {
+    serde_json::to_vec(row).is_ok_and(|written| written == line)
 }

@@ -8,7 +8,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Checked, check};
+pub use check::{Checked, OfReport, check};
 pub use write::{Extra, WriteError, write};
 
 use super::{RunRow, event::Record, state::RunState};

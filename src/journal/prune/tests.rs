@@ -87,6 +87,7 @@ async fn old_runs_go_and_what_is_left_is_proven_as_before() {
     assert_eq!(old.prune(6, 0).runs, 0);
     assert_eq!(old.prune(8, 0).runs, 2);
     assert_eq!(old.journal.verify(None, &Outside::default()).unwrap().pruned, 8);
+    old.journal.put(b"runbook").unwrap();
     assert_ne!(old.journal.begin(at(0), header("x")).unwrap().run, old.runs[0]);
     let (before, _) = old.journal.size().unwrap();
     old.journal.shrink().unwrap();
