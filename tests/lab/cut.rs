@@ -103,8 +103,16 @@ fn a_host_cut_off_between_plan_and_act_is_not_acted_on_and_the_others_go_back() 
         assert!(!acted, "nothing is announced where nobody answers\n{ended}");
         crm.svcops(&["owed"]).exits(0).says("nothing");
         no_event_is_lost(&crm, &ended);
-        // A last packet may reach a host that is back: then a folder without any receipt in it stays for a month.
-        lab.on("dc1-app1", "rm -f /tmp/svcops-2000/*/id; rmdir /tmp/svcops-2000/*/ 2> /dev/null || true");
+        // A last packet may reach a host that is back: then a folder without any receipt in it stays for a month. It is
+        // sent again until the host takes it, and the shell there ends after it.
+        while talking("10.77.0.11") {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let only_this = "until [ $(pgrep -c -u ops sshd) -le 1 ]; do sleep 0.1; done";
+        lab.on(
+            "dc1-app1",
+            &format!("{only_this}; rm -f /tmp/svcops-2000/*/id; rmdir /tmp/svcops-2000/*/ 2> /dev/null || true"),
+        );
         aftermath.is_clean(&crm);
     }
 }
@@ -178,6 +186,12 @@ fn cut_after_the_effect(lab: &Lab, crm: &Project, deadline: &str) -> Running {
     lab.on("dc1-app1", "until [ -e /var/tmp/svcops-marks ]; do :; done");
     lab.cut("dc1-app1");
     running
+}
+
+/// Whether anything is still to be said to that address's sshd, or heard of it.
+fn talking(address: &str) -> bool {
+    let states = ["-Htn", "state", "connected", "exclude", "time-wait", "dst", address, "dport", "=", ":22"];
+    !Command::new("ss").args(states).output().unwrap().stdout.is_empty()
 }
 
 /// Whether anybody here has a connection to that address's sshd.
