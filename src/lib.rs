@@ -3,6 +3,7 @@
 
 pub mod actions;
 pub mod base;
+pub mod cert;
 pub mod cli;
 pub mod engine;
 pub mod evidence;

@@ -113,6 +113,15 @@ pub enum Output {
     /// JUnit's XML; only of `report`
     #[value(hide = true)]
     Junit,
+    /// Lines for Nagios and its kin; only of `cert check`
+    #[value(hide = true)]
+    Nagios,
+    /// For a textfile collector; only of `cert check`
+    #[value(hide = true)]
+    Prometheus,
+    /// For a spreadsheet; only of `cert check`
+    #[value(hide = true)]
+    Csv,
 }
 
 /// When to colour.
@@ -253,6 +262,15 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops app status billing"
     )]
     App(App),
+    /// Look at certificates: what they are, what is wrong with them, and until when
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops cert check crm.example.org
+  svcops cert check /etc/ssl/crm/"
+    )]
+    Cert(super::cert::Cert),
     /// Show what svcops.yaml declares
     #[command(
         subcommand,

@@ -5,6 +5,7 @@ pub mod answers;
 pub mod app;
 pub mod apps;
 pub mod args;
+mod cert;
 pub mod complete;
 pub mod completions;
 pub mod demo;
@@ -102,7 +103,13 @@ fn unread(tree: &Command, args: &[OsString], error: &clap::Error) -> ExitCode {
 fn told(screen: &Screen, output: Output, message: &Message, code: ExitCode) -> ExitCode {
     screen.tell(message);
     match output {
-        Output::Table | Output::Html | Output::Markdown | Output::Junit => {}
+        Output::Table
+        | Output::Html
+        | Output::Markdown
+        | Output::Junit
+        | Output::Nagios
+        | Output::Prometheus
+        | Output::Csv => {}
         Output::Json => screen.json(&message.json(code.number())),
         Output::Jsonl => screen.data(&format!("{}\n", message.json(code.number()))),
     }
@@ -126,6 +133,7 @@ impl Face {
             Verb::Man(args) => self.man(&args),
             Verb::Completions(args) => self.completions(args),
             Verb::Schema(args) => self.schema(&args),
+            Verb::Cert(of) => self.cert(&of),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed(args) => self.owed(args),

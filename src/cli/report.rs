@@ -120,7 +120,9 @@ fn wanted(args: &ReportArgs, output: Output) -> Result<Vec<(Form, Option<PathBuf
         Output::Markdown => Some(Form::Markdown),
         Output::Junit => Some(Form::Junit),
         Output::Json => Some(Form::Json),
-        Output::Table | Output::Jsonl => wanted.is_empty().then_some(Form::Markdown),
+        Output::Table | Output::Jsonl | Output::Nagios | Output::Prometheus | Output::Csv => {
+            wanted.is_empty().then_some(Form::Markdown)
+        }
     };
     wanted.extend(by_output.filter(|form| !wanted.iter().any(|(known, _)| known == form)).map(|form| (form, None)));
     if wanted.iter().filter(|(_, file)| file.is_none()).count() > 1 {

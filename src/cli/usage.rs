@@ -124,7 +124,9 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] => ExitCode::Stands,
+        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] | ["cert", "check", ..] => {
+            ExitCode::Stands
+        }
         _ => ExitCode::Wrong,
     }
 }
@@ -145,14 +147,18 @@ pub fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Message>
 
 /// A form of a report is refused where there is none.
 pub fn foreign_form(words: &[String], output: Output) -> Option<Message> {
-    let form = match output {
+    let (form, verb) = match output {
         Output::Table | Output::Json | Output::Jsonl => return None,
-        Output::Html => "html",
-        Output::Markdown => "markdown",
-        Output::Junit => "junit",
+        Output::Html => ("html", "report"),
+        Output::Markdown => ("markdown", "report"),
+        Output::Junit => ("junit", "report"),
+        Output::Nagios => ("nagios", "cert"),
+        Output::Prometheus => ("prometheus", "cert"),
+        Output::Csv => ("csv", "cert"),
     };
-    (words.first().map(String::as_str) != Some("report")).then(|| {
-        Message::error(format!("`-o {form}` belongs to `svcops report`"))
+    (words.first().map(String::as_str) != Some(verb)).then(|| {
+        let verb = if verb == "cert" { "cert check" } else { verb };
+        Message::error(format!("`-o {form}` belongs to `svcops {verb}`"))
             .hint("`-o table`, `-o json` and, where there are events, `-o jsonl` are for the others")
     })
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::panic, reason = "a check fails by a panic")]
 
+mod certs;
 mod files;
 mod hosts;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use certs::check_certificates;
 pub use files::{check_expressions, check_inventory, check_language, check_selectors};
 pub use hosts::{check_haproxy, check_session, check_systemd};
 pub use rows::check_events;
@@ -20,7 +22,7 @@ pub use rows::check_events;
 pub type Check = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const CHECKS: [Check; 8] = [
+pub const CHECKS: [Check; 9] = [
     ("language", check_language),
     ("inventory", check_inventory),
     ("expressions", check_expressions),
@@ -29,6 +31,7 @@ pub const CHECKS: [Check; 8] = [
     ("haproxy", check_haproxy),
     ("systemd", check_systemd),
     ("session", check_session),
+    ("certificates", check_certificates),
 ];
 
 /// A sentence for a person: there is one, and it is no novel.

@@ -21,6 +21,7 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
             &["tests/faults", "tests/data/crm/runbooks", "tests/data/example/runbooks", "runbooks/examples/runbooks"]
         }
         "inventory" => &["tests/faults", "tests/data/crm", "tests/data/example", "runbooks/examples"],
+        "certificates" => &["tests/data/chains"],
         "expressions" => &["tests/data/example/files", "tests/data/crm/files", "runbooks/examples/files"],
         _ => &[],
     };
@@ -97,4 +98,5 @@ replayed! {
     any_answer_of_haproxy_is_facts_or_a_complaint: "haproxy";
     any_answer_of_systemd_is_facts_or_a_complaint: "systemd";
     any_host_that_answers_anything_is_read_within_bounds: "session";
+    any_bytes_are_certificates_or_refused_and_nothing_is_sound_that_nobody_trusts: "certificates";
 }

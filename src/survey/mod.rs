@@ -1,4 +1,5 @@
 //! Read-only looks across hosts.
 
 pub mod app;
+pub mod cert;
 pub mod reach;

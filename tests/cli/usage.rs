@@ -10,7 +10,7 @@ fn a_verb_of_a_later_version_is_refused_with_a_sentence() {
            sites
     hint: `svcops --help` lists the verbs of this version
     ");
-    for verb in ["cert check", "scale set x 3", "access grant a b --for 4h", "schedule next"] {
+    for verb in ["failover crm", "scale set x 3", "access grant a b --for 4h", "schedule next"] {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");
     }

@@ -9,6 +9,7 @@ mod support;
 
 mod audit;
 mod bundle;
+mod certs;
 mod contention;
 mod demo;
 mod evidence;

@@ -1,0 +1,177 @@
+//! `svcops cert check` against servers of OpenSSL, whose certificates are made here and now.
+
+use crate::support::{Ended, Project};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A CA, and servers with certificates of it.
+struct House {
+    folder: tempfile::TempDir,
+    servers: Vec<Child>,
+}
+
+impl House {
+    fn new() -> Self {
+        let house = Self { folder: tempfile::tempdir().unwrap(), servers: Vec::new() };
+        house.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 300 -subj /CN=House -keyout ca.key -out ca.crt");
+        house
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn openssl(&self, words: &str) {
+        let done = Command::new("openssl").args(words.split(' ')).current_dir(self.folder.path()).output().unwrap();
+        assert!(done.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// A certificate for a name and so many days; its key lies beside it.
+    fn cert(&self, name: &str, dns: &str, days: u32) {
+        self.openssl(&format!(
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={dns} -addext subjectAltName=DNS:{dns} -keyout {name}.key -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -days {days} -copy_extensions copy -out {name}.crt"
+        ));
+    }
+
+    /// Serves it; the port.
+    fn serve(&mut self, name: &str) -> u16 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Command::new("openssl")
+            .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
+            .args(["-cert", &format!("{name}.crt"), "-key", &format!("{name}.key")])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.servers.push(server);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        port
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ended = server.kill().and_then(|()| server.wait()).is_ok();
+        }
+    }
+}
+
+fn word(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_served_is_judged_and_the_exit_code_says_how_it_is() {
+    let mut house = House::new();
+    for (name, days) in [("sound", 90), ("soon", 20), ("now", 3)] {
+        house.cert(name, "localhost", days);
+    }
+    let ports = ["sound", "soon", "now"].map(|name| format!("localhost:{}", house.serve(name)));
+    let [sound, soon, now] = ports.each_ref().map(String::as_str);
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let ca = word(&house.at("ca.crt"));
+    let check = |more: &[&str]| crm.svcops(&[&["cert", "check", "--ca", &ca], more].concat());
+
+    check(&[sound]).exits(0).says("OK: 1 certificate at 1 place, nothing is wrong").says("ca.crt");
+    check(&[soon]).exits(1).says("at most 30 wanted");
+    check(&[now]).exits(2).says("at most 7 wanted");
+    check(&[now, "--warn", "3d", "--crit", "1d"]).exits(1);
+    check(&[now, "--warn", "1d", "--crit", "1d"]).exits(0);
+    check(&[sound, "--share", "50%"]).exits(0);
+    check(&[soon, "--warn", "1d", "--crit", "1d", "--share", "99%"]).exits(1).says("of its life left");
+    check(&[sound, "--name", "crm.example.org"]).exits(2).says("not for `crm.example.org`, but for `localhost`");
+    // whom the system trusts knows nothing of this house; it may have no store at all
+    crm.svcops(&["cert", "check", sound]).exits(2).says("the system's store");
+    check(&["localhost:1"]).exits(3).says("nothing listens there");
+    // critical before unknown
+    check(&["localhost:1", now]).exits(2);
+}
+
+#[test]
+fn every_form_of_the_answer_tells_the_same() {
+    let mut house = House::new();
+    house.cert("soon", "localhost", 20);
+    let target = format!("localhost:{}", house.serve("soon"));
+    fs::write(house.at("list"), format!("# those of the shop\n{target}\n{target}  # again\n\n")).unwrap();
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let ca = word(&house.at("ca.crt"));
+    let check = |form: &str| crm.svcops(&["cert", "check", "--ca", &ca, &target, "-o", form]).exits(1);
+
+    let json: serde_json::Value = serde_json::from_str(&check("json").stdout).unwrap();
+    assert_eq!((&json["status"], &json["exit_code"]), (&"WARNING".into(), &1.into()));
+    let place = &json["places"][0];
+    assert_eq!(place["target"], target.as_str());
+    // it was made for twenty days, a moment ago
+    let days = place["days_left"].as_u64().unwrap();
+    assert!((19..=20).contains(&days), "{place}");
+    assert_eq!((&place["faults"][0]["fault"], &place["trusted"]), (&"near_expiry".into(), &true.into()));
+    assert_eq!(place["chain"].as_array().unwrap().len(), 2, "{place}");
+    let nagios = check("nagios").stdout;
+    assert!(nagios.starts_with("CERT WARNING: ") && nagios.contains(&format!(" | days={days};30;7\n")), "{nagios}");
+    let prometheus = check("prometheus").stdout;
+    assert!(prometheus.contains(&format!("svcops_cert_status{{target=\"{target}\"}} 1\n")), "{prometheus}");
+    let csv = check("csv").stdout;
+    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("WARNING,{target},{days},")), "{csv}");
+    // a list from stdin, each once
+    let words = ["cert", "check", "--ca", &ca, "-"];
+    let listed = Ended::of(&words, crm.command(&words).stdin(fs::File::open(house.at("list")).unwrap()));
+    listed.exits(1).says("1 certificate at 1 place");
+}
+
+#[test]
+fn files_are_looked_at_with_the_key_that_lies_in_them() {
+    let house = House::new();
+    house.cert("a", "localhost", 90);
+    house.cert("b", "localhost", 90);
+    let text = |name: &str| fs::read_to_string(house.at(name)).unwrap();
+    let folder = house.at("certs");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("a.pem"), text("a.crt") + &text("a.key")).unwrap();
+    fs::write(folder.join("notes.txt"), "nothing").unwrap();
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let folder = word(&folder);
+    crm.svcops(&["cert", "check", &folder]).exits(0).says("a.pem");
+    fs::write(Path::new(&folder).join("b.pem"), text("b.crt") + &text("a.key")).unwrap();
+    let ca = word(&house.at("ca.crt"));
+    let mixed = crm.svcops(&["cert", "check", "--ca", &ca, &folder]).exits(2);
+    mixed.says("the private key beside it is of another").says("2 certificates at 2 places, 1 CRITICAL");
+    crm.svcops(&["cert", "check", "--ca", &ca, &word(&house.at("a.csr"))])
+        .exits(3)
+        .says("there is no certificate in it");
+    crm.svcops(&["cert", "check", "--ca", &word(&house.at("a.key")), &folder]).exits(3).says("no certificate in it");
+}
+
+#[test]
+fn those_that_never_answer_do_not_hold_the_others() {
+    let mut house = House::new();
+    house.cert("sound", "localhost", 90);
+    let sound = format!("localhost:{}", house.serve("sound"));
+    // they take connections, and say nothing
+    let silent: Vec<TcpListener> = (0..20).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let mut words: Vec<String> =
+        silent.iter().map(|s| format!("localhost:{}", s.local_addr().unwrap().port())).collect();
+    words.push(sound);
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let ca = word(&house.at("ca.crt"));
+    let fixed = ["cert", "check", "--ca", &ca, "--timeout", "1s", "-o", "json"];
+    let all: Vec<&str> = fixed.into_iter().chain(words.iter().map(String::as_str)).collect();
+    let began = Instant::now();
+    let json: serde_json::Value = serde_json::from_str(&crm.svcops(&all).exits(3).stdout).unwrap();
+    // one after the other they would take twenty
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let of = |status: &str| json["places"].as_array().unwrap().iter().filter(|p| p["status"] == status).count();
+    assert_eq!((of("UNKNOWN"), of("OK")), (20, 1), "{json}");
+}
