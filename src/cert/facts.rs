@@ -10,7 +10,7 @@ use x509_parser::{
     extensions::{DistributionPointName, GeneralName, ParsedExtension},
     prelude::FromDer as _,
     time::ASN1Time,
-    x509::{RelativeDistinguishedName, X509Name},
+    x509::{AlgorithmIdentifier, RelativeDistinguishedName, X509Name},
 };
 
 /// A certificate (RFC 5280), read whole. Cheap to clone.
@@ -199,7 +199,7 @@ fn facts(der: &[u8], cert: &X509Certificate<'_>) -> Result<Facts, BadCertificate
         not_before: moment(cert.validity().not_before)?,
         not_after: moment(cert.validity().not_after)?,
         key: KeyKind::of(cert.public_key()),
-        signature: signature(&cert.signature_algorithm.algorithm.to_id_string(), cert),
+        signature: signature_of(&cert.signature_algorithm),
         ca: false,
         path_len: None,
         may_sign: None,
@@ -281,7 +281,7 @@ const AD_OCSP: &str = "1.3.6.1.5.5.7.48.1";
 /// `id-pe-tlsfeature`, RFC 7633.
 const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
 
-fn name(name: &GeneralName<'_>) -> Name {
+pub(super) fn name(name: &GeneralName<'_>) -> Name {
     match name {
         GeneralName::DNSName(dns) => Name::Dns((*dns).to_owned()),
         GeneralName::IPAddress(bytes) => address(bytes).map_or_else(|| Name::Other(hex(bytes)), Name::Ip),
@@ -355,15 +355,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn signature(oid: &str, cert: &X509Certificate<'_>) -> Signature {
+pub(super) fn signature_of(algorithm: &AlgorithmIdentifier<'_>) -> Signature {
+    let oid = algorithm.algorithm.to_id_string();
     let found = SIGNATURES.iter().find(|(id, ..)| *id == oid);
     let (name, weak) = match found {
         Some((_, "RSA-PSS", _)) => {
-            let hash = super::verify::pss_hash(&cert.signature_algorithm);
+            let hash = super::verify::pss_hash(algorithm);
             (format!("RSA-PSS with {}", hash.unwrap_or("an unknown hash")), hash.is_none_or(|h| h == "SHA-1"))
         }
         Some((_, name, weak)) => ((*name).to_owned(), *weak),
-        None => (oid.to_owned(), false),
+        None => (oid, false),
     };
     Signature { name, weak }
 }

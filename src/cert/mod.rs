@@ -1,23 +1,25 @@
-//! X.509: inspect, scan, issue. Knows no host and no runbook.
+//! X.509: what certificates say, how they are served, whether a chain holds. Knows no host and no runbook.
 
+mod crl;
+pub mod dial;
 mod facts;
-mod key;
-mod verify;
-
-pub use facts::{BadCertificate, Certificate, Facts, Name, Signature};
-pub use key::{BadKey, KeyKind, public_half};
 mod fault;
+mod judge;
+mod key;
 mod names;
 mod path;
 pub mod pem;
-mod trust;
-pub use fault::{Fault, Severity, Wrong};
-pub use names::{BadName, Wanted};
-pub use trust::{BadTrust, Trust};
-mod crl;
-pub mod dial;
-mod judge;
-pub use crl::{BadCrl, Crl, Revoked};
-pub use judge::{Judgement, Terms, judge};
+mod request;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod verify;
+
+pub use crl::{BadCrl, Crl, Revoked};
+pub use facts::{BadCertificate, Certificate, Facts, Name, Signature};
+pub use fault::{Fault, Severity, Wrong};
+pub use judge::{Judgement, Terms, judge};
+pub use key::{BadKey, KeyKind, public_half};
+pub use names::{BadName, Wanted};
+pub use request::{BadRequest, Request};
+pub use trust::{BadTrust, Trust};

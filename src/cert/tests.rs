@@ -63,3 +63,31 @@ fn said(fault: &Fault) -> String {
     let tag = serde_json::to_value(&fault.what).unwrap()["fault"].as_str().unwrap().to_owned();
     fault.element.map_or(tag.clone(), |element| format!("{tag}({element})"))
 }
+
+#[test]
+fn the_share_of_its_life_counts_only_where_it_is_asked_for() {
+    let trust = Trust::of("store".to_owned(), pieces("store.pem").certificates);
+    let told = |chain: &str, share| {
+        let (at, crls) = (noon(), []);
+        let terms = Terms {
+            at,
+            names: Vec::new(),
+            warn: 1,
+            crit: 1,
+            share,
+            trust: &trust,
+            crls: &crls,
+            key: None,
+            unstapled: false,
+            chain: true,
+        };
+        let faults = judge(&pieces(&format!("{chain}.pem")).certificates, &terms).faults;
+        faults.iter().map(|fault| fault.what.to_string()).collect::<Vec<_>>()
+    };
+    // 60 days of 90, and 6 of 89; the CA above them has 5 years of 7
+    assert_eq!(told("sound", None), [] as [&str; 0]);
+    assert_eq!(told("sound", Some(33)), [] as [&str; 0]);
+    assert_eq!(told("sound", Some(66)), ["66 % of its life left, at most 66 % wanted"]);
+    assert_eq!(told("near-critical", None), [] as [&str; 0]);
+    assert_eq!(told("near-critical", Some(33)), ["6 % of its life left, at most 33 % wanted"]);
+}

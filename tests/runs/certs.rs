@@ -91,7 +91,6 @@ fn what_is_served_is_judged_and_the_exit_code_says_how_it_is() {
     check(&[now, "--warn", "3d", "--crit", "1d"]).exits(1);
     check(&[now, "--warn", "1d", "--crit", "1d"]).exits(0);
     check(&[sound, "--share", "50%"]).exits(0);
-    check(&[soon, "--warn", "1d", "--crit", "1d", "--share", "99%"]).exits(1).says("of its life left");
     check(&[sound, "--name", "crm.example.org"]).exits(2).says("not for `crm.example.org`, but for `localhost`");
     // whom the system trusts knows nothing of this house; it may have no store at all
     crm.svcops(&["cert", "check", sound]).exits(2).says("the system's store");
@@ -174,4 +173,26 @@ fn those_that_never_answer_do_not_hold_the_others() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let of = |status: &str| json["places"].as_array().unwrap().iter().filter(|p| p["status"] == status).count();
     assert_eq!((of("UNKNOWN"), of("OK")), (20, 1), "{json}");
+}
+
+#[test]
+fn a_chain_is_told_as_a_tree_and_a_request_with_who_holds_its_key() {
+    let house = House::new();
+    house.cert("a", "localhost", 90);
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let at = |name: &str| word(&house.at(name));
+    let chain = crm.svcops(&["cert", "inspect", &at("a.crt"), "--ca", &at("ca.crt")]).exits(0);
+    let lines: Vec<&str> = chain.stdout.lines().collect();
+    assert!(lines[0].starts_with("House  trusted by ") && lines[0].ends_with("ca.crt, from the store"), "{chain}");
+    assert!(lines.contains(&"└─ localhost") && chain.stdout.contains("EC P-256"), "{chain}");
+    crm.svcops(&["cert", "inspect", &at("a.crt")]).exits(0).says("does not hold who gave the first of them");
+    let request = crm.svcops(&["cert", "inspect", &at("a.csr")]).exits(0);
+    request.says("CN=localhost").says("with its own key, so who asks has it");
+    let json = crm.svcops(&["cert", "inspect", &at("a.csr"), "-o", "json"]).exits(0).json();
+    assert_eq!((&json["requests"][0]["proven"], &json["certificates"]), (&true.into(), &serde_json::json!([])));
+    // of a key nobody sees more than that it is there
+    let key = crm.svcops(&["cert", "inspect", &at("a.key")]).exits(0).says("1 private key, not shown");
+    assert!(!key.stdout.contains("MII"), "{key}");
+    crm.svcops(&["cert", "inspect", &at("nothing.pem")]).exits(2);
+    crm.svcops(&["cert", "inspect", "localhost:1"]).exits(1).says("nothing listens there");
 }

@@ -71,7 +71,7 @@ usual port. A private key in the same file must be that of the certificate.
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).";
 
-fn name(text: &str) -> Result<Wanted, String> {
+pub(super) fn name(text: &str) -> Result<Wanted, String> {
     text.parse().map_err(|e: crate::cert::BadName| e.to_string())
 }
 

@@ -1,11 +1,13 @@
-//! What `cert check` shows. Pure: who prints it, and where, is said elsewhere.
+//! What `cert check` and `cert inspect` show. Pure: who prints it, and where, is said elsewhere.
 
+use super::inspect::Shown;
 use crate::{
     base::words::{count, list},
-    cert::{Certificate, Severity},
+    cert::{Certificate, Judgement, KeyKind, Severity, Trust},
     survey::cert::{Found, Wish},
     ui::{paint::plain_line, screen::Screen, table::table, wrap},
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The worst of several: critical before unknown before a warning.
@@ -260,4 +262,118 @@ pub(super) fn json(found: &[Found], wish: &Wish) -> Value {
         "crit_days": wish.crit,
         "places": places,
     })
+}
+
+/// All that is said, in words: a chain as a tree from whom it hangs on.
+pub(super) fn inspected(screen: &Screen, shown: &Shown, way: &Judgement, trust: &Trust, now: Timestamp) -> String {
+    let paint = screen.data_paint;
+    let width = screen.width.max(40);
+    let mut text = shown.tls.as_ref().map(|tls| plain_line(tls) + "\n\n").unwrap_or_default();
+    let rest = shown.certificates.iter().filter(|cert| !way.path.contains(cert));
+    let mut depth = 0;
+    let block = |title: &str, lines: Vec<(&str, String)>, depth: usize| {
+        let (branch, indent) = match depth {
+            0 => (String::new(), String::new()),
+            n => (format!("{}└─ ", "   ".repeat(n - 1)), "   ".repeat(n)),
+        };
+        let mut part = format!("{branch}{}\n", paint.bold(&plain_line(title)));
+        for (label, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+            part += &(wrap::hanging(&format!("{indent}   {label:12}"), &plain_line(&value), width) + "\n");
+        }
+        part
+    };
+    for (at, cert) in way.path.iter().enumerate().rev() {
+        let sent = if shown.certificates.contains(cert) { "" } else { ", from the store" };
+        let trusted = if way.whole && at + 1 == way.path.len() {
+            format!("  trusted by {}{sent}", trust.name)
+        } else {
+            String::new()
+        };
+        text += &block(&format!("{}{trusted}", name(cert)), lines(cert, now), depth);
+        depth += 1;
+    }
+    if !way.path.is_empty() && !way.whole {
+        text += &format!("\n{} does not hold who gave the first of them\n", trust.name);
+    }
+    for cert in rest {
+        text += "\n";
+        text += &block(&name(cert), lines(cert, now), 0);
+    }
+    for request in &shown.requests {
+        let names = request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let proven = match request.proven {
+            Some(true) => "with its own key, so who asks has it",
+            Some(false) => "not with its own key: somebody changed it",
+            None => "in a way that is not known here",
+        };
+        let mut told = vec![
+            ("subject", request.subject.clone()),
+            ("for", names),
+            ("key", key(&request.key)),
+            ("signed", format!("{}, {proven}", request.signature.name)),
+        ];
+        told.push(("asks", if request.ca { "to become a CA".to_owned() } else { String::new() }));
+        text += &block("Request", told, 0);
+    }
+    for crl in &shown.crls {
+        let next = crl.next_update.map(|t| format!("; the next is due {}", minute(t))).unwrap_or_default();
+        let told = vec![
+            ("issuer", crl.issuer.clone()),
+            ("made", minute(crl.this_update) + &next),
+            ("takes back", count("certificate", crl.count())),
+        ];
+        text += &block("Revocation list", told, 0);
+    }
+    if !shown.keys.is_empty() {
+        text += &format!("{}, not shown\n", count("private key", shown.keys.len()));
+    }
+    text
+}
+
+fn lines(cert: &Certificate, now: Timestamp) -> Vec<(&'static str, String)> {
+    let names: Vec<String> = cert.names.iter().map(ToString::to_string).collect();
+    let more = names.len().saturating_sub(20);
+    let mut listed = names.into_iter().take(20).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        listed += &format!(" and {more} more");
+    }
+    let days = cert.days_left(now);
+    let left = match days {
+        _ if now > cert.not_after => "over".to_owned(),
+        _ if now < cert.not_before => "not yet".to_owned(),
+        days => format!(
+            "{} left, {:.0} % of its life used",
+            count("day", usize::try_from(days).unwrap_or(0)),
+            cert.life_used(now) * 100.0
+        ),
+    };
+    let what = match (cert.ca, cert.path_len) {
+        (true, Some(0)) => "a CA of servers' certificates only".to_owned(),
+        (true, Some(n)) => format!("a CA, with at most {n} CAs below it"),
+        (true, None) => "a CA".to_owned(),
+        (false, _) => String::new(),
+    };
+    let weak = |is: bool| if is { ", weak" } else { "" };
+    vec![
+        ("subject", cert.subject.clone()),
+        ("issuer", if cert.subject == cert.issuer { "itself".to_owned() } else { cert.issuer.clone() }),
+        ("for", listed),
+        ("is", what),
+        ("purposes", cert.purposes.join(", ")),
+        ("valid", format!("{} to {}: {left}", minute(cert.not_before), minute(cert.not_after))),
+        ("key", key(&cert.key)),
+        ("signed", format!("{}{}", cert.signature.name, weak(cert.signature.weak))),
+        ("serial", cert.serial.clone()),
+        ("sha256", cert.fingerprint.clone()),
+        ("revoked at", cert.crls.iter().chain(&cert.ocsp).cloned().collect::<Vec<_>>().join(", ")),
+        ("unknown", cert.unknown_critical.join(", ")),
+    ]
+}
+
+fn key(key: &KeyKind) -> String {
+    key.weakness().map_or_else(|| key.to_string(), |why| format!("{key}, weak: {why}"))
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -2,9 +2,11 @@
 
 mod check;
 mod draw;
+mod inspect;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use check::Check;
+use inspect::Inspect;
 
 /// `cert …`.
 #[derive(Debug, clap::Subcommand)]
@@ -12,12 +14,16 @@ pub enum Cert {
     /// Look at certificates where they are served, or at files of them, and say what is wrong
     #[command(after_help = check::EXAMPLES)]
     Check(Check),
+    /// Tell all that a certificate, a chain, a request or a revocation list says
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(Inspect),
 }
 
 impl Face {
     pub(super) fn cert(&self, of: &Cert) -> Result<ExitCode, Failure> {
         match of {
             Cert::Check(args) => self.cert_check(args),
+            Cert::Inspect(args) => self.cert_inspect(args),
         }
     }
 }
