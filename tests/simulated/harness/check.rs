@@ -9,7 +9,7 @@ use svcops::{
     base::TaskId,
     engine::script::{Node, Script},
     journal::{
-        Journal as _, SqliteJournal,
+        Journal, SqliteJournal,
         event::{End, Event, Record, Summary},
         outside::Outside,
         state::{RunState, TaskState},
@@ -150,11 +150,15 @@ fn stale(end: &Summary, scene: &Scene, rig: &Rig, named: &dyn Fn(&str) -> bool) 
     }
 }
 
-/// A journal on the disk keeps these events as they are, and its chain holds.
-pub fn chain(records: &[Record]) {
+/// A journal on the disk keeps these events as they are, with what they name, and its chain holds.
+pub fn chain(records: &[Record], from: &dyn Journal) {
     let [Record { run, at, event: Event::Started(header), .. }, rest @ ..] = records else { return };
     let home = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(home.path()).unwrap();
+    for hash in [Some(&header.runbook_hash), Some(&header.inventory_hash), header.shown.as_ref()].into_iter().flatten()
+    {
+        assert_eq!(journal.put(&from.get(hash).unwrap()).unwrap(), *hash);
+    }
     assert_eq!(journal.begin(*at, *header.clone()).unwrap().run, *run);
     let kept = rest.iter().map(|record| journal.append(run, record.at, record.event.clone()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -165,7 +165,7 @@ impl Scene {
         let (rig, told) = self.play_with(&self.mishap(run));
         // a store on the disk is a hundred times as slow as one in memory
         if run.is_multiple_of(4 * RUNS_EACH) {
-            check::chain(&rig.records());
+            check::chain(&rig.records(), &*rig.journal);
         }
         told
     }
