@@ -1,6 +1,6 @@
 //! What can be read of the world, and the answers. Reads are data: those of one host travel as one probe.
 
-use super::{Hash, Invocation, Span, Text};
+use super::{Hash, Invocation, PairFacts, PairSpot, ServedAsk, ServedFacts, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,6 +40,10 @@ pub enum Read {
         /// The server in it.
         server: String,
     },
+    /// A certificate and its key, with what is staged beside them. No byte of a key comes with the answer.
+    Pair(PairSpot),
+    /// The certificate that a server shows.
+    Served(ServedAsk),
 }
 
 /// One HTTP request that only asks.
@@ -88,6 +92,10 @@ pub enum Answer {
     Tcp(TcpFacts),
     /// To [`Read::Server`].
     Server(ServerFacts),
+    /// To [`Read::Pair`].
+    Pair(Box<PairFacts>),
+    /// To [`Read::Served`].
+    Served(ServedFacts),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

@@ -1,10 +1,11 @@
 //! Certificate signing requests (RFC 2986).
 
 use super::{
-    facts::{Name, Signature, name, signature_of, words},
+    facts::{Name, Signature, hex, name, signature_of, words},
     key::KeyKind,
     verify::{self, Checked},
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use x509_parser::{
     certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer as _,
@@ -25,6 +26,8 @@ pub struct Request {
     pub proven: Option<bool>,
     /// Whether it asks to become a CA.
     pub ca: bool,
+    /// SHA-256 of its public key (`SubjectPublicKeyInfo`), hexadecimal.
+    pub key_fingerprint: String,
 }
 
 /// Why bytes are no request.
@@ -68,6 +71,7 @@ impl Request {
                 Checked::Unknown => None,
             },
             ca,
+            key_fingerprint: hex(digest(&SHA256, asked.subject_pki.raw).as_ref()),
         })
     }
 }
