@@ -3,10 +3,12 @@
 mod check;
 mod draw;
 mod inspect;
+mod renew;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use check::Check;
 use inspect::Inspect;
+use renew::{Import, Renew};
 
 /// `cert …`.
 #[derive(Debug, clap::Subcommand)]
@@ -17,6 +19,12 @@ pub enum Cert {
     /// Tell all that a certificate, a chain, a request or a revocation list says
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(Inspect),
+    /// Renew what is due: new keys and certificates on their hosts, switched node by node, and seen to be served
+    #[command(after_help = renew::RENEW)]
+    Renew(Renew),
+    /// Take what people answered to a request, check it, and put it in place
+    #[command(after_help = renew::IMPORT)]
+    Import(Import),
 }
 
 impl Face {
@@ -24,6 +32,8 @@ impl Face {
         match of {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
+            Cert::Renew(args) => self.cert_renew(args),
+            Cert::Import(args) => self.cert_import(args),
         }
     }
 }
