@@ -40,6 +40,8 @@ pub enum Read {
         /// The server in it.
         server: String,
     },
+    /// The records of a name, at every server that answers for its zone.
+    Record(super::RecordAsk),
 }
 
 /// One HTTP request that only asks.
@@ -88,6 +90,8 @@ pub enum Answer {
     Tcp(TcpFacts),
     /// To [`Read::Server`].
     Server(ServerFacts),
+    /// To [`Read::Record`].
+    Record(super::RecordFacts),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

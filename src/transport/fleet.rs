@@ -153,6 +153,7 @@ impl Fleet {
             Change::Tell(_)
                 | Change::Mail(_)
                 | Change::Ask { .. }
+                | Change::UpdateRecord(_)
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );

@@ -11,8 +11,12 @@ use super::{
     mail::{self, Label, Pen, Turnstile},
     vault::Vault,
 };
-use crate::base::{
-    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, Span, TcpFacts,
+use crate::{
+    base::{
+        Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
+        RecordUpdate, Redactor, Span, TcpFacts, WallClock,
+    },
+    issue::dns::{self, DnsError},
 };
 use futures_util::future::join_all;
 use std::{
@@ -87,6 +91,10 @@ impl Here {
                 };
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
+            Read::Record(ask) => match dns::read(ask).await {
+                Ok(facts) => Answer::Record(facts),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
             Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } => {
                 Answer::Bad("this needs a host to be read on".to_owned())
             }
@@ -104,8 +112,10 @@ impl Here {
         match &*deed {
             Deed::Done(receipt) => return receipt.clone(),
             Deed::Never => return Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())),
-            Deed::Begun => return Receipt::of(Outcome::Unknown("it was interrupted".to_owned())),
-            Deed::Open => {}
+            Deed::Begun if !change.is_told_by_a_look() => {
+                return Receipt::of(Outcome::Unknown("it was interrupted".to_owned()));
+            }
+            Deed::Begun | Deed::Open => {}
         }
         if matches!(change, Change::Tell(_) | Change::Mail(_)) && act.boot != self.boot {
             return Receipt::of(Outcome::Unknown(
@@ -117,13 +127,16 @@ impl Here {
             // a question waits for its person, whatever the deadline
             Change::Ask { .. } => self.act(change).await,
             Change::Mail(letter) => self.mail(letter, act, &entry, terms).await,
-            _ => tokio::select! {
-                receipt = self.act(change) => receipt,
-                () = tokio::time::sleep(terms.within) => Receipt::of(Outcome::Unknown(format!(
-                    "no answer within {}", Span(terms.within)
-                ))),
-                () = entry.stop.notified() => Receipt::of(Outcome::Unknown("it was cancelled".to_owned())),
-            },
+            _ => {
+                let broken = |why: String| {
+                    Receipt::of(if change.is_told_by_a_look() { Outcome::Failed(why) } else { Outcome::Unknown(why) })
+                };
+                tokio::select! {
+                    receipt = self.act(change) => receipt,
+                    () = tokio::time::sleep(terms.within) => broken(format!("no answer within {}", Span(terms.within))),
+                    () = entry.stop.notified() => broken("it was cancelled".to_owned()),
+                }
+            }
         };
         *deed = Deed::Done(receipt.clone());
         receipt
@@ -136,6 +149,11 @@ impl Here {
         let unknown = |why: &str| Settled::Was(Receipt::of(Outcome::Unknown(why.to_owned())));
         match &*deed {
             Deed::Done(receipt) => Settled::Was(receipt.clone()),
+            Deed::Begun | Deed::Open
+                if change.is_told_by_a_look() && !matches!(*deed, Deed::Open if act.boot == self.boot) =>
+            {
+                Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
+            }
             Deed::Begun => unknown("it was interrupted"),
             Deed::Open if act.boot != self.boot && !matches!(change, Change::Ask { .. }) => {
                 unknown("it was announced by another process, and its receipt is gone with that")
@@ -170,6 +188,7 @@ impl Here {
                 Ok(facts) => told(facts),
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
+            Change::UpdateRecord(update) => self.update(update).await,
             Change::Ask { question, evidence } => {
                 let (prompter, question, evidence) = (Arc::clone(&self.prompter), question.clone(), *evidence);
                 let answer = tokio::task::spawn_blocking(move || prompter.ask(&question, evidence)).await;
@@ -205,6 +224,20 @@ impl Here {
         };
         sending.abort();
         Receipt::of(if *entry.sent.get_or_init(|| false) { Outcome::Unknown(why) } else { Outcome::Refused(why) })
+    }
+
+    /// Changes records. Where no answer came, a look tells what became of it.
+    async fn update(&self, update: &RecordUpdate) -> Receipt {
+        let secret = update.at.key.as_ref().map(|key| self.vault.secret(&key.secret)).transpose();
+        let done = match &secret {
+            Ok(secret) => dns::update(update, secret.as_ref(), seconds()).await,
+            Err(why) => Err(DnsError::Refused(why.to_string())),
+        };
+        Receipt::of(match done {
+            Ok(()) => Outcome::Ok,
+            Err(DnsError::Refused(why)) => Outcome::Refused(self.redactor.clean(&why).0),
+            Err(DnsError::Silent(why)) => Outcome::Failed(self.redactor.clean(&why).0),
+        })
     }
 
     async fn command(&self, address: &str, backend: &str, server: &str, command: &str) -> Receipt {
@@ -255,6 +288,11 @@ async fn say(address: &str, command: &str) -> Result<String, String> {
         Ok(Err(error)) => Err(failed(io_words(&error))),
         Err(_) => Err(failed(format!("no answer within {}", Span(Here::REPLY)))),
     }
+}
+
+/// What signatures of updates are dated with.
+fn seconds() -> u64 {
+    u64::try_from(WallClock.now().as_second()).unwrap_or_default()
 }
 
 fn io_words(error: &std::io::Error) -> String {

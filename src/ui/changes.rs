@@ -1,7 +1,7 @@
 //! A change in words.
 
 use super::wrap;
-use crate::base::{Change, Program, ServerState, Text};
+use crate::base::{Change, Program, RecordUpdate, ServerState, Text};
 
 /// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
 pub fn words(change: &Change) -> String {
@@ -22,9 +22,23 @@ pub fn words(change: &Change) -> String {
             format!("set `{backend}/{server}` to {}", state_word(*state))
         }
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
+        Change::UpdateRecord(update) => record(update),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
         Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
         Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
+    }
+}
+
+fn record(update: &RecordUpdate) -> String {
+    let (name, kind) = (&update.name, update.kind);
+    let list = |values: &std::collections::BTreeSet<String>| {
+        one_line(&values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "))
+    };
+    let (come, go) = (list(&update.add), list(&update.remove));
+    match (update.add.is_empty(), update.remove.is_empty()) {
+        (false, true) => format!("add {kind} {come} to `{name}`"),
+        (true, _) => format!("remove {kind} {go} from `{name}`"),
+        (false, false) => format!("put {kind} {come} in the place of {go} at `{name}`"),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     actions::Refusal,
     base::{
         Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt,
-        RunFacts, RunId, ServerFacts, ServerState, Source, Span, TcpFacts, Text, UnitFacts, UnitState,
+        RecordFacts, RunFacts, RunId, ServerFacts, ServerState, Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
     inventory::{Host, Inventory, Manager},
     resources::{App, Resource as _},
@@ -109,6 +109,7 @@ impl Wished {
             {
                 Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
             }
+            Read::Record(_) => Answer::Record(RecordFacts::default()),
             // what else they would say, nobody knows
             Read::Http(_) | Read::Run(_) => Answer::Open,
         }

@@ -96,6 +96,7 @@ impl Ready {
             }
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
+            | Change::UpdateRecord(_)
             | Change::Tell(_)
             | Change::Mail(_)
             | Change::Ask { .. } => Err("this change is carried out from here, and not on a host".to_owned()),

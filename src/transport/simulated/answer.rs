@@ -16,6 +16,10 @@ impl World {
             return;
         }
         match (&read.what, answer, &read.at.host) {
+            (Read::Record(ask), Answer::Record(facts), _) => {
+                self.learn_records(ask, facts);
+                return;
+            }
             (Read::Unit { name }, Answer::Unit(unit), Some(host)) => {
                 self.meet(Key::Unit(host.clone(), name.clone()), unit.clone());
             }
@@ -93,6 +97,7 @@ impl World {
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
+            (Read::Record(ask), _) => self.seen(read).is_none() && self.lacks_records(ask),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
             (Read::Server { .. }, _) => {
                 self.seen(read).is_none() && server_key(read).is_some_and(|k| !self.servers.contains_key(&k))
@@ -122,6 +127,7 @@ impl World {
                 self.files.get(&spot).map_or(Answer::Open, |f| Answer::File(f.clone()))
             }
             (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
+            (Read::Record(ask), _) => self.records(ask),
             (Read::Run(run), host) => match self.links.command(host.as_ref(), run) {
                 Some((key, Verb::Status)) => self.process(key).map_or(Answer::Open, |p| {
                     let code = Some(if p.unit.state == UnitState::Active { 0 } else { 3 });

@@ -73,6 +73,10 @@ impl World {
                 server.facts.sessions = 0;
                 server.holds = false;
             }
+            Change::UpdateRecord(update) => {
+                self.update_records(update);
+                return Ok(None);
+            }
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }

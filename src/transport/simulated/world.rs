@@ -4,6 +4,7 @@ use super::{
     Settled, Terms,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    records::Records,
     silent,
 };
 use crate::{
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
+    pub(super) records: Records,
     /// What was seen of things without a model, and the words of health checks.
     pub(super) learnt: Vec<(At<Read>, Answer)>,
     pub(super) opened: Vec<Opened>,
@@ -124,6 +126,7 @@ impl World {
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
+            records: Records::new(),
             learnt: vec![],
             opened: vec![],
             touched: BTreeSet::new(),
@@ -244,6 +247,9 @@ impl World {
         self.reach(host)?;
         if let Some((_, receipt)) = self.receipts.get(act) {
             return Ok(Settled::Was(receipt.clone()));
+        }
+        if act.boot != self.boot(host) && host.is_none() && change.what.is_told_by_a_look() {
+            return Ok(Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".into()))));
         }
         if act.boot != self.boot(host) && !matches!(change.what, Change::Ask { .. }) {
             let gone = || Outcome::Unknown("it was announced by another process, and its receipt is gone".into());
