@@ -1,0 +1,1 @@
+//! An own certificate authority.
