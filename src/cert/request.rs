@@ -25,6 +25,9 @@ pub struct Request {
     pub proven: Option<bool>,
     /// Whether it asks to become a CA.
     pub ca: bool,
+    /// Its public key in DER: `SubjectPublicKeyInfo`.
+    #[serde(skip)]
+    pub spki: Vec<u8>,
 }
 
 /// Why bytes are no request.
@@ -68,6 +71,7 @@ impl Request {
                 Checked::Unknown => None,
             },
             ca,
+            spki: asked.subject_pki.raw.to_vec(),
         })
     }
 }
