@@ -210,7 +210,12 @@ fn keys(whole: &Value, schema: &Value, (path, choice): (&str, bool), rows: &mut 
             "`[]`" | "`{}`" | "`\"\"`" | "``" => String::new(),
             _ => default,
         };
-        rows.push(Row { kind: kind(value), default, about: about(value), key: key_path.clone() });
+        if rows.iter().all(|row| row.key != key_path) {
+            rows.push(Row { kind: kind(value), default, about: about(value), key: key_path.clone() });
+        }
+        if let Some(item) = value.get("items").map(|items| resolve(whole, items)).filter(|i| has_keys(whole, i)) {
+            keys(whole, &item, (&format!("{key_path}[]."), false), rows);
+        }
         let inner = value.get("additionalProperties").filter(|a| a.is_object()).map(|a| resolve(whole, a));
         match inner {
             Some(inner) if has_keys(whole, &inner) => keys(whole, &inner, (&format!("{key_path}.NAME."), false), rows),
