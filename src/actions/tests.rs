@@ -299,6 +299,7 @@ fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
                 let code = Some(if start.state == UnitState::Active { 0 } else { 3 });
                 Answer::Run(crate::base::RunFacts { code, ..Default::default() })
             }
+            Read::Order(_) => Answer::Order(Box::default()),
             Read::Tcp { .. } => Answer::Open,
         };
         world.learn(&read, &answer);

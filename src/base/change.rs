@@ -1,6 +1,6 @@
 //! What can be changed in the world. A change is plain data: it is announced in the journal before it is carried out.
 
-use super::{HaproxyApi, Hash, HttpAsk, Letter, Span, Text};
+use super::{HaproxyApi, Hash, HttpAsk, Letter, OrderStep, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,8 @@ pub enum Change {
     Tell(HttpAsk),
     /// Sends a mail.
     Mail(Letter),
+    /// A move of an order for a certificate.
+    Order(OrderStep),
     /// Asks the person at the terminal; the answer is the receipt's stdout.
     Ask {
         /// What to ask.

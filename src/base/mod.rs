@@ -10,6 +10,7 @@ pub mod clock;
 pub mod hash;
 pub mod id;
 pub mod letter;
+pub mod order;
 pub mod place;
 pub mod read;
 pub mod secret;
@@ -25,6 +26,7 @@ pub use clock::{Clock, WallClock};
 pub use hash::Hash;
 pub use id::{HostName, RunId, TaskId};
 pub use letter::{Letter, Login, Smtp, Tls};
+pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep};
 pub use place::{At, Lock, Place};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,

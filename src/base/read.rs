@@ -1,6 +1,6 @@
 //! What can be read of the world, and the answers. Reads are data: those of one host travel as one probe.
 
-use super::{Hash, Invocation, Span, Text};
+use super::{Hash, Invocation, OrderAsk, OrderFacts, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,6 +40,8 @@ pub enum Read {
         /// The server in it.
         server: String,
     },
+    /// How far an order for a certificate is.
+    Order(OrderAsk),
 }
 
 /// One HTTP request that only asks.
@@ -88,6 +90,8 @@ pub enum Answer {
     Tcp(TcpFacts),
     /// To [`Read::Server`].
     Server(ServerFacts),
+    /// To [`Read::Order`].
+    Order(Box<OrderFacts>),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

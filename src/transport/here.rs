@@ -9,6 +9,7 @@ use super::{
     fleet::Prompter,
     haproxy, http,
     mail::{self, Label, Pen, Turnstile},
+    orders::Orders,
     vault::Vault,
 };
 use crate::base::{
@@ -36,6 +37,7 @@ pub(crate) struct Here {
     store: String,
     boot: String,
     acts: Lock<BTreeMap<Act, Arc<Entry>>>,
+    orders: Orders,
 }
 
 /// An act, and a way to give it up.
@@ -63,9 +65,15 @@ impl Here {
     /// More is no answer of HAProxy's.
     const REPLY_CAP: u64 = 16 << 20;
 
-    pub(crate) fn new(vault: Arc<Vault>, redactor: Redactor, prompter: Arc<dyn Prompter>, store: String) -> Self {
+    pub(crate) fn new(
+        vault: Arc<Vault>,
+        redactor: Redactor,
+        prompter: Arc<dyn Prompter>,
+        store: String,
+        orders: Orders,
+    ) -> Self {
         let boot = format!("process-{}", super::shell::nonce());
-        Self { vault, redactor, prompter, store, boot, acts: Lock::default() }
+        Self { vault, redactor, prompter, store, boot, acts: Lock::default(), orders }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Look {
@@ -87,6 +95,7 @@ impl Here {
                 };
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
+            Read::Order(ask) => self.orders.look(ask).await,
             Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } => {
                 Answer::Bad("this needs a host to be read on".to_owned())
             }
@@ -137,6 +146,14 @@ impl Here {
         match &*deed {
             Deed::Done(receipt) => Settled::Was(receipt.clone()),
             Deed::Begun => unknown("it was interrupted"),
+            Deed::Open if act.boot != self.boot && matches!(change, Change::Order(_)) => {
+                let Change::Order(step) = change else { return unknown("it is no order") };
+                let settled = self.orders.settle(step).await;
+                if settled == Settled::Never {
+                    *deed = Deed::Never;
+                }
+                settled
+            }
             Deed::Open if act.boot != self.boot && !matches!(change, Change::Ask { .. }) => {
                 unknown("it was announced by another process, and its receipt is gone with that")
             }
@@ -170,6 +187,13 @@ impl Here {
                 Ok(facts) => told(facts),
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
+            Change::Order(step) => {
+                let mut receipt = self.orders.act(step).await;
+                if let Outcome::Failed(why) = receipt.outcome {
+                    receipt.outcome = Outcome::Failed(self.redactor.clean(&why).0);
+                }
+                receipt
+            }
             Change::Ask { question, evidence } => {
                 let (prompter, question, evidence) = (Arc::clone(&self.prompter), question.clone(), *evidence);
                 let answer = tokio::task::spawn_blocking(move || prompter.ask(&question, evidence)).await;
@@ -277,8 +301,10 @@ mod tests {
 
     fn here() -> Here {
         let redactor = Redactor::default();
-        let vault = Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone());
-        Here::new(Arc::new(vault), redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new())
+        let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+        let inventory = crate::inventory::Inventory::default();
+        let orders = Orders::new(&inventory, super::super::orders::Grounds::default(), Arc::clone(&vault));
+        Here::new(vault, redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new(), orders)
     }
 
     fn act(number: usize, boot: &str) -> Act {

@@ -1,7 +1,7 @@
 //! A change in words.
 
 use super::wrap;
-use crate::base::{Change, Program, ServerState, Text};
+use crate::base::{Change, OrderMove, OrderStep, Program, ServerState, Text};
 
 /// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
 pub fn words(change: &Change) -> String {
@@ -24,7 +24,19 @@ pub fn words(change: &Change) -> String {
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
         Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
+        Change::Order(step) => order(step),
         Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
+    }
+}
+
+fn order(step: &OrderStep) -> String {
+    let issuer = &step.order.issuer;
+    let names = || one_line(&step.names.join(", "));
+    match step.kind {
+        OrderMove::Sign => format!("have `{issuer}` sign a certificate for {}", names()),
+        OrderMove::New => format!("order a certificate for {} from `{issuer}`", names()),
+        OrderMove::Answer => format!("have `{issuer}` look at its challenges"),
+        OrderMove::Finalize => format!("hand `{issuer}` the request"),
     }
 }
 

@@ -109,6 +109,7 @@ impl Wished {
             {
                 Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
             }
+            Read::Order(_) => Answer::Order(Box::default()),
             // what else they would say, nobody knows
             Read::Http(_) | Read::Run(_) => Answer::Open,
         }

@@ -15,7 +15,7 @@ use rcgen::{
     CertificateParams, CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
     SubjectPublicKeyInfo,
 };
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,14 +186,14 @@ impl Ca {
         self.hold(&given, asked, order.profile, at)?;
         let folder = self.folder.join(ISSUED);
         safe::private_folder(&folder).map_err(|why| CaError::io("make", &folder, why))?;
-        let path: PathBuf = folder.join(format!("{}-{}.pem", Hash::of(&asked.spki), given.cert.serial));
+        let path = folder.join(file_of(&given.cert));
         let text = armour(given.cert.der(), "CERTIFICATE");
         safe::write(&path, text.as_bytes(), safe::PUBLIC).map_err(|why| CaError::io("write", &path, why))?;
         Ok(given)
     }
 
     /// With what links it to each root that is trusted: the old one's word for the new one is sent along until it is retired.
-    fn chained(&self, cert: Certificate) -> Result<Given, CaError> {
+    pub(super) fn chained(&self, cert: Certificate) -> Result<Given, CaError> {
         let of = self.newest()?;
         let mut chain = armour(cert.der(), "CERTIFICATE");
         if of.intermediate {
@@ -241,6 +241,11 @@ impl Ca {
         }
         Ok(())
     }
+}
+
+/// What a certificate's file is called.
+pub(super) fn file_of(cert: &Certificate) -> String {
+    format!("{}-{}.pem", Hash::of(&cert.spki()), cert.serial)
 }
 
 /// Reads a request, and refuses what nobody should sign.

@@ -64,11 +64,16 @@ pub(super) fn make(algorithm: Algorithm) -> Result<KeyPair, CaError> {
 
 /// Puts a key on the disk: PKCS#8 under PBES2, scrypt and AES-256-CBC, which OpenSSL reads.
 pub(super) fn write(path: &Path, key: &KeyPair, password: &Secret) -> Result<(), CaError> {
+    // a hundred of them are made in tests
+    write_with(path, key, password, if cfg!(test) { 10 } else { LOG_N })
+}
+
+pub(super) fn write_with(path: &Path, key: &KeyPair, password: &Secret, log_n: u8) -> Result<(), CaError> {
     let [mut salt, mut iv] = [[0_u8; 16]; 2];
     rand::fill(&mut salt).map_err(|_| CaError::Random)?;
     rand::fill(&mut iv).map_err(|_| CaError::Random)?;
     let broken = |why: &dyn fmt::Display| CaError::Key { path: path.to_owned(), why: why.to_string() };
-    let effort = scrypt::Params::new(LOG_N, BLOCK, TIMES).map_err(|e| broken(&e))?;
+    let effort = scrypt::Params::new(log_n, BLOCK, TIMES).map_err(|e| broken(&e))?;
     let how = pbes2::Parameters::generate_scrypt_aes256cbc(effort, &salt, iv).map_err(|e| broken(&e))?;
     let mut plain = PrivateKeyInfoRef::try_from(key.serialized_der()).map_err(|e| broken(&e))?;
     // the form with the public half (RFC 5958) is none that OpenSSL 3.0 reads
@@ -110,7 +115,7 @@ fn too_costly(locked: &EncryptedPrivateKeyInfoRef<'_>) -> bool {
 
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 /// OWASP's cheat sheet on storing passwords: as good as N of 2^17 with one pass, within the 32 MiB that OpenSSL grants.
-const LOG_N: u8 = 14;
+pub(super) const LOG_N: u8 = 14;
 const BLOCK: u32 = 8;
 const TIMES: u32 = 5;
 /// N of 2^20 with blocks of 8: 1 GiB.

@@ -8,6 +8,7 @@
 //! trust.pem               whom to trust: every root that is not retired
 //! crl.pem                 what was taken back, a list a signer
 //! issued/SPKI-SERIAL.pem  each certificate that was given
+//! orders/….json           for whom the last of them was
 //! ```
 //!
 //! A change is what `ca.json` says: everything else is written before it. So whoever is killed leaves a CA as it was, or as it
@@ -16,6 +17,7 @@
 mod give;
 mod key;
 mod lists;
+mod orders;
 mod register;
 mod rotate;
 #[cfg(test)]

@@ -130,6 +130,32 @@ fn the_key_lies_encrypted_and_private_and_openssl_opens_it_with_the_password_alo
 }
 
 #[test]
+fn a_key_as_costly_as_it_is_outside_of_tests_is_still_openssls() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("root.key");
+    let made = key::make(Algorithm::P256).unwrap();
+    key::write_with(&path, &made, &password(), key::LOG_N).unwrap();
+    let mut pkey = Command::new("openssl");
+    ok(pkey.args(["pkey", "-noout", "-passin", "pass:correct horse", "-in"]).arg(&path).output().unwrap());
+    assert_eq!(key::read(&path, &password()).unwrap().serialized_der(), made.serialized_der());
+}
+
+#[test]
+fn who_was_killed_after_it_was_given_finds_it_by_its_subject() {
+    let home = tempfile::tempdir().unwrap();
+    let mut ca = house(home.path(), &wish());
+    let order = order(request(home.path(), "web", P256, ""), &["web.lab.test"]);
+    let subject = "billing-tls@узел-1/etc/tls.key";
+    assert_eq!(ca.ordered(subject).unwrap(), None);
+    let given = ca.give(&order, &password(), now()).unwrap();
+    assert_eq!(ca.ordered(subject).unwrap(), None);
+    assert_eq!(ca.give_for(subject, &order, &password(), now()).unwrap(), given);
+    assert_eq!(Ca::open(ca.folder()).unwrap().ordered(subject).unwrap(), Some(given.clone()));
+    ca.revoke(&given.cert.serial, Reason::KeyCompromise, &password(), now()).unwrap();
+    assert_eq!(ca.ordered(subject).unwrap(), None);
+}
+
+#[test]
 fn a_password_that_anybody_guesses_is_refused_and_nothing_is_made() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("ca");

@@ -98,6 +98,7 @@ impl Ready {
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
             | Change::Tell(_)
             | Change::Mail(_)
+            | Change::Order(_)
             | Change::Ask { .. } => Err("this change is carried out from here, and not on a host".to_owned()),
         }
     }

@@ -46,6 +46,10 @@ impl World {
                 }
                 return;
             }
+            (Read::Order(ask), Answer::Order(facts), _) => {
+                self.orders.entry(ask.clone()).or_insert_with(|| (**facts).clone());
+                return;
+            }
             _ => {}
         }
         self.learnt.push((read.clone(), answer.clone()));
@@ -94,6 +98,7 @@ impl World {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
+            (Read::Order(ask), _) => self.seen(read).is_none() && !self.orders.contains_key(ask),
             (Read::Server { .. }, _) => {
                 self.seen(read).is_none() && server_key(read).is_some_and(|k| !self.servers.contains_key(&k))
             }
@@ -121,6 +126,7 @@ impl World {
                 }
                 self.files.get(&spot).map_or(Answer::Open, |f| Answer::File(f.clone()))
             }
+            (Read::Order(ask), _) => self.order(ask),
             (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
             (Read::Run(run), host) => match self.links.command(host.as_ref(), run) {
                 Some((key, Verb::Status)) => self.process(key).map_or(Answer::Open, |p| {

@@ -73,6 +73,7 @@ impl World {
                 server.facts.sessions = 0;
                 server.holds = false;
             }
+            Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }

@@ -11,6 +11,7 @@ mod differential;
 mod effect;
 mod fault;
 mod links;
+mod orders;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, Outcome, Place, Read, Receipt, ServerFacts, ServerState,
-        Source, TaskId, UnitFacts, UnitState, Way,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, Place, Read, Receipt,
+        ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
+    /// What issuers know.
+    pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
     /// What was seen of things without a model, and the words of health checks.
     pub(super) learnt: Vec<(At<Read>, Answer)>,
     pub(super) opened: Vec<Opened>,
@@ -124,6 +126,7 @@ impl World {
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
+            orders: BTreeMap::new(),
             learnt: vec![],
             opened: vec![],
             touched: BTreeSet::new(),
