@@ -142,12 +142,6 @@ impl Certificate {
         &self.der
     }
 
-    /// Its public key in DER: `SubjectPublicKeyInfo`.
-    #[must_use]
-    pub fn spki(&self) -> Vec<u8> {
-        self.parsed().map_or_else(Vec::new, |c| c.public_key().raw.to_vec())
-    }
-
     /// Reads its structure again, for what the facts do not keep.
     pub(super) fn parsed(&self) -> Option<X509Certificate<'_>> {
         X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| parsed)

@@ -235,7 +235,7 @@ impl Store for Shelf {
     fn show(&self, content: &Content) -> Option<Vec<u8>> {
         match &content.from {
             Source::Text(text) if !text.names().is_empty() => return None,
-            Source::Undo => return None,
+            Source::Undo | Source::Host { .. } => return None,
             Source::File(_) | Source::Text(_) => {}
         }
         let bytes = self.vault.bytes(content).ok()?;

@@ -13,7 +13,9 @@ use super::{
     vault::Vault,
 };
 use crate::{
-    base::{Act, Answer, At, Change, HaproxyApi, HostName, Place, Read, Receipt, Redactor, RunId},
+    base::{
+        Act, Answer, At, Change, HaproxyApi, Hash, HostName, Outcome, Place, Read, Receipt, Redactor, RunId, Source,
+    },
     inventory::{Client, Host, Inventory},
 };
 use futures_util::future::join_all;
@@ -24,6 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use zeroize::Zeroizing;
 
 /// Asks the person at the terminal.
 pub trait Prompter: Send + Sync {
@@ -103,6 +106,7 @@ pub struct Fleet {
     hosts: BTreeMap<HostName, Arc<Berth<Remote>>>,
     berths: Arc<Berths<Remote>>,
     here: Here,
+    vault: Arc<Vault>,
     gate: Arc<Gate>,
     yard: Arc<Yard>,
 }
@@ -138,7 +142,7 @@ impl Fleet {
         let berths = Berths::new(connections);
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
         let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store, orders);
-        Self { hosts, berths, here, gate, yard }
+        Self { hosts, berths, here, vault, gate, yard }
     }
 
     /// A host, as soon as there is a place for its connection.
@@ -149,6 +153,22 @@ impl Fleet {
             kind: LostKind::Unreachable,
         })?;
         Ok(self.berths.enter(host).await)
+    }
+
+    /// Fetches what a change takes from another host, and names it.
+    async fn bring(&self, change: &Change) -> Result<Option<Hash>, String> {
+        let Change::WriteFile { content, .. } = change else { return Ok(None) };
+        let Source::Host { at, path } = &content.from else { return Ok(None) };
+        let host = at.host.as_ref().ok_or_else(|| format!("`{path}` is named without its host"))?;
+        let cap = usize::try_from(content.size).unwrap_or(usize::MAX).saturating_add(1);
+        let host = self.host(host).await.map_err(|e| e.to_string())?;
+        let bytes = host.fetch(at, path, cap).await.map_err(|e| e.to_string())?;
+        let bytes = Zeroizing::new(bytes.ok_or_else(|| format!("`{path}` is not there on `{at}`"))?);
+        if Hash::of(&bytes) != content.hash {
+            return Err(format!("`{path}` on `{at}` is another one by now"));
+        }
+        self.vault.pass(bytes);
+        Ok(Some(content.hash.clone()))
     }
 
     /// The host that a change is carried out on; none: it is from here, whatever its place.
@@ -193,7 +213,8 @@ impl Transport for Fleet {
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
         Box::pin(async move {
             let Some(host) = host else { return Ok(self.here.look(reads).await) };
-            let from_here = |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. });
+            let from_here =
+                |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. } | Read::Served(_));
             let (ours, theirs): (Vec<_>, Vec<_>) = reads.iter().cloned().partition(from_here);
             let ours = join_all(ours.iter().map(|read| self.here.read(&read.what)));
             let theirs = async { self.host(host).await?.look(&theirs).await };
@@ -220,10 +241,18 @@ impl Transport for Fleet {
 
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
         Box::pin(async move {
-            match self.way(change).await? {
+            let fetched = match self.bring(&change.what).await {
+                Ok(fetched) => fetched,
+                Err(why) => return Ok(Receipt::of(Outcome::Refused(why))),
+            };
+            let carried = match self.way(change).await? {
                 Some(host) => host.carry(act, change, terms).await,
                 None => Ok(self.here.carry(act, &change.what, terms).await),
+            };
+            if let Some(hash) = fetched {
+                self.vault.passed(&hash);
             }
+            carried
         })
     }
 

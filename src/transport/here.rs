@@ -13,8 +13,10 @@ use super::{
     vault::Vault,
 };
 use crate::base::{
-    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, Span, TcpFacts,
+    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, ServedAsk,
+    ServedFacts, Span, TcpFacts,
 };
+use crate::cert::dial::{Dial, Endpoint};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -96,7 +98,8 @@ impl Here {
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
             Read::Order(ask) => self.orders.look(ask).await,
-            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } => {
+            Read::Served(ask) => Answer::Served(served(ask).await),
+            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } | Read::Pair(_) => {
                 Answer::Bad("this needs a host to be read on".to_owned())
             }
         };
@@ -239,6 +242,34 @@ impl Here {
             Ok(reply) => haproxy::complaint(&reply).map_or(Outcome::Ok, Outcome::Refused),
             Err(why) => Outcome::Failed(why),
         })
+    }
+}
+
+/// The certificate that an endpoint shows. A handshake trusts nobody, and judges nothing.
+async fn served(ask: &ServedAsk) -> ServedFacts {
+    let failed = |why: String| ServedFacts { error: Some(why), ..ServedFacts::default() };
+    let mut endpoint: Endpoint = match ask.endpoint.parse() {
+        Ok(endpoint) => endpoint,
+        Err(why) => return failed(format!("{why}")),
+    };
+    if let Some(name) = &ask.name {
+        match name.parse() {
+            Ok(name) => endpoint.name = Some(name),
+            Err(why) => return failed(format!("{why}")),
+        }
+    }
+    let seen = match (Dial { within: ask.within.0, client: None }).look(&endpoint).await {
+        Ok(seen) => seen,
+        Err(why) => return failed(why.to_string()),
+    };
+    match seen.chain.first() {
+        Some(cert) => ServedFacts {
+            serial: Some(cert.serial.clone()),
+            fingerprint: Some(cert.fingerprint.clone()),
+            not_after: Some(cert.not_after),
+            error: None,
+        },
+        None => failed("it shows no certificate that can be read".to_owned()),
     }
 }
 

@@ -169,7 +169,7 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
     });
     Ok(OrderChain {
         serial: leaf.serial.clone(),
-        spki: crate::base::Hash::of(&leaf.spki()).0,
+        spki: leaf.key_fingerprint(),
         names: leaf.names.iter().map(ToString::to_string).collect(),
         not_after: leaf.not_after,
         wrong: wrong.map(|fault| fault.what.to_string()),

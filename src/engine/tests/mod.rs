@@ -135,7 +135,7 @@ impl Store for Texts {
     fn show(&self, content: &Content) -> Option<Vec<u8>> {
         match &content.from {
             Source::Text(text) => Some(text.0.clone().into_bytes()),
-            Source::File(_) | Source::Undo => None,
+            Source::File(_) | Source::Undo | Source::Host { .. } => None,
         }
     }
 }
@@ -165,6 +165,7 @@ fn usual(read: &Read) -> Answer {
         Read::Order(_) => Answer::Order(Box::default()),
         Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: true, error: None }),
         Read::Server { .. } => Answer::Server(ServerFacts { state: ServerState::Ready, sessions: 2, up: true }),
+        Read::Pair(_) | Read::Served(_) => Answer::Open,
     }
 }
 

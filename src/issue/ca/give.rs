@@ -245,7 +245,7 @@ impl Ca {
 
 /// What a certificate's file is called.
 pub(super) fn file_of(cert: &Certificate) -> String {
-    format!("{}-{}.pem", Hash::of(&cert.spki()), cert.serial)
+    format!("{}-{}.pem", cert.key_fingerprint(), cert.serial)
 }
 
 /// Reads a request, and refuses what nobody should sign.

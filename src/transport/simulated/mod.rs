@@ -6,6 +6,7 @@
 //! something has changed that are linked to nothing.
 
 mod answer;
+pub mod certs;
 #[cfg(test)]
 mod differential;
 mod effect;

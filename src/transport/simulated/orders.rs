@@ -1,7 +1,7 @@
 //! Orders for certificates in the simulated world: its issuers give what they are asked for.
 
-use super::world::World;
-use crate::base::{Answer, Hash, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderState, OrderStep};
+use super::{certs::chain_text, world::World};
+use crate::base::{Answer, Hash, Leaf, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderState, OrderStep};
 use jiff::Timestamp;
 
 impl World {
@@ -33,13 +33,23 @@ impl World {
 
 /// What an issuer of the simulated world gives: no text in it holds a time, so that two plans of one thing are one.
 fn made(step: &OrderStep) -> OrderChain {
-    let serial: String = Hash::of(step.spki.as_bytes()).0.chars().take(40).collect();
-    OrderChain {
-        pem: format!("certificate {serial} for {}\n", step.names.join(", ")),
-        serial,
+    let fingerprint = Hash::of(step.spki.as_bytes()).0;
+    let leaf = Leaf {
+        serial: fingerprint.chars().take(40).collect(),
+        fingerprint,
         spki: step.spki.clone(),
+        issuer: step.order.issuer.clone(),
         names: step.names.clone(),
+        not_before: Timestamp::UNIX_EPOCH,
         not_after: Timestamp::MAX,
+        pem: Hash(String::new()),
+    };
+    OrderChain {
+        pem: chain_text(&leaf),
+        serial: leaf.serial,
+        spki: leaf.spki,
+        names: leaf.names,
+        not_after: leaf.not_after,
         wrong: None,
     }
 }

@@ -2,14 +2,15 @@
 
 use super::{
     Settled, Terms,
+    certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
     silent,
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, Place, Read, Receipt,
-        ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, Place, Read,
+        Receipt, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -39,6 +40,10 @@ pub(super) struct World {
     pub(super) touched: BTreeSet<HostName>,
     /// What was written, and where its bytes are; none: it was taken away.
     pub(super) written: BTreeMap<Spot, Option<Source>>,
+    /// Certificates with their keys, by host and place.
+    pub(super) pairs: BTreeMap<PairKey, PairFacts>,
+    /// What stood in their places before.
+    pub(super) former: Vec<(PairKey, PairFacts)>,
     /// The undo folders.
     pub(super) kept: BTreeSet<(HostName, Hash)>,
     pub(super) breaking: BTreeSet<Hash>,
@@ -131,6 +136,8 @@ impl World {
             opened: vec![],
             touched: BTreeSet::new(),
             written: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            former: vec![],
             kept: BTreeSet::new(),
             breaking: BTreeSet::new(),
             sickening: BTreeSet::new(),
@@ -268,7 +275,7 @@ impl World {
         match self.written.get(&(at.host.clone()?, path.to_owned()))?.as_ref()? {
             Source::Text(text) => Some(text.shown().into_bytes()),
             Source::File(file) => std::fs::read(file).ok(),
-            Source::Undo => None,
+            Source::Undo | Source::Host { .. } => None,
         }
     }
 
