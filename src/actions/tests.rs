@@ -300,8 +300,9 @@ fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
                 let code = Some(if start.state == UnitState::Active { 0 } else { 3 });
                 Answer::Run(crate::base::RunFacts { code, ..Default::default() })
             }
-            Read::Tcp { .. } => Answer::Open,
             Read::Record(_) => Answer::Record(RecordFacts { primary: start.records.clone(), ..RecordFacts::default() }),
+            Read::Order(_) => Answer::Order(Box::default()),
+            Read::Tcp { .. } | Read::Pair(_) | Read::Served(_) => Answer::Open,
         };
         world.learn(&read, &answer);
     }

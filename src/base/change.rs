@@ -1,6 +1,6 @@
 //! What can be changed in the world. A change is plain data: it is announced in the journal before it is carried out.
 
-use super::{HaproxyApi, Hash, HttpAsk, Letter, Span, Text};
+use super::{HaproxyApi, Hash, HttpAsk, Letter, OrderStep, PairChange, PairSpot, Place, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,6 +34,13 @@ pub enum Change {
     },
     /// Takes a file away; it is kept in the undo folder.
     RemoveFile(String),
+    /// Something with a certificate and its key.
+    Pair {
+        /// Where they lie.
+        spot: PairSpot,
+        /// What is done.
+        change: PairChange,
+    },
     /// Runs a command: opaque, but for what it `touches`.
     Run(Invocation),
     /// Sets the state of a server of an HAProxy backend.
@@ -62,6 +69,8 @@ pub enum Change {
     Tell(HttpAsk),
     /// Sends a mail.
     Mail(Letter),
+    /// A move of an order for a certificate.
+    Order(OrderStep),
     /// Asks the person at the terminal; the answer is the receipt's stdout.
     Ask {
         /// What to ask.
@@ -112,6 +121,13 @@ pub enum Source {
     Text(Text),
     /// The undo folder of the run on the host itself.
     Undo,
+    /// A file on another host, through the memory of this process: for a key that several hosts share.
+    Host {
+        /// The host, and who reads there.
+        at: Place,
+        /// Absolute.
+        path: String,
+    },
 }
 
 /// A command to run.

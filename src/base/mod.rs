@@ -11,6 +11,8 @@ pub mod dns;
 pub mod hash;
 pub mod id;
 pub mod letter;
+pub mod order;
+pub mod pair;
 pub mod place;
 pub mod read;
 pub mod secret;
@@ -27,6 +29,8 @@ pub use dns::{RecordAsk, RecordFacts, RecordSet, RecordType, RecordUpdate};
 pub use hash::Hash;
 pub use id::{HostName, RunId, TaskId};
 pub use letter::{Letter, Login, Smtp, Tls};
+pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep};
+pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,

@@ -1,7 +1,8 @@
-//! Who issues certificates, and how a name is proven to be ours: name servers that take updates, ACME servers.
-//! Knows no host and no runbook; secrets come as values and leave as signatures.
+//! Who gives certificates: an own CA, servers of ACME; and how a name is proven: name servers that take updates. Acts from
+//! here; settings and secrets are handed to it.
 
 pub mod acme;
+pub mod ca;
 pub mod dns;
 mod safe;
 

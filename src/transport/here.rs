@@ -9,15 +9,17 @@ use super::{
     fleet::Prompter,
     haproxy, http,
     mail::{self, Label, Pen, Turnstile},
+    orders::Orders,
     vault::Vault,
 };
 use crate::{
     base::{
         Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
-        RecordUpdate, Redactor, Span, TcpFacts, WallClock,
+        RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
     },
     issue::dns::{self, DnsError},
 };
+use crate::cert::dial::{Dial, Endpoint};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -40,6 +42,7 @@ pub(crate) struct Here {
     store: String,
     boot: String,
     acts: Lock<BTreeMap<Act, Arc<Entry>>>,
+    orders: Orders,
 }
 
 /// An act, and a way to give it up.
@@ -67,9 +70,15 @@ impl Here {
     /// More is no answer of HAProxy's.
     const REPLY_CAP: u64 = 16 << 20;
 
-    pub(crate) fn new(vault: Arc<Vault>, redactor: Redactor, prompter: Arc<dyn Prompter>, store: String) -> Self {
+    pub(crate) fn new(
+        vault: Arc<Vault>,
+        redactor: Redactor,
+        prompter: Arc<dyn Prompter>,
+        store: String,
+        orders: Orders,
+    ) -> Self {
         let boot = format!("process-{}", super::shell::nonce());
-        Self { vault, redactor, prompter, store, boot, acts: Lock::default() }
+        Self { vault, redactor, prompter, store, boot, acts: Lock::default(), orders }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Look {
@@ -95,7 +104,9 @@ impl Here {
                 Ok(facts) => Answer::Record(facts),
                 Err(why) => Answer::Bad(why.to_string()),
             },
-            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } => {
+            Read::Order(ask) => self.orders.look(ask).await,
+            Read::Served(ask) => Answer::Served(served(ask).await),
+            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } | Read::Pair(_) => {
                 Answer::Bad("this needs a host to be read on".to_owned())
             }
         };
@@ -155,6 +166,14 @@ impl Here {
                 Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
             }
             Deed::Begun => unknown("it was interrupted"),
+            Deed::Open if act.boot != self.boot && matches!(change, Change::Order(_)) => {
+                let Change::Order(step) = change else { return unknown("it is no order") };
+                let settled = self.orders.settle(step).await;
+                if settled == Settled::Never {
+                    *deed = Deed::Never;
+                }
+                settled
+            }
             Deed::Open if act.boot != self.boot && !matches!(change, Change::Ask { .. }) => {
                 unknown("it was announced by another process, and its receipt is gone with that")
             }
@@ -189,6 +208,13 @@ impl Here {
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
             Change::UpdateRecord(update) => self.update(update).await,
+            Change::Order(step) => {
+                let mut receipt = self.orders.act(step).await;
+                if let Outcome::Failed(why) = receipt.outcome {
+                    receipt.outcome = Outcome::Failed(self.redactor.clean(&why).0);
+                }
+                receipt
+            }
             Change::Ask { question, evidence } => {
                 let (prompter, question, evidence) = (Arc::clone(&self.prompter), question.clone(), *evidence);
                 let answer = tokio::task::spawn_blocking(move || prompter.ask(&question, evidence)).await;
@@ -248,6 +274,34 @@ impl Here {
             Ok(reply) => haproxy::complaint(&reply).map_or(Outcome::Ok, Outcome::Refused),
             Err(why) => Outcome::Failed(why),
         })
+    }
+}
+
+/// The certificate that an endpoint shows. A handshake trusts nobody, and judges nothing.
+async fn served(ask: &ServedAsk) -> ServedFacts {
+    let failed = |why: String| ServedFacts { error: Some(why), ..ServedFacts::default() };
+    let mut endpoint: Endpoint = match ask.endpoint.parse() {
+        Ok(endpoint) => endpoint,
+        Err(why) => return failed(format!("{why}")),
+    };
+    if let Some(name) = &ask.name {
+        match name.parse() {
+            Ok(name) => endpoint.name = Some(name),
+            Err(why) => return failed(format!("{why}")),
+        }
+    }
+    let seen = match (Dial { within: ask.within.0, client: None }).look(&endpoint).await {
+        Ok(seen) => seen,
+        Err(why) => return failed(why.to_string()),
+    };
+    match seen.chain.first() {
+        Some(cert) => ServedFacts {
+            serial: Some(cert.serial.clone()),
+            fingerprint: Some(cert.fingerprint.clone()),
+            not_after: Some(cert.not_after),
+            error: None,
+        },
+        None => failed("it shows no certificate that can be read".to_owned()),
     }
 }
 
@@ -315,8 +369,10 @@ mod tests {
 
     fn here() -> Here {
         let redactor = Redactor::default();
-        let vault = Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone());
-        Here::new(Arc::new(vault), redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new())
+        let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+        let inventory = crate::inventory::Inventory::default();
+        let orders = Orders::new(&inventory, super::super::orders::Grounds::default(), Arc::clone(&vault));
+        Here::new(vault, redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new(), orders)
     }
 
     fn act(number: usize, boot: &str) -> Act {

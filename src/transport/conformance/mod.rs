@@ -3,6 +3,7 @@
 
 mod files;
 mod logins;
+mod pairs;
 mod places;
 mod sshd;
 
@@ -465,6 +466,11 @@ async fn all(stage: &Stage) {
         Box::pin(files::a_file_behind_a_link_is_written_through_it(stage)),
         Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),
         Box::pin(files::a_large_file_is_streamed_whole(stage)),
+        Box::pin(pairs::a_pair_is_switched_and_brought_back_and_no_key_stays_elsewhere(stage)),
+        Box::pin(pairs::keys_of_every_kind_are_made(stage)),
+        Box::pin(pairs::half_a_pair_is_seen_and_repaired(stage)),
+        Box::pin(pairs::what_cannot_be_replaced_is_told_before(stage)),
+        Box::pin(pairs::a_key_goes_from_one_host_to_another_and_stands_nowhere_between(stage)),
         Box::pin(secrets_stand_in_no_argv_and_in_no_receipt(stage)),
         Box::pin(somebody_else_is_become_by_sudo(stage)),
         Box::pin(reads_are_answered_in_their_order_and_each_for_itself(stage)),

@@ -8,6 +8,7 @@
 //! of that name instead. A file is made once (`O_EXCL`), so an act begins once or never.
 
 pub(crate) mod act;
+pub(crate) mod pair;
 pub(crate) mod probe;
 
 use super::{
@@ -107,9 +108,16 @@ impl Remote {
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Result<Look, Lost> {
-        let mut script = "s_say boot \"$S_boot\"\n".to_owned();
+        let mut script = Zeroizing::new("s_say boot \"$S_boot\"\n".to_owned());
+        let mut unread = Vec::new();
         for (number, read) in reads.iter().enumerate() {
-            script.push_str(&probe::script(number, read).unwrap_or_default());
+            match &read.what {
+                Read::Pair(_) => match pair::script(number, read, &self.vault) {
+                    Ok(part) => script.push_str(&part),
+                    Err(why) => unread.push((number, Answer::Bad(self.said(&why)))),
+                },
+                _ => script.push_str(&probe::script(number, read).unwrap_or_default()),
+            }
         }
         let others = join_all(reads.iter().map(|read| self.other(read)));
         let (frames, others) = tokio::join!(self.shells.ask(&script, Self::PROBE), others);
@@ -118,6 +126,7 @@ impl Remote {
         for (number, (read, other)) in reads.iter().zip(others).enumerate() {
             answers.push(match other {
                 Some(answer) => answer?,
+                None if unread.first().is_some_and(|(at, _)| *at == number) => unread.remove(0).1,
                 None => self.clean(probe::answer(number, &read.what, &frames)),
             });
         }
@@ -441,7 +450,7 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
 fn reading(change: &Change) -> Reading<'_> {
     match change {
         Change::Run(invocation) => Reading::Command(invocation),
-        Change::WriteFile { .. } | Change::RemoveFile(_) => Reading::Place,
+        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::Pair { .. } => Reading::Place,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
         _ => Reading::Code,

@@ -6,12 +6,14 @@
 //! something has changed that are linked to nothing.
 
 mod answer;
+pub mod certs;
 #[cfg(test)]
 mod differential;
 mod effect;
 mod fault;
 mod links;
 mod records;
+mod orders;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::{
     Settled, Terms,
+    certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
     records::Records,
@@ -9,8 +10,8 @@ use super::{
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, Outcome, Place, Read, Receipt, ServerFacts, ServerState,
-        Source, TaskId, UnitFacts, UnitState, Way,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, Place, Read,
+        Receipt, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -32,6 +33,8 @@ pub(super) struct World {
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
     pub(super) records: Records,
+    /// What issuers know.
+    pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
     /// What was seen of things without a model, and the words of health checks.
     pub(super) learnt: Vec<(At<Read>, Answer)>,
     pub(super) opened: Vec<Opened>,
@@ -39,6 +42,10 @@ pub(super) struct World {
     pub(super) touched: BTreeSet<HostName>,
     /// What was written, and where its bytes are; none: it was taken away.
     pub(super) written: BTreeMap<Spot, Option<Source>>,
+    /// Certificates with their keys, by host and place.
+    pub(super) pairs: BTreeMap<PairKey, PairFacts>,
+    /// What stood in their places before.
+    pub(super) former: Vec<(PairKey, PairFacts)>,
     /// The undo folders.
     pub(super) kept: BTreeSet<(HostName, Hash)>,
     pub(super) breaking: BTreeSet<Hash>,
@@ -127,10 +134,13 @@ impl World {
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
             records: Records::new(),
+            orders: BTreeMap::new(),
             learnt: vec![],
             opened: vec![],
             touched: BTreeSet::new(),
             written: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            former: vec![],
             kept: BTreeSet::new(),
             breaking: BTreeSet::new(),
             sickening: BTreeSet::new(),
@@ -271,7 +281,7 @@ impl World {
         match self.written.get(&(at.host.clone()?, path.to_owned()))?.as_ref()? {
             Source::Text(text) => Some(text.shown().into_bytes()),
             Source::File(file) => std::fs::read(file).ok(),
-            Source::Undo => None,
+            Source::Undo | Source::Host { .. } => None,
         }
     }
 
