@@ -65,6 +65,13 @@ pub enum Change {
     },
     /// Adds and removes single records of a name.
     UpdateRecord(super::RecordUpdate),
+    /// Serves a file that proves a name over HTTP, or no longer.
+    Proof {
+        /// Which.
+        spot: super::ProofSpot,
+        /// What is done.
+        change: super::ProofChange,
+    },
     /// Sends an HTTP request that tells somebody something.
     Tell(HttpAsk),
     /// Sends a mail.

@@ -54,6 +54,16 @@ pub struct RecordAsk {
     pub within: Span,
 }
 
+/// Whose addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressAsk {
+    /// The zone that the name is in, whose servers are asked; none: the system is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+    /// In full, without a dot at its end.
+    pub name: String,
+}
+
 /// The records of one name and type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordSet {

@@ -14,6 +14,7 @@ pub mod letter;
 pub mod order;
 pub mod pair;
 pub mod place;
+pub mod proof;
 pub mod read;
 pub mod secret;
 pub mod span;
@@ -25,13 +26,14 @@ pub use act::{Act, Outcome, Output, Receipt, Way};
 pub use cert::{Algorithm, Keystore};
 pub use change::{Change, Content, Invocation, Program, ServerState, Source};
 pub use clock::{Clock, WallClock};
-pub use dns::{RecordAsk, RecordFacts, RecordSet, RecordType, RecordUpdate};
+pub use dns::{AddressAsk, RecordAsk, RecordFacts, RecordSet, RecordType, RecordUpdate};
 pub use hash::Hash;
 pub use id::{HostName, RunId, TaskId};
 pub use letter::{Letter, Login, Smtp, Tls};
 pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep};
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
+pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,
 };

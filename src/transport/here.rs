@@ -12,6 +12,7 @@ use super::{
     orders::Orders,
     vault::Vault,
 };
+use crate::cert::dial::{Dial, Endpoint};
 use crate::{
     base::{
         Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
@@ -19,7 +20,6 @@ use crate::{
     },
     issue::dns::{self, DnsError},
 };
-use crate::cert::dial::{Dial, Endpoint};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -100,15 +100,22 @@ impl Here {
                 };
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
+            Read::Addresses(ask) => match dns::addresses(ask).await {
+                Ok(found) => Answer::Addresses(found),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
             Read::Record(ask) => match dns::read(ask).await {
                 Ok(facts) => Answer::Record(facts),
                 Err(why) => Answer::Bad(why.to_string()),
             },
             Read::Order(ask) => self.orders.look(ask).await,
             Read::Served(ask) => Answer::Served(served(ask).await),
-            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } | Read::Pair(_) => {
-                Answer::Bad("this needs a host to be read on".to_owned())
-            }
+            Read::Unit { .. }
+            | Read::File { .. }
+            | Read::Run(_)
+            | Read::Server { .. }
+            | Read::Pair(_)
+            | Read::Proof(_) => Answer::Bad("this needs a host to be read on".to_owned()),
         };
         match answer {
             Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),

@@ -8,7 +8,7 @@ mod tests;
 mod told;
 
 use super::safe;
-use crate::base::Secret;
+use crate::base::{Hash, Secret};
 use instant_acme::{
     AuthorizationState, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Identifier,
     NewOrder, Order, OrderState, OrderStatus,
@@ -48,8 +48,8 @@ pub enum AcmeError {
 /// How far an order is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// There is none for this request.
-    None,
+    /// The server does not answer now, and why; the rest is what is remembered.
+    Silent(String),
     /// Names are still to be proven.
     Pending,
     /// All names are proven.
@@ -63,7 +63,7 @@ pub enum Status {
 }
 
 /// What proves a name to the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// The name, without `*.`.
     pub name: String,
@@ -73,16 +73,18 @@ pub struct Proof {
     pub answer: Option<String>,
     /// What a TXT record of `_acme-challenge.NAME` must hold for dns-01.
     pub record: Option<String>,
-    /// The server is looking, or has looked.
-    pub told: bool,
+    /// It was proven before this order was made.
+    pub met: bool,
 }
 
 /// An order as its server shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
+    /// The public key of the request that it was made for.
+    pub spki: String,
     /// How far it is.
     pub status: Status,
-    /// What is still to be proven.
+    /// What proves its names: all there ever was, for who has to take it away again.
     pub proofs: Vec<Proof>,
     /// The chain in PEM, the leaf first, once it can be had.
     pub chain: Option<String>,
@@ -104,6 +106,8 @@ pub enum Kind {
 struct Kept {
     url: String,
     directory: String,
+    spki: String,
+    proofs: Vec<Proof>,
     /// Seconds since 1970.
     made: i64,
 }
@@ -112,75 +116,95 @@ struct Kept {
 const OLD: i64 = 30 * 24 * 3600;
 
 impl Server {
-    /// How far the order for a request is. `request` is the hash of its public key, in hexadecimal digits.
+    /// How far the order for a subject is; none: there is none. A server that does not answer is told in the status.
     ///
     /// # Errors
-    /// The server could not be asked.
-    pub async fn look(&self, request: &str) -> Result<Progress, AcmeError> {
-        let nothing = Progress { status: Status::None, proofs: vec![], chain: None, wait: None };
-        let Some((mut order, open)) = self.order(request).await? else { return Ok(nothing) };
+    /// What is kept of it cannot be used.
+    pub async fn look(&self, subject: &str) -> Result<Option<Progress>, AcmeError> {
+        let Some(kept) = self.kept(subject)? else { return Ok(None) };
+        let (spki, proofs) = (kept.spki.clone(), kept.proofs.clone());
+        let of = |status, chain, wait| Some(Progress { spki, status, proofs, chain, wait });
+        match self.progress(kept).await {
+            Ok(Some((status, chain, wait))) => Ok(of(status, chain, wait)),
+            Ok(None) => Ok(of(Status::Invalid(format!("`{}` knows the order no more", self.name)), None, None)),
+            Err(AcmeError::Silent(why)) => Ok(of(Status::Silent(why), None, None)),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn progress(&self, kept: Kept) -> Result<Option<(Status, Option<String>, Option<Duration>)>, AcmeError> {
+        let Some((mut order, open)) = self.order(kept).await? else { return Ok(None) };
         let said = |e: &instant_acme::Error| told::words(self, e, &open.patience);
         let wait = open.patience.asked().and_then(|wait| wait.parse().ok()).map(Duration::from_secs);
-        let status = status(order.state());
-        let (mut proofs, mut why) = (Vec::new(), None);
+        let mut status = status(order.state());
         if matches!(status, Status::Pending | Status::Invalid(_)) {
             let mut names = order.authorizations();
             while let Some(name) = names.next().await {
                 let name = name.map_err(|e| said(&e))?;
                 let failed = name.challenges.iter().find_map(|challenge| challenge.error.as_ref());
                 if let Some(problem) = failed {
-                    why = Some(format!("`{}`: it {}", name.identifier(), told::refusal(problem, &open.patience)));
+                    let why = told::refusal(problem, &open.patience);
+                    status = Status::Invalid(format!("of `{}` `{}` {why}", name.identifier(), self.name));
                 } else if !matches!(name.status, AuthorizationStatus::Pending | AuthorizationStatus::Valid) {
-                    why = Some(format!("`{}`: its proof is {:?}", name.identifier(), name.status).to_lowercase());
-                }
-                if name.status == AuthorizationStatus::Pending {
-                    proofs.push(proof(&name, open.account.key_thumbprint()));
+                    let is = format!("{:?}", name.status).to_lowercase();
+                    status = Status::Invalid(format!("the proof of `{}` is {is}", name.identifier()));
                 }
             }
         }
-        let status = match (status, why) {
-            (Status::Invalid(_) | Status::Pending, Some(why)) => Status::Invalid(why),
-            (status, _) => status,
-        };
         let chain = match status {
             Status::Valid => order.certificate().await.map_err(|e| said(&e))?,
             _ => None,
         };
-        Ok(Progress { status, proofs, chain, wait })
+        Ok(Some((status, chain, wait)))
     }
 
-    /// Makes an order for a request, and keeps its address. An order for it that can still come to something stays.
-    /// `replaces` is the certificate in DER that it comes after: a server may favour that (RFC 9773, 5).
+    /// Makes an order for a subject and the public key of its request, and keeps it. One that can still come to something
+    /// stays. `replaces` is the certificate in DER that it comes after: a server may favour that (RFC 9773, 5).
     ///
     /// # Errors
     /// As the server says.
-    pub async fn begin(&self, request: &str, names: &[String], replaces: Option<&[u8]>) -> Result<(), AcmeError> {
-        if let Some((mut order, _)) = self.order(request).await?
-            && !matches!(status(order.state()), Status::Invalid(_))
+    pub async fn begin(
+        &self,
+        subject: &str,
+        spki: &str,
+        names: &[String],
+        replaces: Option<&[u8]>,
+    ) -> Result<(), AcmeError> {
+        if let Some(kept) = self.kept(subject)?.filter(|kept| kept.spki == spki)
+            && let Some((status, ..)) = self.progress(kept).await?
+            && !matches!(status, Status::Invalid(_))
         {
             return Ok(());
         }
         let open = account::open_or_make(self).await?;
+        let said = |e: &instant_acme::Error| told::words(self, e, &open.patience);
         let identifiers: Vec<Identifier> = names.iter().map(|name| identifier(name)).collect();
-        let replaced = replaces.and_then(identity);
-        let made = match replaced {
-            Some(id) => match open.account.new_order(&NewOrder::new(&identifiers).replaces(id)).await {
-                // what it replaces is a courtesy: a server that does not know the old one, or no courtesies, takes the order as it is
-                Err(_) => open.account.new_order(&NewOrder::new(&identifiers)).await,
-                made => made,
-            },
-            None => open.account.new_order(&NewOrder::new(&identifiers)).await,
+        let replaced = match replaces.and_then(identity) {
+            // a courtesy: a server that does not know the old one, or no courtesies, takes the order as it is
+            Some(id) => open.account.new_order(&NewOrder::new(&identifiers).replaces(id)).await.ok(),
+            None => None,
         };
-        let order = made.map_err(|e| told::words(self, &e, &open.patience))?;
-        self.keep(request, order.url())
+        let mut order = match replaced {
+            Some(order) => order,
+            None => open.account.new_order(&NewOrder::new(&identifiers)).await.map_err(|e| said(&e))?,
+        };
+        let mut proofs = Vec::new();
+        let mut asked = order.authorizations();
+        while let Some(name) = asked.next().await {
+            let name = name.map_err(|e| said(&e))?;
+            proofs.push(proof(&name, open.account.key_thumbprint()));
+        }
+        let (url, directory) = (order.url().to_owned(), self.directory.clone());
+        let made = Timestamp::now().as_second();
+        self.keep(subject, &Kept { url, directory, spki: spki.to_owned(), proofs, made })
     }
 
     /// Tells the server that all names can be looked at.
     ///
     /// # Errors
     /// As the server says.
-    pub async fn answer(&self, request: &str, kind: Kind) -> Result<(), AcmeError> {
-        let Some((mut order, open)) = self.order(request).await? else { return Err(self.gone()) };
+    pub async fn answer(&self, subject: &str, kind: Kind) -> Result<(), AcmeError> {
+        let (mut order, open) = self.known(subject).await?;
         let said = |e: &instant_acme::Error| told::words(self, e, &open.patience);
         let mut names = order.authorizations();
         while let Some(name) = names.next().await {
@@ -195,7 +219,7 @@ impl Server {
                     self.name,
                     match kind {
                         Kind::Dns => "a record of the DNS",
-                        Kind::Http => "a file of a web server, as with names that begin with `*`",
+                        Kind::Http => "a file of a web server",
                     }
                 )));
             };
@@ -210,38 +234,13 @@ impl Server {
     ///
     /// # Errors
     /// As the server says.
-    pub async fn finalize(&self, request: &str, csr: &[u8]) -> Result<(), AcmeError> {
-        let Some((mut order, open)) = self.order(request).await? else { return Err(self.gone()) };
+    pub async fn finalize(&self, subject: &str, csr: &[u8]) -> Result<(), AcmeError> {
+        let (mut order, open) = self.known(subject).await?;
         // handed in before, by a process that did not live to hear it
         if matches!(status(order.state()), Status::Processing | Status::Valid) {
             return Ok(());
         }
         order.finalize_csr(csr).await.map_err(|e| told::words(self, &e, &open.patience))
-    }
-
-    /// Gives the order up: what is still to be proven is called off there, and nothing is kept of it here.
-    ///
-    /// # Errors
-    /// What is kept cannot be taken away. A server that does not answer is no error: an order ends by itself.
-    pub async fn forget(&self, request: &str) -> Result<(), AcmeError> {
-        if let Ok(Some((mut order, _))) = self.order(request).await
-            && matches!(status(order.state()), Status::Pending | Status::Ready)
-        {
-            let mut names = order.authorizations();
-            while let Some(Ok(mut name)) = names.next().await {
-                if name.status == AuthorizationStatus::Pending {
-                    // a courtesy: open ones count against the account's limits
-                    drop(name.deactivate().await.map(|_| ()));
-                }
-            }
-        }
-        let path = self.path(request);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(AcmeError::Refused(format!("could not remove `{}`: {e}", path.display())))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// When the server would like a certificate (DER) to be renewed (ARI, RFC 9773); none: it does not say.
@@ -262,52 +261,54 @@ impl Server {
         }
     }
 
-    /// The order that is kept for a request, as its server shows it now.
-    async fn order(&self, request: &str) -> Result<Option<(Order, account::Open)>, AcmeError> {
-        let path = self.path(request);
+    /// What is kept of the order for a subject.
+    fn kept(&self, subject: &str) -> Result<Option<Kept>, AcmeError> {
+        let path = self.path(subject);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(AcmeError::Refused(format!("could not read `{}`: {e}", path.display()))),
         };
         // half a line is no order: it is made anew
-        let Ok(kept) = serde_json::from_slice::<Kept>(&text) else { return Ok(None) };
-        if kept.directory != self.directory {
-            return Ok(None);
-        }
+        let kept = serde_json::from_slice::<Kept>(&text).ok();
+        Ok(kept.filter(|kept| kept.directory == self.directory))
+    }
+
+    /// That order as its server shows it now; none: it was so long ago that the server has forgotten it.
+    async fn order(&self, kept: Kept) -> Result<Option<(Order, account::Open)>, AcmeError> {
         let Some(open) = account::open(self).await? else { return Ok(None) };
         match open.account.order(kept.url).await {
             Ok(order) => Ok(Some((order, open))),
-            // it was so long ago that the server has forgotten it
             Err(instant_acme::Error::Api(problem)) if problem.status == Some(404) => Ok(None),
             Err(e) => Err(told::words(self, &e, &open.patience)),
         }
     }
 
-    fn keep(&self, request: &str, url: &str) -> Result<(), AcmeError> {
-        let path = self.path(request);
+    async fn known(&self, subject: &str) -> Result<(Order, account::Open), AcmeError> {
+        let order = match self.kept(subject)? {
+            Some(kept) => self.order(kept).await?,
+            None => None,
+        };
+        order.ok_or_else(|| AcmeError::Refused(format!("`{}` has no order for this request any more", self.name)))
+    }
+
+    fn keep(&self, subject: &str, kept: &Kept) -> Result<(), AcmeError> {
+        let path = self.path(subject);
         let failed = |e: std::io::Error| AcmeError::Refused(format!("could not write `{}`: {e}", path.display()));
         let folder = self.folder.join("orders");
         safe::private_folder(&folder).map_err(failed)?;
-        let made = Timestamp::now().as_second();
         for old in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let kept = fs::read(old.path()).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-            if kept.is_some_and(|kept| kept.made < made - OLD) {
+            let other = fs::read(old.path()).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+            if other.is_some_and(|other| other.made < kept.made - OLD) {
                 drop(fs::remove_file(old.path()));
             }
         }
-        let kept = Kept { url: url.to_owned(), directory: self.directory.clone(), made };
-        let text = serde_json::to_vec(&kept).map_err(|e| failed(e.into()))?;
+        let text = serde_json::to_vec(kept).map_err(|e| failed(e.into()))?;
         safe::write(&path, &text, safe::PRIVATE).map_err(failed)
     }
 
-    fn path(&self, request: &str) -> PathBuf {
-        let name: String = request.chars().filter(char::is_ascii_hexdigit).collect();
-        self.folder.join("orders").join(format!("{name}.json"))
-    }
-
-    fn gone(&self) -> AcmeError {
-        AcmeError::Refused(format!("`{}` has no order for this request any more", self.name))
+    fn path(&self, subject: &str) -> PathBuf {
+        self.folder.join("orders").join(format!("{}.json", Hash::of(subject.as_bytes()).0))
     }
 }
 
@@ -324,7 +325,7 @@ fn status(state: &OrderState) -> Status {
 
 /// What both ways of proving take: both say the token and the account's key (RFC 8555, 8.1).
 fn proof(name: &AuthorizationState, thumbprint: &str) -> Proof {
-    let told = name.challenges.iter().any(|challenge| challenge.status != ChallengeStatus::Pending);
+    let met = name.status == AuthorizationStatus::Valid;
     let plain = match name.identifier().identifier {
         Identifier::Dns(name) => name.clone(),
         Identifier::Ip(address) => address.to_string(),
@@ -338,7 +339,7 @@ fn proof(name: &AuthorizationState, thumbprint: &str) -> Proof {
     let record = of(&ChallengeType::Dns01).map(|(_, answer)| {
         super::base64url(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, answer.as_bytes()).as_ref())
     });
-    Proof { name: plain, token: token.filter(|token| is_plain(token)), answer, record, told }
+    Proof { name: plain, token: token.filter(|token| is_plain(token)), answer, record, met }
 }
 
 /// A token names a file on a host: whoever makes one up cannot name another file (RFC 8555, 8.3: base64url).

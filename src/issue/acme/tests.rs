@@ -7,8 +7,7 @@ use crate::{
 };
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
-/// Keys of requests: any hexadecimal digits.
-const REQUEST: &str = "0a1b2c";
+const SUBJECT: &str = "billing-tls@dc1-app1/etc/billing/tls.key";
 
 fn server(directory: &str, ca: Option<PathBuf>, folder: &Path) -> Server {
     Server {
@@ -55,9 +54,9 @@ fn request(folder: &Path, names: &[&str]) -> Vec<u8> {
     fs::read(folder.join("csr")).unwrap()
 }
 
-async fn until(server: &Server, wanted: impl Fn(&Status) -> bool) -> Progress {
+async fn until(server: &Server, subject: &str, wanted: impl Fn(&Status) -> bool) -> Progress {
     for _ in 0..100 {
-        let seen = server.look(REQUEST).await.unwrap();
+        let seen = server.look(subject).await.unwrap().unwrap();
         if wanted(&seen.status) || matches!(seen.status, Status::Invalid(_)) {
             return seen;
         }
@@ -80,54 +79,46 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     let now = u64::try_from(Timestamp::now().as_second()).unwrap();
     let (zone, secret) = zone(&state);
     let names = ["acme-test.lab.test".to_owned(), "acme-test2.lab.test".to_owned()];
+    let orders = || {
+        let files = fs::read_dir(home.path().join("issuers/acme/orders")).unwrap();
+        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect::<Vec<_>>()
+    };
+    let record = |proof: &Proof, add: bool| {
+        let value: std::collections::BTreeSet<String> = [proof.record.clone().unwrap()].into();
+        let (add, remove) = if add { (value, [].into()) } else { ([].into(), value) };
+        let (at, name) = (zone.clone(), format!("_acme-challenge.{}", proof.name));
+        RecordUpdate { at, name, kind: RecordType::Txt, remove, add, ttl: 1 }
+    };
 
-    assert_eq!(server.look(REQUEST).await.unwrap().status, Status::None);
-    server.begin(REQUEST, &names, None).await.unwrap();
+    assert_eq!(server.look(SUBJECT).await.unwrap(), None);
+    server.begin(SUBJECT, "0a", &names, None).await.unwrap();
     let account = home.path().join("issuers/acme/account.json");
     assert_eq!(fs::metadata(&account).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(home.path().join("issuers/acme")).unwrap().permissions().mode() & 0o777, 0o700);
     let kept = fs::read(&account).unwrap();
     // again is the same order, by another process and with the same account
     let again = at("https://127.0.0.1:14000/dir");
-    let first = fs::read(home.path().join("issuers/acme/orders/0a1b2c.json")).unwrap();
-    again.begin(REQUEST, &names, None).await.unwrap();
-    assert_eq!(fs::read(home.path().join("issuers/acme/orders/0a1b2c.json")).unwrap(), first);
+    let first = orders();
+    again.begin(SUBJECT, "0a", &names, None).await.unwrap();
+    assert_eq!(orders(), first);
 
-    let pending = again.look(REQUEST).await.unwrap();
-    assert_eq!((&pending.status, pending.proofs.len()), (&Status::Pending, 2));
-    assert!(pending.proofs.iter().all(|p| p.token.is_some() && p.answer.is_some() && !p.told));
-    for name in ["acme-test", "acme-test2"] {
-        let proof = pending.proofs.iter().find(|proof| proof.name == format!("{name}.lab.test")).unwrap();
-        let record = |add: bool| RecordUpdate {
-            at: zone.clone(),
-            name: format!("_acme-challenge.{name}.lab.test"),
-            kind: RecordType::Txt,
-            remove: if add { [].into() } else { [proof.record.clone().unwrap()].into() },
-            add: if add { [proof.record.clone().unwrap()].into() } else { [].into() },
-            ttl: 1,
-        };
-        dns::update(&record(true), Some(&secret), now).await.unwrap();
-    }
-    server.answer(REQUEST, Kind::Dns).await.unwrap();
-    let ready = until(&server, |status| *status == Status::Ready).await;
+    let pending = again.look(SUBJECT).await.unwrap().unwrap();
+    assert_eq!((&pending.status, pending.proofs.len(), pending.spki.as_str()), (&Status::Pending, 2, "0a"));
+    assert!(pending.proofs.iter().all(|p| p.token.is_some() && p.answer.is_some() && !p.met));
     for proof in &pending.proofs {
-        let change = RecordUpdate {
-            at: zone.clone(),
-            name: format!("_acme-challenge.{}", proof.name),
-            kind: RecordType::Txt,
-            remove: [proof.record.clone().unwrap()].into(),
-            add: [].into(),
-            ttl: 1,
-        };
-        dns::update(&change, Some(&secret), now).await.unwrap();
+        dns::update(&record(proof, true), Some(&secret), now).await.unwrap();
     }
-    assert_eq!(ready.status, Status::Ready);
+    server.answer(SUBJECT, Kind::Dns).await.unwrap();
+    let ready = until(&server, SUBJECT, |status| *status == Status::Ready).await;
+    for proof in &pending.proofs {
+        dns::update(&record(proof, false), Some(&secret), now).await.unwrap();
+    }
+    assert_eq!((ready.status, &ready.proofs), (Status::Ready, &pending.proofs));
     let csr = request(home.path(), &["acme-test.lab.test", "acme-test2.lab.test"]);
-    server.finalize(REQUEST, &csr).await.unwrap();
-    let valid = until(&server, |status| *status == Status::Valid).await;
-    let chain = valid.chain.unwrap();
+    server.finalize(SUBJECT, &csr).await.unwrap();
+    let chain = until(&server, SUBJECT, |status| *status == Status::Valid).await.chain.unwrap();
     assert!(chain.starts_with("-----BEGIN CERTIFICATE-----"), "{chain}");
-    server.finalize(REQUEST, &csr).await.unwrap();
+    server.finalize(SUBJECT, &csr).await.unwrap();
     assert_eq!(fs::read(&account).unwrap(), kept, "one account for all");
 
     // where it is known when it should be renewed, the server says so, and the next order may name it
@@ -135,31 +126,47 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     if let Some((from, to)) = server.window(leaf.der()).await.unwrap() {
         assert!(from < to, "{from} {to}");
     }
-    server.begin("ff", &names[..1], Some(leaf.der())).await.unwrap();
-    server.forget("ff").await.unwrap();
-    assert_eq!(server.look("ff").await.unwrap().status, Status::None);
+    server.begin(SUBJECT, "0b", &names[..1], Some(leaf.der())).await.unwrap();
+    let next = server.look(SUBJECT).await.unwrap().unwrap();
+    assert_eq!((next.spki.as_str(), next.proofs.len(), orders().len()), ("0b", 1, 1));
 
     // a server that finds nothing says so in its own words
-    server.begin("ee", &["nowhere.lab.test".to_owned()], None).await.unwrap();
-    server.answer("ee", Kind::Dns).await.unwrap();
-    let mut why = Status::Pending;
-    for _ in 0..50 {
-        why = server.look("ee").await.unwrap().status;
-        if matches!(why, Status::Invalid(_)) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let Status::Invalid(why) = why else { panic!("{why:?}") };
-    assert!(why.starts_with("`nowhere.lab.test`: it says no ("), "{why}");
+    let nowhere = ["nowhere.lab.test".to_owned()];
+    server.begin("other", "0a", &nowhere, None).await.unwrap();
+    server.answer("other", Kind::Dns).await.unwrap();
+    let Status::Invalid(why) = until(&server, "other", |_| false).await.status else { panic!() };
+    assert!(why.starts_with("of `nowhere.lab.test` `acme` says no ("), "{why}");
     // and what came to nothing is ordered anew
-    server.begin("ee", &["nowhere.lab.test".to_owned()], None).await.unwrap();
-    assert_eq!(server.look("ee").await.unwrap().status, Status::Pending);
-    let why = server.begin("dd", &["*.lab.test".to_owned(), "not a name".to_owned()], None).await.unwrap_err();
+    server.begin("other", "0a", &nowhere, None).await.unwrap();
+    assert_eq!(server.look("other").await.unwrap().unwrap().status, Status::Pending);
+    let why = server.begin("bad", "0a", &["not a name".to_owned()], None).await.unwrap_err();
     assert!(why.to_string().starts_with("`acme` says no ("), "{why}");
-    let elsewhere = at("https://127.0.0.1:14000/none").begin("cc", &names, None).await.unwrap_err().to_string();
+    let elsewhere = at("https://127.0.0.1:14000/none").begin("x", "0a", &names, None).await.unwrap_err().to_string();
     assert!(elsewhere.contains("is not ACME"), "{elsewhere}");
     assert_eq!(fs::read(&account).unwrap(), kept, "what failed makes no account");
+}
+
+#[tokio::test]
+async fn what_is_to_be_taken_away_is_known_while_the_server_is_silent() {
+    let home = tempfile::tempdir().unwrap();
+    let silent = server("https://127.0.0.1:1/dir", None, home.path());
+    let proof = Proof {
+        name: "a.test".into(),
+        token: Some("t".into()),
+        answer: Some("t.x".into()),
+        record: Some("r".into()),
+        met: false,
+    };
+    let (url, directory) = ("https://127.0.0.1:1/order".to_owned(), silent.directory.clone());
+    silent.keep(SUBJECT, &Kept { url, directory, spki: "0a".into(), proofs: vec![proof.clone()], made: 0 }).unwrap();
+    let (_, pkcs8) = instant_acme::Key::generate_pkcs8().unwrap();
+    let key = crate::issue::base64url(pkcs8.secret_pkcs8_der());
+    let account = format!(r#"{{"id": "x", "key_pkcs8": "{key}", "directory": "https://127.0.0.1:1/dir"}}"#);
+    safe::write(&silent.folder.join("account.json"), account.as_bytes(), safe::PRIVATE).unwrap();
+    let seen = silent.look(SUBJECT).await.unwrap().unwrap();
+    assert_eq!(seen.proofs, [proof]);
+    let Status::Silent(why) = seen.status else { panic!("{:?}", seen.status) };
+    assert_eq!(why, "could not ask `acme` at https://127.0.0.1:1/dir: connection refused");
 }
 
 #[tokio::test]
@@ -167,10 +174,10 @@ async fn a_server_that_cannot_be_reached_or_trusted_is_named_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let at = format!("https://{closed}/dir");
-    let why = server(&at, None, home.path()).begin(REQUEST, &[], None).await.unwrap_err();
+    let why = server(&at, None, home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err();
     assert_eq!(why, AcmeError::Silent(format!("could not ask `acme` at {at}: connection refused")));
     let none = home.path().join("none.pem");
-    let why = server(&at, Some(none.clone()), home.path()).begin(REQUEST, &[], None).await.unwrap_err().to_string();
+    let why = server(&at, Some(none.clone()), home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
     assert!(why.starts_with(&format!("could not read `{}`", none.display())), "{why}");
 }
 
@@ -183,7 +190,7 @@ async fn an_account_that_cannot_be_read_is_named_and_none_of_it_is_shown() {
     let text = r#"{"id": "x", "key_pkcs8": "c2VjcmV0LWtleQ", "directory": "https://127.0.0.1:1/dir"}"#;
     for broken in [&text[..40], text, r#"["c2VjcmV0LWtleQ"]"#] {
         fs::write(&path, broken).unwrap();
-        let why = server.begin(REQUEST, &[], None).await.unwrap_err().to_string();
+        let why = server.begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
         assert!(!why.contains("c2Vj") && !why.contains("secret-key"), "{why}");
         assert!(why.contains("account.json") || why.contains("could not ask") || why.contains("account with"), "{why}");
         assert_eq!(fs::read_to_string(&path).unwrap(), broken, "it is left as it is");

@@ -7,13 +7,16 @@ mod tests;
 pub mod values;
 mod wire;
 
-use crate::base::{RecordAsk, RecordFacts, RecordSet, RecordUpdate, Secret, Span, TsigHash, TsigKey, Zone};
+use crate::base::{
+    AddressAsk, RecordAsk, RecordFacts, RecordSet, RecordType as Ours, RecordUpdate, Secret, Span, TsigHash, TsigKey,
+    Zone,
+};
 use futures_util::future::join_all;
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name, Record, RecordType as Kind, TSigner, rdata::tsig::TsigAlgorithm},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use wire::{Asked, Exchange};
 
 /// What a record lives for where nobody says it, in seconds.
@@ -56,6 +59,38 @@ pub async fn read(ask: &RecordAsk) -> Result<RecordFacts, DnsError> {
         }
     }
     Ok(facts)
+}
+
+/// The addresses of a name: as the servers of its zone say, where it is declared, else as the system does. Through an
+/// alias within the zone.
+///
+/// # Errors
+/// Nobody could be asked.
+pub async fn addresses(ask: &AddressAsk) -> Result<BTreeSet<IpAddr>, DnsError> {
+    let Some(zone) = &ask.zone else {
+        let found = tokio::net::lookup_host((ask.name.as_str(), 0)).await.map_err(|e| {
+            DnsError::Refused(format!("`{}` leads to no address: {}", ask.name, e.to_string().to_lowercase()))
+        })?;
+        return Ok(found.map(|address| address.ip()).collect());
+    };
+    let mut name = ask.name.clone();
+    for _ in 0..8 {
+        let of = |kind| RecordAsk { at: zone.clone(), name: name.clone(), kind, within: PATIENCE };
+        let asked = [of(Ours::A), of(Ours::Aaaa), of(Ours::Cname)];
+        let [four, six, alias] = &asked;
+        let (four, six, alias) =
+            tokio::join!(one(&zone.server, four), one(&zone.server, six), one(&zone.server, alias));
+        let found: BTreeSet<IpAddr> =
+            four?.values.iter().chain(&six?.values).filter_map(|value| value.parse().ok()).collect();
+        match alias?.values.pop_first() {
+            Some(target) if found.is_empty() && values::lies_in(&target, &zone.name) => name = target,
+            Some(target) if found.is_empty() => {
+                return Box::pin(addresses(&AddressAsk { zone: None, name: target })).await;
+            }
+            _ => return Ok(found),
+        }
+    }
+    Err(DnsError::Refused(format!("`{}` is an alias of an alias without end", ask.name)))
 }
 
 /// What one server answers.
@@ -153,8 +188,7 @@ const fn algorithm(key: &TsigKey) -> TsigAlgorithm {
     }
 }
 
-const fn wire_kind(kind: crate::base::RecordType) -> Kind {
-    use crate::base::RecordType as Ours;
+const fn wire_kind(kind: Ours) -> Kind {
     match kind {
         Ours::A => Kind::A,
         Ours::Aaaa => Kind::AAAA,

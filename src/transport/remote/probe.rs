@@ -27,6 +27,8 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
         | Read::Pair(_)
         | Read::Served(_)
         | Read::Record(_)
+        | Read::Proof(_)
+        | Read::Addresses(_)
         | Read::Order(_) => None,
     }
 }

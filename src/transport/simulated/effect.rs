@@ -79,6 +79,10 @@ impl World {
                 server.facts.sessions = 0;
                 server.holds = false;
             }
+            Change::Proof { spot, change } => {
+                let host = host.clone().ok_or("a file needs a host")?;
+                self.change_proof(&host, spot, change);
+            }
             Change::UpdateRecord(update) => {
                 self.update_records(update);
                 return Ok(None);

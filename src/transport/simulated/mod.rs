@@ -12,8 +12,9 @@ mod differential;
 mod effect;
 mod fault;
 mod links;
-mod records;
 mod orders;
+mod proofs;
+mod records;
 mod standing;
 #[cfg(test)]
 mod tests;

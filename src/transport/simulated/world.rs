@@ -5,6 +5,7 @@ use super::{
     certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    proofs::Proofs,
     records::Records,
     silent,
 };
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
+    pub(super) proofs: Proofs,
     pub(super) records: Records,
     /// What issuers know.
     pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
@@ -133,6 +135,7 @@ impl World {
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
+            proofs: Proofs::new(),
             records: Records::new(),
             orders: BTreeMap::new(),
             learnt: vec![],
