@@ -8,6 +8,7 @@ mod command;
 mod file;
 mod haproxy;
 mod notify;
+mod order;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -41,6 +42,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<wait::Pause>(),
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
+    Entry::of::<order::Order>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

@@ -83,6 +83,8 @@ pub(crate) fn sample() -> Inventory {
         ],
         apps: [billing, batch, lonely].into_iter().map(|a| (a.name.clone(), a)).collect(),
         balancers: BTreeMap::from([("front".into(), front)]),
+        issuers: super::sample_certs::issuers(),
+        certificates: super::sample_certs::certificates(),
         ..Inventory::default()
     }
 }
