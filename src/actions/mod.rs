@@ -9,6 +9,7 @@ mod dns;
 mod file;
 mod haproxy;
 mod notify;
+mod order;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -43,6 +44,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
     Entry::of::<dns::Update>(),
+    Entry::of::<order::Order>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

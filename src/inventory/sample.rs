@@ -84,6 +84,8 @@ pub(crate) fn sample() -> Inventory {
         apps: [billing, batch, lonely].into_iter().map(|a| (a.name.clone(), a)).collect(),
         balancers: BTreeMap::from([("front".into(), front)]),
         zones: BTreeMap::from([("lab.test".into(), zone())]),
+        issuers: super::sample_certs::issuers(),
+        certificates: super::sample_certs::certificates(),
         ..Inventory::default()
     }
 }
