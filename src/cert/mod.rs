@@ -9,6 +9,7 @@ mod key;
 mod names;
 mod path;
 pub mod pem;
+pub mod pkcs12;
 mod request;
 #[cfg(test)]
 mod tests;
