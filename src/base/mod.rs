@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod bounds;
+pub mod cert;
 pub mod change;
 pub mod clock;
 pub mod hash;
@@ -15,8 +16,10 @@ pub mod secret;
 pub mod span;
 pub mod spot;
 pub mod words;
+pub mod zone;
 
 pub use act::{Act, Outcome, Output, Receipt, Way};
+pub use cert::{Algorithm, Keystore};
 pub use change::{Change, Content, Invocation, Program, ServerState, Source};
 pub use clock::{Clock, WallClock};
 pub use hash::Hash;
@@ -29,3 +32,4 @@ pub use read::{
 pub use secret::{Redactor, Secret, Text};
 pub use span::Span;
 pub use spot::Spot;
+pub use zone::{TsigHash, TsigKey, Zone};

@@ -130,20 +130,7 @@ mod tests {
     }
 
     fn nothing() -> Inventory {
-        Inventory {
-            project: "crm".into(),
-            timezone: None,
-            tickets: None,
-            evidence: None,
-            audit: None,
-            pace: crate::inventory::Pace::default(),
-            mail: None,
-            secrets: BTreeMap::new(),
-            sites: BTreeMap::new(),
-            hosts: vec![],
-            apps: BTreeMap::new(),
-            balancers: BTreeMap::new(),
-        }
+        Inventory { project: "crm".into(), ..Inventory::default() }
     }
 
     fn run(program: Program) -> Change {

@@ -2,7 +2,7 @@
 
 use super::{App, Health, HealthCheck, Host, Inventory, Manager};
 use crate::base::{HaproxyApi, HostName};
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 /// An app on a host.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,12 +36,12 @@ pub struct Behind {
 
 /// A text of `svcops.yaml` that cannot be filled in for a host.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` of app `{app}` cannot be filled in for `{host}`")]
+#[error("`{text}` of {whose} cannot be filled in for `{host}`")]
 pub struct NotFilled {
     /// The text.
     pub text: String,
-    /// The app.
-    pub app: String,
+    /// What it is of: "app `billing`".
+    pub whose: String,
     /// The host.
     pub host: HostName,
     /// The template engine's words.
@@ -104,6 +104,16 @@ impl Inventory {
 }
 
 fn fill(text: &str, app: &App, host: &Host) -> Result<String, NotFilled> {
+    let more = context! { app => context! { name => &app.name, title => &app.title } };
+    filled(text, || format!("app `{}`", app.name), host, more)
+}
+
+/// A text that may name what its host has.
+pub(super) fn fill_for(text: &str, whose: &str, host: &Host) -> Result<String, NotFilled> {
+    filled(text, || whose.to_owned(), host, context! {})
+}
+
+fn filled(text: &str, whose: impl Fn() -> String, host: &Host, more: Value) -> Result<String, NotFilled> {
     if !text.contains("{{") {
         return Ok(text.to_owned());
     }
@@ -116,11 +126,11 @@ fn fill(text: &str, app: &App, host: &Host) -> Result<String, NotFilled> {
             site => &host.site,
             labels => &host.labels,
         },
-        app => context! { name => &app.name, title => &app.title },
+        ..more
     };
     templates.render_str(text, scope).map_err(|why| NotFilled {
         text: text.to_owned(),
-        app: app.name.clone(),
+        whose: whose(),
         host: host.name.clone(),
         why,
     })

@@ -1,18 +1,21 @@
 //! `svcops.yaml` as types: what exists. Checked when it was read; nothing here does I/O.
 
 mod app_on;
+pub mod certs;
 pub mod range;
 pub mod read;
 pub(crate) mod read_apps;
+mod read_certs;
 mod read_mail;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod select;
 
 pub use app_on::{AppOn, Behind, NotFilled};
+pub use certs::{Acme, By, CertPlace, Certificate, Challenge, Due, Eab, Issuer, IssuerKind, Profile};
 pub use read::parse;
 
-use crate::base::{HaproxyApi, HostName, Smtp, Span};
+use crate::base::{HaproxyApi, HostName, Smtp, Span, Zone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,7 +56,7 @@ pub const VERBS: &[&str] = &[
 
 /// All that `svcops.yaml` declares, ranges unfolded, defaults filled in. Journaled whole, so that a resume does not depend
 /// on the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {
     /// The project's name.
     pub project: String,
@@ -82,6 +85,15 @@ pub struct Inventory {
     pub apps: BTreeMap<String, App>,
     /// The balancers by name.
     pub balancers: BTreeMap<String, Balancer>,
+    /// The zones by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<String, Zone>,
+    /// Who issues certificates, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub issuers: BTreeMap<String, Issuer>,
+    /// The certificates by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, Certificate>,
 }
 
 impl Inventory {

@@ -4,6 +4,7 @@ use super::{
     Audit, Balancer, Client, Evidence, Host, Inventory, Pace, SecretSource, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
+    read_certs::Drafts as DraftCerts,
     read_mail::{self, DraftMail},
 };
 use crate::{
@@ -15,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Sections of `svcops.yaml` that later versions act on.
 pub const LATER: &[&str] = &[
     "databases",
-    "zones",
-    "certificates",
     "services",
     "clusters",
     "people",
@@ -63,6 +62,7 @@ pub(super) struct Draft {
     hosts: Vec<DraftHost>,
     apps: Vec<DraftApp>,
     balancers: Vec<(Balancer, Spot)>,
+    certs: DraftCerts,
     places: BTreeMap<(&'static str, String), Spot>,
 }
 
@@ -142,6 +142,21 @@ impl Draft {
                 && let Some(app) = read_apps::app(key, node, notes)
             {
                 self.apps.push(app);
+            }
+        }
+        for (key, node) in section(&mut top, "zones", notes) {
+            if self.first("zone", key, notes) {
+                self.certs.zone(key, node, notes);
+            }
+        }
+        for (key, node) in section(&mut top, "issuers", notes) {
+            if self.first("issuer", key, notes) {
+                self.certs.issuer(key, node, notes);
+            }
+        }
+        for (key, node) in section(&mut top, "certificates", notes) {
+            if self.first("certificate", key, notes) {
+                self.certs.certificate(key, node, notes);
             }
         }
         match (top.entry("include", notes), sources) {
@@ -323,9 +338,13 @@ impl Draft {
             hosts,
             apps: BTreeMap::new(),
             balancers: std::mem::take(&mut self.balancers).into_iter().map(|(b, _)| (b.name.clone(), b)).collect(),
+            zones: BTreeMap::new(),
+            issuers: BTreeMap::new(),
+            certificates: BTreeMap::new(),
         };
         let declared = self.places.keys().map(|(kind, name)| (*kind, name.as_str())).collect();
         read_apps::check(&mut inventory, std::mem::take(&mut self.apps), &declared, &mut self.faults);
+        std::mem::take(&mut self.certs).check(&mut inventory, &declared, &mut self.faults);
         inventory
     }
 }

@@ -63,11 +63,6 @@ pub(crate) fn sample() -> Inventory {
     };
     Inventory {
         project: "crm".into(),
-        timezone: None,
-        tickets: None,
-        evidence: None,
-        audit: None,
-        pace: super::Pace::default(),
         mail: Some(Mail {
             smtp: Smtp {
                 server: "127.0.0.1:1025".into(),
@@ -78,7 +73,6 @@ pub(crate) fn sample() -> Inventory {
             },
             from: "svcops@lab.test".into(),
         }),
-        secrets: BTreeMap::new(),
         sites: BTreeMap::from([("dc1".into(), Site::default()), ("dc2".into(), Site::default())]),
         hosts: vec![
             host("dc1-app1", Some("dc1"), "10.77.0.11", "app"),
@@ -89,5 +83,6 @@ pub(crate) fn sample() -> Inventory {
         ],
         apps: [billing, batch, lonely].into_iter().map(|a| (a.name.clone(), a)).collect(),
         balancers: BTreeMap::from([("front".into(), front)]),
+        ..Inventory::default()
     }
 }

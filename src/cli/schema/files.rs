@@ -4,11 +4,11 @@ use crate::actions::Entry;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-fn span(about: &str) -> Value {
+pub(super) fn span(about: &str) -> Value {
     json!({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "description": format!("{about}: 30s, 5m, 1h30m")})
 }
 
@@ -18,7 +18,7 @@ fn share(about: &str) -> Value {
 }
 
 /// A value with what it is, and what it is unless given.
-fn such(about: &str, default: Value, mut schema: Value) -> Value {
+pub(super) fn such(about: &str, default: Value, mut schema: Value) -> Value {
     if let Some(map) = schema.as_object_mut() {
         map.insert("description".into(), json!(about));
         if !default.is_null() {
@@ -28,15 +28,15 @@ fn such(about: &str, default: Value, mut schema: Value) -> Value {
     schema
 }
 
-fn flag(about: &str) -> Value {
+pub(super) fn flag(about: &str) -> Value {
     such(about, json!(false), json!({"type": "boolean"}))
 }
 
-fn texts(about: &str) -> Value {
+pub(super) fn texts(about: &str) -> Value {
     such(about, json!([]), json!({"type": "array", "items": {"type": "string"}}))
 }
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
 }
 
@@ -169,6 +169,9 @@ pub(super) fn project() -> Value {
                 "hosts": map_of("The hosts; a name may be a range: web[001-250]", host),
                 "apps": map_of("The apps", app),
                 "balancers": map_of("The balancers", object(&["haproxy"], json!({"haproxy": such("Its runtime API: a socket on a host, or an address", json!(null), haproxy)}))),
+                "zones": map_of("DNS zones that take dynamic updates", super::certs::zone()),
+                "issuers": map_of("Who issues certificates", super::certs::issuer()),
+                "certificates": map_of("Certificates: what they are for, where they lie and are served", super::certs::certificate()),
                 "include": texts("More files with the same keys, relative to the project's folder; `*` stands for any name"),
             }),
         ),

@@ -1,6 +1,7 @@
 //! `svcops schema project|runbook|events`: JSON Schemas (2020-12), so that an editor completes the two files and a program
 //! reads the third.
 
+mod certs;
 mod events;
 mod files;
 

@@ -69,20 +69,8 @@ impl Stage {
             local: sshd.is_none(),
             ssh: Ssh { config: config.clone(), client, ..Ssh::default() },
         };
-        let inventory = Inventory {
-            project: "test".into(),
-            timezone: None,
-            tickets: None,
-            evidence: None,
-            audit: None,
-            pace: crate::inventory::Pace::default(),
-            mail: None,
-            secrets: BTreeMap::new(),
-            sites: BTreeMap::new(),
-            hosts: ["target", "other"].map(named).into(),
-            apps: BTreeMap::new(),
-            balancers: BTreeMap::new(),
-        };
+        let inventory =
+            Inventory { project: "test".into(), hosts: ["target", "other"].map(named).into(), ..Inventory::default() };
         let redactor = Redactor::default();
         let secrets = BTreeMap::from([("pw".to_owned(), SecretSource::File("pw".into()))]);
         let vault = Arc::new(Vault::new(secrets, folder.path().to_owned(), redactor.clone()));
