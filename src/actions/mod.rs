@@ -6,9 +6,11 @@ mod args;
 mod cert;
 mod check;
 mod command;
+mod dns;
 mod file;
 mod haproxy;
 mod notify;
+mod order;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -44,8 +46,10 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
     Entry::of::<cert::Request>(),
+    Entry::of::<order::Order>(),
     Entry::of::<cert::Install>(),
     Entry::of::<cert::Serve>(),
+    Entry::of::<dns::Update>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

@@ -26,6 +26,9 @@ pub struct Request {
     pub proven: Option<bool>,
     /// Whether it asks to become a CA.
     pub ca: bool,
+    /// Its public key in DER: `SubjectPublicKeyInfo`.
+    #[serde(skip)]
+    pub spki: Vec<u8>,
     /// SHA-256 of its public key (`SubjectPublicKeyInfo`), hexadecimal.
     pub key_fingerprint: String,
 }
@@ -71,6 +74,7 @@ impl Request {
                 Checked::Unknown => None,
             },
             ca,
+            spki: asked.subject_pki.raw.to_vec(),
             key_fingerprint: hex(digest(&SHA256, asked.subject_pki.raw).as_ref()),
         })
     }

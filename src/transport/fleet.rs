@@ -6,6 +6,7 @@ use super::{
     here::Here,
     local::Local,
     native::{Native, Yard},
+    orders::{Grounds, Orders},
     remote::Remote,
     shell::Link,
     ssh::{Gate, Ssh},
@@ -52,6 +53,8 @@ pub struct Options {
     pub patience: Duration,
     /// Names the store that runs are recorded in, in letters and digits: it becomes part of the name of their receipts.
     pub store: String,
+    /// Where files of issuers are.
+    pub grounds: Grounds,
 }
 
 impl Options {
@@ -93,6 +96,7 @@ impl Default for Options {
             connects: 8,
             patience: Duration::from_secs(10),
             store: String::new(),
+            grounds: Grounds::default(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl Fleet {
     ) -> Self {
         let store = options.store.clone();
         let connections = options.connections;
+        let orders = Orders::new(inventory, options.grounds.clone(), Arc::clone(&vault));
         let gate = Arc::new(Gate::new(options));
         let yard = Arc::new(Yard::new(Arc::clone(&gate)));
         let remote = |host: &Host| {
@@ -136,7 +141,7 @@ impl Fleet {
         allow_files(connections.min(far));
         let berths = Berths::new(connections);
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
-        let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store);
+        let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store, orders);
         Self { hosts, berths, here, vault, gate, yard }
     }
 
@@ -172,7 +177,9 @@ impl Fleet {
             &change.what,
             Change::Tell(_)
                 | Change::Mail(_)
+                | Change::Order(_)
                 | Change::Ask { .. }
+                | Change::UpdateRecord(_)
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );
@@ -185,7 +192,7 @@ impl Fleet {
 
 /// Each connection needs some files of this process, and many systems begin with 1,024 of them in all. What may be had
 /// more is taken only if it is needed: commands on this machine inherit it.
-fn allow_files(connections: usize) {
+pub(crate) fn allow_files(connections: usize) {
     const EACH: u64 = 8;
     const BESIDE: u64 = 256;
     let wanted = EACH * connections as u64 + BESIDE;

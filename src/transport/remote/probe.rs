@@ -20,7 +20,16 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
             haproxy::named(backend, server).ok()?;
             Some(format!("s_socket r{number} {user} {} {}\n", quote(socket), quote(&haproxy::ask(backend))))
         }
-        Read::Server { .. } | Read::Run(_) | Read::Http(_) | Read::Tcp { .. } | Read::Pair(_) | Read::Served(_) => None,
+        Read::Server { .. }
+        | Read::Run(_)
+        | Read::Http(_)
+        | Read::Tcp { .. }
+        | Read::Pair(_)
+        | Read::Served(_)
+        | Read::Record(_)
+        | Read::Proof(_)
+        | Read::Addresses(_)
+        | Read::Order(_) => None,
     }
 }
 

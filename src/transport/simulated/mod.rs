@@ -12,6 +12,9 @@ mod differential;
 mod effect;
 mod fault;
 mod links;
+mod orders;
+mod proofs;
+mod records;
 mod standing;
 #[cfg(test)]
 mod tests;
