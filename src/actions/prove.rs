@@ -125,7 +125,9 @@ impl Order {
             OrderState::Ready | OrderState::Processing => {
                 waits(turn, format!("`{issuer}` is making the certificate"), every)
             }
-            OrderState::Valid if seen.chain.is_none() => waits(turn, format!("`{issuer}` has it not at hand yet"), every),
+            OrderState::Valid if seen.chain.is_none() => {
+                waits(turn, format!("`{issuer}` has it not at hand yet"), every)
+            }
             OrderState::Valid => {
                 let names = self.names.join(", ");
                 Next::GiveUp(format!("what `{issuer}` gave is not for this request and {names}"))

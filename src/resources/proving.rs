@@ -2,7 +2,7 @@
 
 use super::{Answers, ReadError, Record, Resource as _, SetFacts};
 use crate::base::{
-    AddressAsk, Answer, At, Change, ChallengeKind, HostName, OrderChallenge, Place, ProofBy, ProofChange, ProofFacts,
+    AddressAsk, Answer, At, ChallengeKind, Change, HostName, OrderChallenge, Place, ProofBy, ProofChange, ProofFacts,
     ProofSpot, Read, RecordUpdate,
 };
 use serde::{Deserialize, Serialize};
@@ -158,11 +158,8 @@ impl Proving {
     pub fn ours(&self, challenges: &[OrderChallenge], facts: &ProvingFacts) -> BTreeSet<Proof> {
         let mut ours = BTreeSet::new();
         for OrderChallenge { place, value, .. } in challenges {
-            let proof = |host: Option<&HostName>| Proof {
-                host: host.cloned(),
-                place: place.clone(),
-                value: value.clone(),
-            };
+            let proof =
+                |host: Option<&HostName>| Proof { host: host.cloned(), place: place.clone(), value: value.clone() };
             if facts.records.get(place).is_some_and(|set| set.values.contains(value)) {
                 ours.insert(proof(None));
             }

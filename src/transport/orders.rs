@@ -3,8 +3,8 @@
 use super::{Settled, vault::Vault};
 use crate::{
     base::{
-        Answer, ChallengeKind, Clock as _, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep, Outcome, Receipt,
-        Secret, WallClock,
+        Answer, ChallengeKind, Clock as _, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState,
+        OrderStep, Outcome, Receipt, Secret, WallClock,
     },
     cert::{self, Certificate, Severity, Terms, Trust, pem},
     inventory::{Acme, Challenge, Inventory, Issuer, IssuerKind},
@@ -113,7 +113,8 @@ impl Orders {
     }
 
     async fn acme_facts(&self, issuer: &Issuer, settings: &Acme, ask: &OrderAsk) -> Result<OrderFacts, String> {
-        let Some(seen) = self.acme(issuer, settings, false)?.look(&ask.subject).await.map_err(|e| e.to_string())? else {
+        let Some(seen) = self.acme(issuer, settings, false)?.look(&ask.subject).await.map_err(|e| e.to_string())?
+        else {
             return Ok(OrderFacts::default());
         };
         let kind = kind_of(settings);

@@ -2,7 +2,8 @@
 
 use super::{certs::chain_text, world::World};
 use crate::base::{
-    Answer, ChallengeKind, Hash, Leaf, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep,
+    Answer, ChallengeKind, Hash, Leaf, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState,
+    OrderStep,
 };
 use jiff::Timestamp;
 
