@@ -10,6 +10,7 @@ mod file;
 mod haproxy;
 mod notify;
 mod order;
+mod prove;
 #[cfg(test)]
 mod tests;
 mod wait;

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod file;
 pub mod group;
 pub mod pair;
+pub mod proving;
 pub mod record;
 pub mod unit;
 
@@ -17,6 +18,7 @@ pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
 pub use pair::{Pair, Staging};
+pub use proving::{Proof, Proving, ProvingFacts};
 pub use record::{Record, SetFacts};
 pub use unit::Unit;
 

@@ -177,7 +177,8 @@ async fn a_server_that_cannot_be_reached_or_trusted_is_named_with_its_reason() {
     let why = server(&at, None, home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err();
     assert_eq!(why, AcmeError::Silent(format!("could not ask `acme` at {at}: connection refused")));
     let none = home.path().join("none.pem");
-    let why = server(&at, Some(none.clone()), home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
+    let why =
+        server(&at, Some(none.clone()), home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
     assert!(why.starts_with(&format!("could not read `{}`", none.display())), "{why}");
 }
 
