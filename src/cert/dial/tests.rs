@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, BufReader},
     net::TcpListener,
 };
 use tokio_rustls::TlsAcceptor;
