@@ -7,6 +7,7 @@ mod fault;
 mod judge;
 mod key;
 mod names;
+mod ocsp;
 mod path;
 pub mod pem;
 pub mod pkcs12;

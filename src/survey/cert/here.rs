@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     base::words,
-    cert::{Fault, Severity, Wrong, dial::Endpoint, judge, pem, pkcs12, public_half},
+    cert::{Fault, Severity, Terms, Wrong, dial::Endpoint, judge, pem, pkcs12, public_half},
 };
 use std::path::Path;
 
@@ -33,6 +33,7 @@ async fn served(ask: &Ask, endpoint: &Endpoint, wish: &Wish) -> Result<Found, St
     };
     let own = judged::own(ask, wish);
     let terms = judged::terms(wish, own, names, None, seen.stapled.is_none(), true);
+    let terms = Terms { stapled: seen.stapled.as_deref(), ..terms };
     let mut judgement = judge(&seen.chain, &terms);
     let unreadable = seen.unreadable.into_iter().map(|(element, why)| Fault {
         what: Wrong::Unreadable { why },

@@ -163,5 +163,5 @@ pub(super) fn terms<'a>(
     let warn = own.and_then(|own| own.warn).unwrap_or(wish.warn);
     let crit = own.and_then(|own| own.crit).unwrap_or(wish.crit);
     let trust = own.and_then(|own| own.trust.as_ref()).unwrap_or(&wish.trust);
-    Terms { at: *at, names, warn, crit, share: *share, trust, crls, key, unstapled, chain }
+    Terms { at: *at, names, warn, crit, share: *share, trust, crls, key, unstapled, stapled: None, chain }
 }
