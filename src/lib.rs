@@ -10,6 +10,7 @@ pub mod evidence;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod inventory;
+pub mod issue;
 pub mod journal;
 pub mod resources;
 pub mod runbook;

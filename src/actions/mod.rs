@@ -5,9 +5,11 @@ mod app;
 mod args;
 mod check;
 mod command;
+mod dns;
 mod file;
 mod haproxy;
 mod notify;
+mod order;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -41,6 +43,8 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<wait::Pause>(),
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
+    Entry::of::<dns::Update>(),
+    Entry::of::<order::Order>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

@@ -1,6 +1,6 @@
 //! What can be changed in the world. A change is plain data: it is announced in the journal before it is carried out.
 
-use super::{HaproxyApi, Hash, HttpAsk, Letter, Span, Text};
+use super::{HaproxyApi, Hash, HttpAsk, Letter, OrderStep, PairChange, PairSpot, Place, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,6 +34,13 @@ pub enum Change {
     },
     /// Takes a file away; it is kept in the undo folder.
     RemoveFile(String),
+    /// Something with a certificate and its key.
+    Pair {
+        /// Where they lie.
+        spot: PairSpot,
+        /// What is done.
+        change: PairChange,
+    },
     /// Runs a command: opaque, but for what it `touches`.
     Run(Invocation),
     /// Sets the state of a server of an HAProxy backend.
@@ -56,10 +63,21 @@ pub enum Change {
         /// The server in it.
         server: String,
     },
+    /// Adds and removes single records of a name.
+    UpdateRecord(super::RecordUpdate),
+    /// Serves a file that proves a name over HTTP, or no longer.
+    Proof {
+        /// Which.
+        spot: super::ProofSpot,
+        /// What is done.
+        change: super::ProofChange,
+    },
     /// Sends an HTTP request that tells somebody something.
     Tell(HttpAsk),
     /// Sends a mail.
     Mail(Letter),
+    /// A move of an order for a certificate.
+    Order(OrderStep),
     /// Asks the person at the terminal; the answer is the receipt's stdout.
     Ask {
         /// What to ask.
@@ -67,6 +85,14 @@ pub enum Change {
         /// A written answer is wanted, not only a yes.
         evidence: bool,
     },
+}
+
+impl Change {
+    /// Doing it a second time does no more than doing it once, and a look tells whether it was done: where this process
+    /// ended before it had an answer, nobody has to be asked what became of it.
+    pub const fn is_told_by_a_look(&self) -> bool {
+        matches!(self, Self::UpdateRecord(_))
+    }
 }
 
 /// What an operator set a server of a backend to.
@@ -102,6 +128,13 @@ pub enum Source {
     Text(Text),
     /// The undo folder of the run on the host itself.
     Undo,
+    /// A file on another host, through the memory of this process: for a key that several hosts share.
+    Host {
+        /// The host, and who reads there.
+        at: Place,
+        /// Absolute.
+        path: String,
+    },
 }
 
 /// A command to run.

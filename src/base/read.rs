@@ -1,6 +1,6 @@
 //! What can be read of the world, and the answers. Reads are data: those of one host travel as one probe.
 
-use super::{Hash, Invocation, Span, Text};
+use super::{Hash, Invocation, OrderAsk, OrderFacts, PairFacts, PairSpot, ServedAsk, ServedFacts, Span, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,6 +40,18 @@ pub enum Read {
         /// The server in it.
         server: String,
     },
+    /// The records of a name, at every server that answers for its zone.
+    Record(super::RecordAsk),
+    /// The files that prove names over HTTP.
+    Proof(super::ProofBy),
+    /// The addresses of a name, as the system or its zone's servers say.
+    Addresses(super::AddressAsk),
+    /// How far an order for a certificate is.
+    Order(OrderAsk),
+    /// A certificate and its key, with what is staged beside them. No byte of a key comes with the answer.
+    Pair(PairSpot),
+    /// The certificate that a server shows.
+    Served(ServedAsk),
 }
 
 /// One HTTP request that only asks.
@@ -88,6 +100,18 @@ pub enum Answer {
     Tcp(TcpFacts),
     /// To [`Read::Server`].
     Server(ServerFacts),
+    /// To [`Read::Record`].
+    Record(super::RecordFacts),
+    /// To [`Read::Proof`].
+    Proof(super::ProofFacts),
+    /// To [`Read::Addresses`]; sorted.
+    Addresses(std::collections::BTreeSet<std::net::IpAddr>),
+    /// To [`Read::Order`].
+    Order(Box<OrderFacts>),
+    /// To [`Read::Pair`].
+    Pair(Box<PairFacts>),
+    /// To [`Read::Served`].
+    Served(ServedFacts),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

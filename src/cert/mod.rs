@@ -6,6 +6,7 @@ mod facts;
 mod fault;
 mod judge;
 mod key;
+mod leaf;
 mod names;
 mod ocsp;
 mod path;

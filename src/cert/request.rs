@@ -1,10 +1,11 @@
 //! Certificate signing requests (RFC 2986).
 
 use super::{
-    facts::{Name, Signature, name, signature_of, words},
+    facts::{Name, Signature, hex, name, signature_of, words},
     key::KeyKind,
     verify::{self, Checked},
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use x509_parser::{
     certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer as _,
@@ -25,6 +26,11 @@ pub struct Request {
     pub proven: Option<bool>,
     /// Whether it asks to become a CA.
     pub ca: bool,
+    /// Its public key in DER: `SubjectPublicKeyInfo`.
+    #[serde(skip)]
+    pub spki: Vec<u8>,
+    /// SHA-256 of its public key (`SubjectPublicKeyInfo`), hexadecimal.
+    pub key_fingerprint: String,
 }
 
 /// Why bytes are no request.
@@ -68,6 +74,8 @@ impl Request {
                 Checked::Unknown => None,
             },
             ca,
+            spki: asked.subject_pki.raw.to_vec(),
+            key_fingerprint: hex(digest(&SHA256, asked.subject_pki.raw).as_ref()),
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         Transport,
         fleet::{Fleet, Options, Prompter},
         mail::Pen,
+        orders::Grounds,
         vault::Vault,
     },
     ui::{
@@ -71,9 +72,10 @@ impl Face {
         // Reads and acts over HTTPS need one; it is set here, so that `--help` does not pay for it.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         // the same store has the same word for a resume, whatever way led to it
+        let grounds = Grounds { project: root.to_owned(), state: store.map(Path::to_owned) };
         let store = store.map(|dir| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()));
         let store = store.map(|dir| format!("-{}", Hash::of(dir.as_os_str().as_encoded_bytes()).short()));
-        let options = Options { store: store.unwrap_or_default(), ..Options::of(inventory) };
+        let options = Options { store: store.unwrap_or_default(), grounds, ..Options::of(inventory) };
         let fleet = Fleet::new(inventory, vault, redactor.clone(), options, asks);
         Ways { transport: Arc::new(fleet), shelf: Arc::new(shelf), progress, redactor }
     }
@@ -233,7 +235,7 @@ impl Store for Shelf {
     fn show(&self, content: &Content) -> Option<Vec<u8>> {
         match &content.from {
             Source::Text(text) if !text.names().is_empty() => return None,
-            Source::Undo => return None,
+            Source::Undo | Source::Host { .. } => return None,
             Source::File(_) | Source::Text(_) => {}
         }
         let bytes = self.vault.bytes(content).ok()?;

@@ -9,6 +9,8 @@ mod read_certs;
 mod read_mail;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod sample_certs;
 pub mod select;
 
 pub use app_on::{AppOn, Behind, NotFilled};

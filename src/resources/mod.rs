@@ -6,6 +6,8 @@ pub mod command;
 pub mod endpoint;
 pub mod file;
 pub mod group;
+pub mod pair;
+pub mod record;
 pub mod unit;
 
 pub use app::{App, AppFacts, HealthFacts};
@@ -14,6 +16,8 @@ pub use command::{NoFacts, Nothing, Saying, WorkFacts, Workplace};
 pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
+pub use pair::{Pair, Staging};
+pub use record::{Record, SetFacts};
 pub use unit::Unit;
 
 use crate::base::{Answer, At, Lock, Place, Read};

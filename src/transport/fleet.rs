@@ -6,13 +6,16 @@ use super::{
     here::Here,
     local::Local,
     native::{Native, Yard},
+    orders::{Grounds, Orders},
     remote::Remote,
     shell::Link,
     ssh::{Gate, Ssh},
     vault::Vault,
 };
 use crate::{
-    base::{Act, Answer, At, Change, HaproxyApi, HostName, Place, Read, Receipt, Redactor, RunId},
+    base::{
+        Act, Answer, At, Change, HaproxyApi, Hash, HostName, Outcome, Place, Read, Receipt, Redactor, RunId, Source,
+    },
     inventory::{Client, Host, Inventory},
 };
 use futures_util::future::join_all;
@@ -23,6 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use zeroize::Zeroizing;
 
 /// Asks the person at the terminal.
 pub trait Prompter: Send + Sync {
@@ -49,6 +53,8 @@ pub struct Options {
     pub patience: Duration,
     /// Names the store that runs are recorded in, in letters and digits: it becomes part of the name of their receipts.
     pub store: String,
+    /// Where files of issuers are.
+    pub grounds: Grounds,
 }
 
 impl Options {
@@ -90,6 +96,7 @@ impl Default for Options {
             connects: 8,
             patience: Duration::from_secs(10),
             store: String::new(),
+            grounds: Grounds::default(),
         }
     }
 }
@@ -99,6 +106,7 @@ pub struct Fleet {
     hosts: BTreeMap<HostName, Arc<Berth<Remote>>>,
     berths: Arc<Berths<Remote>>,
     here: Here,
+    vault: Arc<Vault>,
     gate: Arc<Gate>,
     yard: Arc<Yard>,
 }
@@ -114,6 +122,7 @@ impl Fleet {
     ) -> Self {
         let store = options.store.clone();
         let connections = options.connections;
+        let orders = Orders::new(inventory, options.grounds.clone(), Arc::clone(&vault));
         let gate = Arc::new(Gate::new(options));
         let yard = Arc::new(Yard::new(Arc::clone(&gate)));
         let remote = |host: &Host| {
@@ -132,8 +141,8 @@ impl Fleet {
         allow_files(connections.min(far));
         let berths = Berths::new(connections);
         let hosts = inventory.hosts.iter().map(|host| (host.name.clone(), remote(host))).collect();
-        let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store);
-        Self { hosts, berths, here, gate, yard }
+        let here = Here::new(Arc::clone(&vault), redactor.clone(), prompter, store, orders);
+        Self { hosts, berths, here, vault, gate, yard }
     }
 
     /// A host, as soon as there is a place for its connection.
@@ -146,13 +155,31 @@ impl Fleet {
         Ok(self.berths.enter(host).await)
     }
 
+    /// Fetches what a change takes from another host, and names it.
+    async fn bring(&self, change: &Change) -> Result<Option<Hash>, String> {
+        let Change::WriteFile { content, .. } = change else { return Ok(None) };
+        let Source::Host { at, path } = &content.from else { return Ok(None) };
+        let host = at.host.as_ref().ok_or_else(|| format!("`{path}` is named without its host"))?;
+        let cap = usize::try_from(content.size).unwrap_or(usize::MAX).saturating_add(1);
+        let host = self.host(host).await.map_err(|e| e.to_string())?;
+        let bytes = host.fetch(at, path, cap).await.map_err(|e| e.to_string())?;
+        let bytes = Zeroizing::new(bytes.ok_or_else(|| format!("`{path}` is not there on `{at}`"))?);
+        if Hash::of(&bytes) != content.hash {
+            return Err(format!("`{path}` on `{at}` is another one by now"));
+        }
+        self.vault.pass(bytes);
+        Ok(Some(content.hash.clone()))
+    }
+
     /// The host that a change is carried out on; none: it is from here, whatever its place.
     async fn way(&self, change: &At<Change>) -> Result<Option<Stay<Remote>>, Lost> {
         let from_here = matches!(
             &change.what,
             Change::Tell(_)
                 | Change::Mail(_)
+                | Change::Order(_)
                 | Change::Ask { .. }
+                | Change::UpdateRecord(_)
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );
@@ -187,7 +214,8 @@ impl Transport for Fleet {
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
         Box::pin(async move {
             let Some(host) = host else { return Ok(self.here.look(reads).await) };
-            let from_here = |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. });
+            let from_here =
+                |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. } | Read::Served(_));
             let (ours, theirs): (Vec<_>, Vec<_>) = reads.iter().cloned().partition(from_here);
             let ours = join_all(ours.iter().map(|read| self.here.read(&read.what)));
             let theirs = async { self.host(host).await?.look(&theirs).await };
@@ -214,10 +242,18 @@ impl Transport for Fleet {
 
     fn carry<'a>(&'a self, act: &'a Act, change: &'a At<Change>, terms: Terms) -> Fut<'a, Result<Receipt, Lost>> {
         Box::pin(async move {
-            match self.way(change).await? {
+            let fetched = match self.bring(&change.what).await {
+                Ok(fetched) => fetched,
+                Err(why) => return Ok(Receipt::of(Outcome::Refused(why))),
+            };
+            let carried = match self.way(change).await? {
                 Some(host) => host.carry(act, change, terms).await,
                 None => Ok(self.here.carry(act, &change.what, terms).await),
+            };
+            if let Some(hash) = fetched {
+                self.vault.passed(&hash);
             }
+            carried
         })
     }
 

@@ -9,10 +9,16 @@ use super::{
     fleet::Prompter,
     haproxy, http,
     mail::{self, Label, Pen, Turnstile},
+    orders::Orders,
     vault::Vault,
 };
-use crate::base::{
-    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, Span, TcpFacts,
+use crate::cert::dial::{Dial, Endpoint};
+use crate::{
+    base::{
+        Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
+        RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
+    },
+    issue::dns::{self, DnsError},
 };
 use futures_util::future::join_all;
 use std::{
@@ -36,6 +42,7 @@ pub(crate) struct Here {
     store: String,
     boot: String,
     acts: Lock<BTreeMap<Act, Arc<Entry>>>,
+    orders: Orders,
 }
 
 /// An act, and a way to give it up.
@@ -63,9 +70,15 @@ impl Here {
     /// More is no answer of HAProxy's.
     const REPLY_CAP: u64 = 16 << 20;
 
-    pub(crate) fn new(vault: Arc<Vault>, redactor: Redactor, prompter: Arc<dyn Prompter>, store: String) -> Self {
+    pub(crate) fn new(
+        vault: Arc<Vault>,
+        redactor: Redactor,
+        prompter: Arc<dyn Prompter>,
+        store: String,
+        orders: Orders,
+    ) -> Self {
         let boot = format!("process-{}", super::shell::nonce());
-        Self { vault, redactor, prompter, store, boot, acts: Lock::default() }
+        Self { vault, redactor, prompter, store, boot, acts: Lock::default(), orders }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Look {
@@ -87,9 +100,22 @@ impl Here {
                 };
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
-            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } => {
-                Answer::Bad("this needs a host to be read on".to_owned())
-            }
+            Read::Addresses(ask) => match dns::addresses(ask).await {
+                Ok(found) => Answer::Addresses(found),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
+            Read::Record(ask) => match dns::read(ask).await {
+                Ok(facts) => Answer::Record(facts),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
+            Read::Order(ask) => self.orders.look(ask).await,
+            Read::Served(ask) => Answer::Served(served(ask).await),
+            Read::Unit { .. }
+            | Read::File { .. }
+            | Read::Run(_)
+            | Read::Server { .. }
+            | Read::Pair(_)
+            | Read::Proof(_) => Answer::Bad("this needs a host to be read on".to_owned()),
         };
         match answer {
             Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),
@@ -104,8 +130,10 @@ impl Here {
         match &*deed {
             Deed::Done(receipt) => return receipt.clone(),
             Deed::Never => return Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())),
-            Deed::Begun => return Receipt::of(Outcome::Unknown("it was interrupted".to_owned())),
-            Deed::Open => {}
+            Deed::Begun if !change.is_told_by_a_look() => {
+                return Receipt::of(Outcome::Unknown("it was interrupted".to_owned()));
+            }
+            Deed::Begun | Deed::Open => {}
         }
         if matches!(change, Change::Tell(_) | Change::Mail(_)) && act.boot != self.boot {
             return Receipt::of(Outcome::Unknown(
@@ -117,13 +145,16 @@ impl Here {
             // a question waits for its person, whatever the deadline
             Change::Ask { .. } => self.act(change).await,
             Change::Mail(letter) => self.mail(letter, act, &entry, terms).await,
-            _ => tokio::select! {
-                receipt = self.act(change) => receipt,
-                () = tokio::time::sleep(terms.within) => Receipt::of(Outcome::Unknown(format!(
-                    "no answer within {}", Span(terms.within)
-                ))),
-                () = entry.stop.notified() => Receipt::of(Outcome::Unknown("it was cancelled".to_owned())),
-            },
+            _ => {
+                let broken = |why: String| {
+                    Receipt::of(if change.is_told_by_a_look() { Outcome::Failed(why) } else { Outcome::Unknown(why) })
+                };
+                tokio::select! {
+                    receipt = self.act(change) => receipt,
+                    () = tokio::time::sleep(terms.within) => broken(format!("no answer within {}", Span(terms.within))),
+                    () = entry.stop.notified() => broken("it was cancelled".to_owned()),
+                }
+            }
         };
         *deed = Deed::Done(receipt.clone());
         receipt
@@ -136,7 +167,20 @@ impl Here {
         let unknown = |why: &str| Settled::Was(Receipt::of(Outcome::Unknown(why.to_owned())));
         match &*deed {
             Deed::Done(receipt) => Settled::Was(receipt.clone()),
+            Deed::Begun | Deed::Open
+                if change.is_told_by_a_look() && !matches!(*deed, Deed::Open if act.boot == self.boot) =>
+            {
+                Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
+            }
             Deed::Begun => unknown("it was interrupted"),
+            Deed::Open if act.boot != self.boot && matches!(change, Change::Order(_)) => {
+                let Change::Order(step) = change else { return unknown("it is no order") };
+                let settled = self.orders.settle(step).await;
+                if settled == Settled::Never {
+                    *deed = Deed::Never;
+                }
+                settled
+            }
             Deed::Open if act.boot != self.boot && !matches!(change, Change::Ask { .. }) => {
                 unknown("it was announced by another process, and its receipt is gone with that")
             }
@@ -170,6 +214,14 @@ impl Here {
                 Ok(facts) => told(facts),
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
+            Change::UpdateRecord(update) => self.update(update).await,
+            Change::Order(step) => {
+                let mut receipt = self.orders.act(step).await;
+                if let Outcome::Failed(why) = receipt.outcome {
+                    receipt.outcome = Outcome::Failed(self.redactor.clean(&why).0);
+                }
+                receipt
+            }
             Change::Ask { question, evidence } => {
                 let (prompter, question, evidence) = (Arc::clone(&self.prompter), question.clone(), *evidence);
                 let answer = tokio::task::spawn_blocking(move || prompter.ask(&question, evidence)).await;
@@ -207,6 +259,20 @@ impl Here {
         Receipt::of(if *entry.sent.get_or_init(|| false) { Outcome::Unknown(why) } else { Outcome::Refused(why) })
     }
 
+    /// Changes records. Where no answer came, a look tells what became of it.
+    async fn update(&self, update: &RecordUpdate) -> Receipt {
+        let secret = update.at.key.as_ref().map(|key| self.vault.secret(&key.secret)).transpose();
+        let done = match &secret {
+            Ok(secret) => dns::update(update, secret.as_ref(), seconds()).await,
+            Err(why) => Err(DnsError::Refused(why.to_string())),
+        };
+        Receipt::of(match done {
+            Ok(()) => Outcome::Ok,
+            Err(DnsError::Refused(why)) => Outcome::Refused(self.redactor.clean(&why).0),
+            Err(DnsError::Silent(why)) => Outcome::Failed(self.redactor.clean(&why).0),
+        })
+    }
+
     async fn command(&self, address: &str, backend: &str, server: &str, command: &str) -> Receipt {
         if let Err(why) = haproxy::named(backend, server) {
             return Receipt::of(Outcome::Refused(why));
@@ -215,6 +281,34 @@ impl Here {
             Ok(reply) => haproxy::complaint(&reply).map_or(Outcome::Ok, Outcome::Refused),
             Err(why) => Outcome::Failed(why),
         })
+    }
+}
+
+/// The certificate that an endpoint shows. A handshake trusts nobody, and judges nothing.
+async fn served(ask: &ServedAsk) -> ServedFacts {
+    let failed = |why: String| ServedFacts { error: Some(why), ..ServedFacts::default() };
+    let mut endpoint: Endpoint = match ask.endpoint.parse() {
+        Ok(endpoint) => endpoint,
+        Err(why) => return failed(format!("{why}")),
+    };
+    if let Some(name) = &ask.name {
+        match name.parse() {
+            Ok(name) => endpoint.name = Some(name),
+            Err(why) => return failed(format!("{why}")),
+        }
+    }
+    let seen = match (Dial { within: ask.within.0, client: None }).look(&endpoint).await {
+        Ok(seen) => seen,
+        Err(why) => return failed(why.to_string()),
+    };
+    match seen.chain.first() {
+        Some(cert) => ServedFacts {
+            serial: Some(cert.serial.clone()),
+            fingerprint: Some(cert.fingerprint.clone()),
+            not_after: Some(cert.not_after),
+            error: None,
+        },
+        None => failed("it shows no certificate that can be read".to_owned()),
     }
 }
 
@@ -257,6 +351,11 @@ async fn say(address: &str, command: &str) -> Result<String, String> {
     }
 }
 
+/// What signatures of updates are dated with.
+fn seconds() -> u64 {
+    u64::try_from(WallClock.now().as_second()).unwrap_or_default()
+}
+
 fn io_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
@@ -277,8 +376,10 @@ mod tests {
 
     fn here() -> Here {
         let redactor = Redactor::default();
-        let vault = Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone());
-        Here::new(Arc::new(vault), redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new())
+        let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+        let inventory = crate::inventory::Inventory::default();
+        let orders = Orders::new(&inventory, super::super::orders::Grounds::default(), Arc::clone(&vault));
+        Here::new(vault, redactor, Arc::new(Counts(AtomicUsize::new(0))), String::new(), orders)
     }
 
     fn act(number: usize, boot: &str) -> Act {

@@ -10,6 +10,7 @@ mod local;
 pub(crate) mod mail;
 mod master;
 mod native;
+pub mod orders;
 pub mod projected;
 pub(crate) mod remote;
 pub mod shell;

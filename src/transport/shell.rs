@@ -63,7 +63,7 @@ pub(crate) fn brief(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// Without comments and indentation: some shells read their input byte by byte.
-fn bare(script: &str) -> String {
+pub(crate) fn bare(script: &str) -> String {
     let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.flat_map(|line| [line, "\n"]).collect()
 }

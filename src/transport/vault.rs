@@ -22,6 +22,8 @@ pub struct Vault {
     root: PathBuf,
     redactor: Redactor,
     known: Mutex<BTreeMap<String, Secret>>,
+    /// What is on its way from one host to another.
+    passing: Mutex<BTreeMap<Hash, Zeroizing<Vec<u8>>>>,
 }
 
 /// Why a secret or a content cannot be had.
@@ -88,6 +90,16 @@ pub enum VaultError {
     /// Its bytes are on the host only.
     #[error("the content {0} is in the undo folder of its host, not here")]
     NotHere(String),
+    /// Its bytes were not fetched from their host.
+    #[error("the content {hash} is `{path}` on `{host}`, and was not fetched from there")]
+    NotFetched {
+        /// The content, short.
+        hash: String,
+        /// The file.
+        path: String,
+        /// Its host.
+        host: String,
+    },
 }
 
 /// Bytes on their way to a host.
@@ -102,7 +114,7 @@ pub enum Bytes {
 impl Vault {
     /// Reads nothing yet. Relative files are looked for below `root`, the project's folder.
     pub fn new(sources: BTreeMap<String, SecretSource>, root: PathBuf, redactor: Redactor) -> Self {
-        Self { sources, root, redactor, known: Mutex::new(BTreeMap::new()) }
+        Self { sources, root, redactor, known: Mutex::new(BTreeMap::new()), passing: Mutex::default() }
     }
 
     /// The value of a secret; read once.
@@ -179,6 +191,15 @@ impl Vault {
                 Ok(Bytes::Held(bytes))
             }
             Source::Undo => Err(VaultError::NotHere(content.hash.short().to_owned())),
+            Source::Host { at, path } => {
+                let passing = self.passing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let missing = || VaultError::NotFetched {
+                    hash: content.hash.short().to_owned(),
+                    path: path.clone(),
+                    host: at.to_string(),
+                };
+                passing.get(&content.hash).map(|bytes| Bytes::Held(bytes.clone())).ok_or_else(missing)
+            }
         }
     }
 
@@ -201,6 +222,19 @@ impl Vault {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Keeps what was fetched from one host until it was sent to another. The redactor hears of every line of a key.
+    pub(crate) fn pass(&self, bytes: Zeroizing<Vec<u8>>) {
+        let secret = String::from_utf8_lossy(&bytes);
+        for line in secret.lines().filter(|line| line.len() >= 16 && !line.starts_with("-----")) {
+            self.redactor.hide(&Secret::new(line.to_owned()));
+        }
+        self.passing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(Hash::of(&bytes), bytes);
+    }
+    /// It was sent.
+    pub(crate) fn passed(&self, hash: &Hash) {
+        self.passing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(hash);
     }
 
     /// The redactor that hears of every secret.

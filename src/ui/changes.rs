@@ -1,7 +1,10 @@
 //! A change in words.
 
 use super::wrap;
-use crate::base::{Change, Program, ServerState, Text};
+use crate::base::{
+    Change, OrderMove, OrderStep, PairChange, PairSpot, Program, ProofBy, ProofChange, ProofSpot, RecordUpdate,
+    ServerState, Text,
+};
 
 /// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
 pub fn words(change: &Change) -> String {
@@ -12,6 +15,7 @@ pub fn words(change: &Change) -> String {
         Change::ReloadUnit(unit) => format!("reload `{unit}`"),
         Change::WriteFile { path, .. } => format!("write `{path}`"),
         Change::RemoveFile(path) => format!("remove `{path}`"),
+        Change::Pair { spot, change } => pair(spot, change),
         Change::Run(invocation) => match &invocation.program {
             Program::Shell(text) => format!("run `{}`", one_line(text)),
             Program::Argv(argv) => format!("run `{}`", one_line(&argv.join(" "))),
@@ -22,9 +26,57 @@ pub fn words(change: &Change) -> String {
             format!("set `{backend}/{server}` to {}", state_word(*state))
         }
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
+        Change::UpdateRecord(update) => record(update),
+        Change::Proof { spot, change } => proof(spot, change),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
         Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
+        Change::Order(step) => order(step),
         Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
+    }
+}
+
+fn proof(spot: &ProofSpot, change: &ProofChange) -> String {
+    match (change, &spot.by) {
+        (ProofChange::Put(_), ProofBy::Webroot(root)) => format!("put the proof of a name below `{root}`"),
+        (ProofChange::Put(_), ProofBy::Responder(port)) => format!("answer for a name at port {port}"),
+        (ProofChange::Drop { .. }, ProofBy::Webroot(root)) => format!("take the proof of a name from below `{root}`"),
+        (ProofChange::Drop { .. }, ProofBy::Responder(port)) => format!("end what answers for a name at port {port}"),
+    }
+}
+
+fn record(update: &RecordUpdate) -> String {
+    let (name, kind) = (&update.name, update.kind);
+    let list = |values: &std::collections::BTreeSet<String>| {
+        one_line(&values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "))
+    };
+    let (come, go) = (list(&update.add), list(&update.remove));
+    match (update.add.is_empty(), update.remove.is_empty()) {
+        (false, true) => format!("add {kind} {come} to `{name}`"),
+        (true, _) => format!("remove {kind} {go} from `{name}`"),
+        (false, false) => format!("put {kind} {come} in the place of {go} at `{name}`"),
+    }
+}
+
+fn order(step: &OrderStep) -> String {
+    let issuer = &step.order.issuer;
+    let names = || one_line(&step.names.join(", "));
+    match step.kind {
+        OrderMove::Sign => format!("have `{issuer}` sign a certificate for {}", names()),
+        OrderMove::New => format!("order a certificate for {} from `{issuer}`", names()),
+        OrderMove::Answer => format!("have `{issuer}` look at its challenges"),
+        OrderMove::Finalize => format!("hand `{issuer}` the request"),
+    }
+}
+
+fn pair(spot: &PairSpot, change: &PairChange) -> String {
+    let (name, path) = (&spot.name, spot.key_file());
+    match change {
+        PairChange::MakeKey { .. } => format!("make a key for `{name}` beside `{path}`"),
+        PairChange::Switch { .. } => {
+            format!("put the new certificate of `{name}` in place: `{}`", spot.files().join("`, `"))
+        }
+        PairChange::Restore { .. } => format!("bring the earlier certificate back: `{}`", spot.files().join("`, `")),
+        PairChange::Drop => format!("remove what is staged for `{name}` beside `{path}`"),
     }
 }
 

@@ -210,7 +210,12 @@ fn keys(whole: &Value, schema: &Value, (path, choice): (&str, bool), rows: &mut 
             "`[]`" | "`{}`" | "`\"\"`" | "``" => String::new(),
             _ => default,
         };
-        rows.push(Row { kind: kind(value), default, about: about(value), key: key_path.clone() });
+        if rows.iter().all(|row| row.key != key_path) {
+            rows.push(Row { kind: kind(value), default, about: about(value), key: key_path.clone() });
+        }
+        if let Some(item) = value.get("items").map(|items| resolve(whole, items)).filter(|i| has_keys(whole, i)) {
+            keys(whole, &item, (&format!("{key_path}[]."), false), rows);
+        }
         let inner = value.get("additionalProperties").filter(|a| a.is_object()).map(|a| resolve(whole, a));
         match inner {
             Some(inner) if has_keys(whole, &inner) => keys(whole, &inner, (&format!("{key_path}.NAME."), false), rows),
@@ -304,6 +309,12 @@ fn plural(kind: &str) -> String {
     if kind.ends_with(|c: char| c.is_ascii_lowercase()) { format!("{kind}s") } else { kind.to_owned() }
 }
 
+/// What examples name beyond the project of the other tests.
+const ZONES: &str = r#"
+zones:
+  lab.test: {server: "10.77.0.5:53", key: {name: svcops-lab, secret: tsig}}
+"#;
+
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,9 +322,9 @@ fn every_action_has_an_example_and_every_example_is_right() {
     for sub in ["runbooks", "files"] {
         std::fs::create_dir(place(sub)).unwrap();
     }
-    for file in ["svcops.yaml", "files/billing.conf"] {
-        std::fs::copy(root().join("tests/data/crm").join(file), place(file)).unwrap();
-    }
+    std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
+    let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
+    std::fs::write(place("svcops.yaml"), project + ZONES).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {
         assert!(action.example.contains(&format!("{}:", action.name)), "`{}` has no example", action.name);

@@ -1,8 +1,12 @@
 //! The schemas of certificates, of who issues them, and of the zones that prove names.
 
-use super::files::{flag, object, span, such, text, texts};
+use super::files::{flag, object, such, text, texts};
 use crate::base::{Algorithm, TsigHash};
 use serde_json::{Value, json};
+
+fn days(about: &str) -> Value {
+    json!({"type": "string", "pattern": "^[0-9]+d$", "description": format!("{about}: 30d")})
+}
 
 pub(super) fn zone() -> Value {
     let hashes: Vec<&str> = TsigHash::ALL.iter().map(|(word, _)| *word).collect();
@@ -92,8 +96,8 @@ pub(super) fn certificate() -> Value {
             "key": such("A key for each host, made there; or one for all, made on the first", json!("per-host"), json!({"enum": ["per-host", "shared"]})),
             "algorithm": such("What kind of key", json!("p256"), json!({"enum": kinds})),
             "renew": such("When it is due: so long before its end, or with so much of its life left", json!("33%"), json!({"type": "string", "pattern": "^([0-9]+d|[0-9]{1,2}%)$"})),
-            "warn": span("Whole days left at or below which a check warns"),
-            "crit": span("Whole days left at or below which a check calls it critical"),
+            "warn": days("With so many days left or fewer a check warns"),
+            "crit": days("With so many days left or fewer a check calls it critical"),
             "trust": text("A PEM file with whom to trust; the issuer's roots unless given"),
             "places": such("Where it lies and is served", json!(null), json!({"type": "array", "minItems": 1, "items": place})),
         }),

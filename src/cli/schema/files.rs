@@ -8,7 +8,7 @@ pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-pub(super) fn span(about: &str) -> Value {
+fn span(about: &str) -> Value {
     json!({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "description": format!("{about}: 30s, 5m, 1h30m")})
 }
 

@@ -4,8 +4,9 @@ use super::{super::Store, Known};
 use crate::{
     actions::Refusal,
     base::{
-        Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Place, Program, Read, Receipt,
-        RunFacts, RunId, ServerFacts, ServerState, Source, Span, TcpFacts, Text, UnitFacts, UnitState,
+        Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, PairFacts, PairSpot, Place,
+        Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
+        Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
     inventory::{Host, Inventory, Manager},
     resources::{App, Resource as _},
@@ -82,14 +83,7 @@ impl Wished {
                 let invocation = if healthy { "as it is" } else { "" }.to_owned();
                 Answer::Unit(UnitFacts { loaded: true, state, pid: u32::from(healthy), invocation, since: 1 })
             }
-            Read::File { path } if self.config.contains(path) => Answer::File(Some(FileFacts {
-                hash: Hash::of(b"as it is"),
-                size: 8,
-                mode: 0o644,
-                owner: "root".into(),
-                group: "root".into(),
-                link: None,
-            })),
+            Read::File { path } if self.config.contains(path) => Answer::File(Some(file(0o644))),
             Read::File { .. } => Answer::File(None),
             Read::Server { .. } => {
                 let state = if healthy { ServerState::Ready } else { ServerState::Maint };
@@ -109,9 +103,54 @@ impl Wished {
             {
                 Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
             }
+            Read::Record(_) => Answer::Record(RecordFacts::default()),
+            Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
+            Read::Addresses(_) => Answer::Open,
+            Read::Order(_) => Answer::Order(Box::default()),
+            Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
+            Read::Served(_) if !healthy => {
+                let error = Some("connection refused".to_owned());
+                Answer::Served(ServedFacts { error, ..ServedFacts::default() })
+            }
+            Read::Served(_) => {
+                let leaf = leaf();
+                let (serial, fingerprint) = (Some(leaf.serial), Some(leaf.fingerprint));
+                Answer::Served(ServedFacts { serial, fingerprint, not_after: Some(leaf.not_after), error: None })
+            }
             // what else they would say, nobody knows
             Read::Http(_) | Read::Run(_) => Answer::Open,
         }
+    }
+}
+
+fn file(mode: u32) -> FileFacts {
+    let root = || "root".to_owned();
+    FileFacts { hash: Hash::of(b"as it is"), size: 8, mode, owner: root(), group: root(), link: None }
+}
+
+/// A certificate that is due whatever the day: the step that renews it is what a rehearsal is to try.
+fn leaf() -> Leaf {
+    Leaf {
+        serial: "00".into(),
+        fingerprint: Hash::of(b"as it is").0,
+        spki: Hash::of(b"as it is").0,
+        issuer: "CN=as it is".into(),
+        names: vec![],
+        not_before: jiff::Timestamp::UNIX_EPOCH,
+        not_after: jiff::Timestamp::UNIX_EPOCH,
+        pem: Hash::of(b"as it is"),
+    }
+}
+
+fn pair(spot: &PairSpot) -> PairFacts {
+    let mode = |path: &str| if path == spot.key_file() { 0o600 } else { 0o644 };
+    let (leaf, files) = (leaf(), spot.files());
+    PairFacts {
+        key: Some(leaf.spki.clone()),
+        key_fits: true,
+        installed: Some(leaf),
+        files: files.into_iter().map(|path| (path.to_owned(), Some(file(mode(path))))).collect(),
+        ..PairFacts::default()
     }
 }
 

@@ -135,7 +135,7 @@ impl Store for Texts {
     fn show(&self, content: &Content) -> Option<Vec<u8>> {
         match &content.from {
             Source::Text(text) => Some(text.0.clone().into_bytes()),
-            Source::File(_) | Source::Undo => None,
+            Source::File(_) | Source::Undo | Source::Host { .. } => None,
         }
     }
 }
@@ -162,8 +162,11 @@ fn usual(read: &Read) -> Answer {
             let body = r#"{"version": "2.0", "status": "ok"}"#.into();
             Answer::Http(HttpFacts { status: Some(200), body, ..HttpFacts::default() })
         }
+        Read::Order(_) => Answer::Order(Box::default()),
         Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: true, error: None }),
         Read::Server { .. } => Answer::Server(ServerFacts { state: ServerState::Ready, sessions: 2, up: true }),
+        Read::Record(_) => Answer::Record(crate::base::RecordFacts::default()),
+        Read::Pair(_) | Read::Served(_) | Read::Addresses(_) | Read::Proof(_) => Answer::Open,
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod files;
 mod logins;
+mod pairs;
 mod places;
+mod proofs;
 mod sshd;
 
 use super::{
@@ -465,6 +467,13 @@ async fn all(stage: &Stage) {
         Box::pin(files::a_file_behind_a_link_is_written_through_it(stage)),
         Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),
         Box::pin(files::a_large_file_is_streamed_whole(stage)),
+        Box::pin(pairs::a_pair_is_switched_and_brought_back_and_no_key_stays_elsewhere(stage)),
+        Box::pin(proofs::the_proof_of_a_name_comes_and_goes_with_the_folders_that_were_made_for_it(stage)),
+        Box::pin(proofs::what_answers_for_a_name_serves_it_alone_and_is_gone_when_it_is_told(stage)),
+        Box::pin(pairs::keys_of_every_kind_are_made(stage)),
+        Box::pin(pairs::half_a_pair_is_seen_and_repaired(stage)),
+        Box::pin(pairs::what_cannot_be_replaced_is_told_before(stage)),
+        Box::pin(pairs::a_key_goes_from_one_host_to_another_and_stands_nowhere_between(stage)),
         Box::pin(secrets_stand_in_no_argv_and_in_no_receipt(stage)),
         Box::pin(somebody_else_is_become_by_sudo(stage)),
         Box::pin(reads_are_answered_in_their_order_and_each_for_itself(stage)),
@@ -485,18 +494,22 @@ async fn this_machine_keeps_the_contract() {
 /// What must hold for each of them.
 const CLIENTS: [Client; 2] = [Client::OpenSsh, Client::Native];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ssh_keeps_the_contract() {
+/// A client speaks to two hosts, which are both this machine.
+async fn both(client: Client) {
     if let Some(sshd) = Sshd::start("") {
-        all(&Stage::behind(sshd, Client::OpenSsh)).await;
+        sshd.edit("config", |text| text.replace("Host target", "Host target other"));
+        all(&Stage::behind(sshd, client)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ssh_keeps_the_contract() {
+    both(Client::OpenSsh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_native_client_keeps_the_contract() {
-    if let Some(sshd) = Sshd::start("") {
-        all(&Stage::behind(sshd, Client::Native)).await;
-    }
+    both(Client::Native).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::io::Read;
 use zeroize::Zeroizing;
 
 /// Puts files at their places, on the host.
-const PLACE: &str = include_str!("place.sh");
+pub(crate) const PLACE: &str = include_str!("place.sh");
 /// Talks to a socket with whatever is there for it: the socket is `$1`, the command `$2`.
 pub(crate) const SOCKET: &str = include_str!("socket.sh");
 
@@ -84,6 +84,8 @@ impl Ready {
                 let facts = [("P_run", act.run.as_str()), ("P_path", path)];
                 Ok(plain(place(&facts, "p_remove")))
             }
+            Change::Pair { spot, change } => super::pair::ready(act, spot, change, vault),
+            Change::Proof { spot, change } => super::proof::ready(spot, change),
             Change::SetServer { api: HaproxyApi::Socket(socket), backend, server, state } => {
                 haproxy::named(backend, server)?;
                 let argv = words(["sh", "-c", SOCKET, "svcops", socket, &haproxy::set(backend, server, *state)]);
@@ -96,8 +98,10 @@ impl Ready {
             }
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
+            | Change::UpdateRecord(_)
             | Change::Tell(_)
             | Change::Mail(_)
+            | Change::Order(_)
             | Change::Ask { .. } => Err("this change is carried out from here, and not on a host".to_owned()),
         }
     }
@@ -159,7 +163,7 @@ fn place(facts: &[(&str, &str)], deed: &str) -> String {
     words(["sh", "-c", &format!("{script}{PLACE}\n{deed}\n"), "svcops-file"])
 }
 
-fn said(error: impl std::error::Error) -> String {
+pub(crate) fn said(error: impl std::error::Error) -> String {
     use std::fmt::Write;
     let mut text = error.to_string();
     let mut cause = error.source();

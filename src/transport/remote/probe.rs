@@ -20,13 +20,22 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
             haproxy::named(backend, server).ok()?;
             Some(format!("s_socket r{number} {user} {} {}\n", quote(socket), quote(&haproxy::ask(backend))))
         }
-        Read::Server { .. } | Read::Run(_) | Read::Http(_) | Read::Tcp { .. } => None,
+        Read::Server { .. }
+        | Read::Run(_)
+        | Read::Http(_)
+        | Read::Tcp { .. }
+        | Read::Pair(_)
+        | Read::Served(_)
+        | Read::Record(_)
+        | Read::Proof(_)
+        | Read::Addresses(_)
+        | Read::Order(_) => None,
     }
 }
 
 /// What the parts of a probe call.
 pub(crate) fn lesson() -> String {
-    format!("S_file={}\nS_socket={}\n{}", quote(FILE), quote(SOCKET), include_str!("probe.sh"))
+    format!("S_file={}\nS_socket={}\n{}", quote(FILE), quote(SOCKET), include_str!("probe.sh")) + &super::pair::lesson()
 }
 
 /// The answer to one read of [`script`].
@@ -44,6 +53,7 @@ pub(crate) fn answer(number: usize, read: &Read, frames: &Frames) -> Answer {
                 if said.is_empty() { why } else { said }
             })
             .map(Answer::Server),
+        Read::Pair(spot) => super::pair::answer(number, spot, frames).map(|facts| Answer::Pair(Box::new(facts))),
         _ => Err("this is not read by a script".to_owned()),
     };
     read.unwrap_or_else(|why| Answer::Bad(brief(&why).into_owned()))
@@ -80,7 +90,7 @@ fn unit(name: &str, text: &str) -> Result<UnitFacts, String> {
 }
 
 /// The lines of `file.sh`: `none`, `bad WHY`, or `file SIZE MODE OWNER GROUP HASH` and `link WHERE`.
-fn file(path: &str, text: &str) -> Result<Option<FileFacts>, String> {
+pub(crate) fn file(path: &str, text: &str) -> Result<Option<FileFacts>, String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     if first == "none" {

@@ -61,7 +61,13 @@ impl World {
                 let host = host.clone().ok_or("a file needs a host")?;
                 self.keep(&host, path);
                 self.written.insert((host.clone(), path.clone()), None);
+                self.wrote_staged(&host, path, None);
                 self.files.insert((host, path.clone()), None);
+            }
+            Change::Pair { spot, change: deed } => {
+                let host = host.clone().ok_or("a certificate needs a host")?;
+                let actor = change.at.become_user.clone().unwrap_or_else(|| self.links.user(&host).to_owned());
+                self.change_pair(&host, spot, deed, &actor)?;
             }
             Change::Run(run) => return self.run(host.as_ref(), run),
             Change::SetServer { api, backend, server, state } => {
@@ -73,6 +79,15 @@ impl World {
                 server.facts.sessions = 0;
                 server.holds = false;
             }
+            Change::Proof { spot, change } => {
+                let host = host.clone().ok_or("a file needs a host")?;
+                self.change_proof(&host, spot, change);
+            }
+            Change::UpdateRecord(update) => {
+                self.update_records(update);
+                return Ok(None);
+            }
+            Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }
@@ -166,11 +181,12 @@ impl World {
         let spot = (host.clone(), path.to_owned());
         self.written.insert(spot.clone(), Some(content.from.clone()));
         self.files.insert(spot, Some(file));
+        self.wrote_staged(host, path, Some(content));
         Ok(())
     }
 
     /// What stands at a path goes into the undo folder.
-    fn keep(&mut self, host: &HostName, path: &str) {
+    pub(super) fn keep(&mut self, host: &HostName, path: &str) {
         if let Some(Some(old)) = self.files.get(&(host.clone(), path.to_owned())) {
             self.kept.insert((host.clone(), old.hash.clone()));
         }
@@ -263,7 +279,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.count += 1;
         1_000_000
     }

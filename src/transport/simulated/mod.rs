@@ -6,11 +6,15 @@
 //! something has changed that are linked to nothing.
 
 mod answer;
+pub mod certs;
 #[cfg(test)]
 mod differential;
 mod effect;
 mod fault;
 mod links;
+mod orders;
+mod proofs;
+mod records;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,9 @@ impl World {
                 standing.insert(format!("{host}/file{path}"), format!("{} {mode:04o} {owner}:{group}", hash.short()));
             }
         }
+        for ((host, spot), facts) in &self.pairs {
+            standing.insert(format!("{host}/pair{}", spot.key_file()), super::certs::stands(facts));
+        }
         for ((host, api, backend, server), state) in &self.servers {
             let home = match (host, api) {
                 (Some(host), _) => host.as_str(),
@@ -37,6 +40,8 @@ impl World {
             };
             standing.insert(format!("{home}/backend/{backend}/{server}"), is.to_owned());
         }
+        standing.extend(self.standing_records());
+        standing.extend(self.standing_proofs());
         for ((host, step), touched) in &self.marks {
             let what: Vec<&str> = touched.iter().map(String::as_str).collect();
             standing.insert(format!("{host}/step/{step}"), format!("done, and touches {}", what.join(", ")));
@@ -137,6 +142,7 @@ fn touched(change: &At<Change>) -> Option<String> {
             Some(format!("unit:{name}"))
         }
         Change::WriteFile { path, .. } | Change::RemoveFile(path) => Some(format!("file:{path}")),
+        Change::Pair { spot, .. } => Some(format!("file:{}", spot.key_file())),
         _ => None,
     }
 }

@@ -2,14 +2,17 @@
 
 use super::{
     Settled, Terms,
+    certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    proofs::Proofs,
+    records::Records,
     silent,
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, Outcome, Place, Read, Receipt, ServerFacts, ServerState,
-        Source, TaskId, UnitFacts, UnitState, Way,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, Place, Read,
+        Receipt, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -30,6 +33,10 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
+    pub(super) proofs: Proofs,
+    pub(super) records: Records,
+    /// What issuers know.
+    pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
     /// What was seen of things without a model, and the words of health checks.
     pub(super) learnt: Vec<(At<Read>, Answer)>,
     pub(super) opened: Vec<Opened>,
@@ -37,6 +44,10 @@ pub(super) struct World {
     pub(super) touched: BTreeSet<HostName>,
     /// What was written, and where its bytes are; none: it was taken away.
     pub(super) written: BTreeMap<Spot, Option<Source>>,
+    /// Certificates with their keys, by host and place.
+    pub(super) pairs: BTreeMap<PairKey, PairFacts>,
+    /// What stood in their places before.
+    pub(super) former: Vec<(PairKey, PairFacts)>,
     /// The undo folders.
     pub(super) kept: BTreeSet<(HostName, Hash)>,
     pub(super) breaking: BTreeSet<Hash>,
@@ -124,10 +135,15 @@ impl World {
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
+            proofs: Proofs::new(),
+            records: Records::new(),
+            orders: BTreeMap::new(),
             learnt: vec![],
             opened: vec![],
             touched: BTreeSet::new(),
             written: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            former: vec![],
             kept: BTreeSet::new(),
             breaking: BTreeSet::new(),
             sickening: BTreeSet::new(),
@@ -245,6 +261,9 @@ impl World {
         if let Some((_, receipt)) = self.receipts.get(act) {
             return Ok(Settled::Was(receipt.clone()));
         }
+        if act.boot != self.boot(host) && host.is_none() && change.what.is_told_by_a_look() {
+            return Ok(Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".into()))));
+        }
         if act.boot != self.boot(host) && !matches!(change.what, Change::Ask { .. }) {
             let gone = || Outcome::Unknown("it was announced by another process, and its receipt is gone".into());
             return Ok(Settled::Was(Receipt::of(if host.is_some() { rebooted() } else { gone() })));
@@ -265,7 +284,7 @@ impl World {
         match self.written.get(&(at.host.clone()?, path.to_owned()))?.as_ref()? {
             Source::Text(text) => Some(text.shown().into_bytes()),
             Source::File(file) => std::fs::read(file).ok(),
-            Source::Undo => None,
+            Source::Undo | Source::Host { .. } => None,
         }
     }
 

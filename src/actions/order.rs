@@ -1,0 +1,204 @@
+//! `cert.order`: the certificate for a request that waits on a host. What is staged there and what the issuer knows is all the
+//! state there is, so whoever was killed goes on where it was.
+
+use super::{Action, Next, Refusal, Target, Turn};
+use crate::{
+    base::{
+        At, Change, Content, Hash, Lock, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderStep, PairFacts, PairSpot,
+        Place, Read, Source, Staged, StagedRequest, Text,
+    },
+    inventory::IssuerKind,
+    resources::{Answers, Pair, ReadError, Resource},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What `cert.order` takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrderArgs {
+    /// The certificate, by its name in svcops.yaml
+    certificate: String,
+    /// Which of its places, counted from 1; the only one on this host unless given
+    place: Option<usize>,
+}
+
+/// What is staged for a pair, and what its issuer knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ordered {
+    pair: Pair,
+    /// None: people issue it.
+    order: Option<OrderAsk>,
+}
+
+/// What is seen of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct OrderedFacts {
+    pair: PairFacts,
+    #[serde(default)]
+    order: OrderFacts,
+}
+
+impl Resource for Ordered {
+    type Facts = OrderedFacts;
+    fn lock(&self) -> Lock {
+        self.pair.lock()
+    }
+    fn parents(&self) -> Vec<Lock> {
+        self.pair.parents()
+    }
+    fn reads(&self) -> Vec<At<Read>> {
+        let order = self.order.iter().map(|ask| Place::HERE.at(Read::Order(ask.clone())));
+        self.pair.reads().into_iter().chain(order).collect()
+    }
+    fn facts(&self, answers: &mut Answers) -> Result<OrderedFacts, ReadError> {
+        let pair = self.pair.facts(answers)?;
+        let order = match &self.order {
+            Some(_) => answers.take(|a| if let crate::base::Answer::Order(facts) = a { Some(*facts) } else { None })?,
+            None => OrderFacts::default(),
+        };
+        Ok(OrderedFacts { pair, order })
+    }
+    /// What was staged: an issuer forgets nothing, and what it gave harms nobody.
+    fn lasting(facts: OrderedFacts) -> OrderedFacts {
+        let chain = facts.pair.staged.complete().cloned();
+        let pair = PairFacts { staged: Staged { chain, ..Staged::default() }, ..PairFacts::default() };
+        OrderedFacts { pair, order: OrderFacts::default() }
+    }
+}
+
+/// `cert.order`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order {
+    on: Ordered,
+    /// The names and addresses it is to be for.
+    names: Vec<String>,
+    /// What to do with the request where people issue it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl Action for Order {
+    const NAME: &'static str = "cert.order";
+    const ABOUT: &'static str =
+        "Gets the certificate for the request that is staged on the host, checks it, and stages it there";
+    const EXAMPLE: &'static str = r"- name: The new certificate
+  cert.order: {certificate: billing-tls}";
+    type Args = OrderArgs;
+    type On = Ordered;
+    fn bind(args: OrderArgs, target: &Target<'_>) -> Result<Self, Refusal> {
+        let inventory = target.inventory;
+        let known = || inventory.certificates.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let certificate = inventory.certificates.get(&args.certificate).ok_or_else(|| {
+            let why = format!("svcops.yaml has no certificate `{}`, it has {}", args.certificate, known());
+            Refusal::of("certificate", why)
+        })?;
+        let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name)).ok_or_else(|| {
+            Refusal::of("certificate", format!("`{}` has no issuer: it is only watched", certificate.name))
+        })?;
+        let here = |place: &crate::inventory::CertPlace| {
+            place.store.is_some() && inventory.hosts_at(place).iter().any(|host| host.name == target.host.name)
+        };
+        let (places, host) = (&certificate.places, &target.host.name);
+        let mut on_host = places.iter().filter(|place| here(place));
+        let place = if let Some(number) = args.place {
+            number.checked_sub(1).and_then(|at| places.get(at)).filter(|place| here(place))
+        } else {
+            let first = on_host.next();
+            if on_host.next().is_some() {
+                let why = format!("`{}` has several places on `{host}`: say which", certificate.name);
+                return Err(Refusal::of("place", why));
+            }
+            first
+        };
+        let store = place.and_then(|place| place.store.clone()).ok_or_else(|| {
+            Refusal::of("certificate", format!("`{}` has no such place on `{host}`", certificate.name))
+        })?;
+        let names = certificate.names_on(target.host).map_err(|e| Refusal::of("certificate", e.to_string()))?;
+        let spot = PairSpot { name: certificate.name.clone(), store };
+        let subject = format!("{}@{host}{}", certificate.name, spot.key_file());
+        let (order, note) = match &issuer.kind {
+            IssuerKind::Csr { note } => (None, note.clone()),
+            IssuerKind::Ca { .. } => (Some(OrderAsk { issuer: issuer.name.clone(), subject }), None),
+            IssuerKind::Acme(_) => {
+                let why = format!("`{}` is issued by `{}`, a server of ACME", certificate.name, issuer.name);
+                return Err(Refusal::of("certificate", why));
+            }
+        };
+        Ok(Self { on: Ordered { pair: Pair { at: target.place(), spot }, order }, names, note })
+    }
+    fn on(&self) -> &Ordered {
+        &self.on
+    }
+    fn next(&self, turn: &Turn<OrderedFacts>) -> Next {
+        let staged = &turn.seen.pair.staged;
+        if let Some(leaf) = staged.complete() {
+            let changed = turn.before.pair.staged.chain != turn.seen.pair.staged.chain;
+            return Next::Done { outputs: json!({"changed": changed, "serial": leaf.serial}) };
+        }
+        let Some(request) = staged.asked() else {
+            // nothing waits for a certificate
+            return Next::Done { outputs: json!({"changed": false}) };
+        };
+        let Some(order) = &self.on.order else {
+            let mut outputs = json!({"changed": false, "request": request.pem, "names": self.names});
+            if let (Some(outputs), Some(note)) = (outputs.as_object_mut(), &self.note) {
+                outputs.insert("note".into(), json!(note));
+            }
+            return Next::Done { outputs };
+        };
+        match turn.seen.order.chain.as_ref().filter(|chain| chain.answers(&request.spki, &self.names)) {
+            Some(chain) => self.stage(chain, turn),
+            None => self.sign(order, request, turn),
+        }
+    }
+    fn undo(&self, turn: &Turn<OrderedFacts>) -> Next {
+        let (before, seen) = (&turn.before.pair.staged, &turn.seen.pair.staged);
+        if seen.complete() == before.complete() {
+            return Next::done();
+        }
+        if seen.complete().is_none() || !turn.did.is_empty() {
+            return Next::GiveUp(format!("what is staged for {} is not as it was before", self.on.pair.title()));
+        }
+        let change = Change::RemoveFile(self.on.pair.spot.staged_chain());
+        Next::act(self.on.pair.at.at(change), json!({"pair": {"staged": {}}}))
+    }
+}
+
+impl Order {
+    fn sign(&self, order: &OrderAsk, request: &StagedRequest, turn: &Turn<OrderedFacts>) -> Next {
+        if !turn.did.is_empty() {
+            return Next::GiveUp(format!("`{}` gave no certificate for {}", order.issuer, self.names.join(", ")));
+        }
+        let step = OrderStep {
+            order: order.clone(),
+            request: request.pem.clone(),
+            spki: request.spki.clone(),
+            names: self.names.clone(),
+            kind: OrderMove::Sign,
+        };
+        Next::act(Place::HERE.at(Change::Order(step)), json!({"order": {"spki": request.spki}}))
+    }
+
+    /// What was given goes beside the request, if it holds.
+    fn stage(&self, chain: &OrderChain, turn: &Turn<OrderedFacts>) -> Next {
+        let issuer = self.on.order.as_ref().map_or("", |order| order.issuer.as_str());
+        if let Some(why) = &chain.wrong {
+            return Next::GiveUp(format!("what `{issuer}` gave does not hold: {why}"));
+        }
+        let path = self.on.pair.spot.staged_chain();
+        let wrote = |last: &At<Change>| matches!(&last.what, Change::WriteFile { path: at, .. } if *at == path);
+        if turn.last.as_ref().is_some_and(wrote) {
+            return Next::GiveUp(format!("`{path}` on `{}` is not as it was written", self.on.pair.at));
+        }
+        let content = Content {
+            hash: Hash::of(chain.pem.as_bytes()),
+            size: chain.pem.len() as u64,
+            from: Source::Text(Text(chain.pem.clone())),
+        };
+        let expect: Value = json!({"pair": {"staged": {"chain": {"spki": chain.spki, "pem": content.hash}}}});
+        let change = Change::WriteFile { path, content, mode: Some(0o644), owner: None, group: None, validate: None };
+        Next::act(self.on.pair.at.at(change), expect)
+    }
+}

@@ -1,0 +1,59 @@
+//! Certificates of the lab, for tests.
+
+use super::{By, CertPlace, Certificate, Due, Issuer, IssuerKind, Profile, Selector, Term};
+use crate::base::{Algorithm, Keystore};
+use std::collections::BTreeMap;
+
+/// An own CA, and people.
+pub(super) fn issuers() -> BTreeMap<String, Issuer> {
+    let house = IssuerKind::Ca { folder: "ca".into(), password: "ca-key".into(), days: 90, profile: Profile::Server };
+    let corp = IssuerKind::Csr { note: Some("Send it to the PKI desk".into()) };
+    let issuer = |(name, kind): (&str, IssuerKind)| (name.to_owned(), Issuer { name: name.into(), kind, trust: None });
+    [("house", house), ("corp", corp)].into_iter().map(issuer).collect()
+}
+
+/// `billing-tls` on the app hosts by `house`, `corp-tls` on two places of the balancer by `corp`, `shop` which is watched.
+pub(super) fn certificates() -> BTreeMap<String, Certificate> {
+    let place = |role: &str, store: Option<Keystore>, app: Option<&str>| CertPlace {
+        hosts: store.is_some().then(|| Selector {
+            text: format!("role={role}"),
+            terms: vec![Term::In("role".into(), vec![role.into()])],
+        }),
+        store,
+        mode: None,
+        owner: None,
+        group: None,
+        app: app.map(str::to_owned),
+        by: By::Reload,
+        served: vec![],
+    };
+    let certificate = |name: &str, names: &[&str], issuer: Option<&str>, places: Vec<CertPlace>| Certificate {
+        name: name.into(),
+        title: None,
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        issuer: issuer.map(str::to_owned),
+        shared: false,
+        algorithm: Algorithm::P256,
+        renew: Due::Share(33),
+        warn: None,
+        crit: None,
+        trust: None,
+        places,
+    };
+    let files =
+        |folder: &str| Some(Keystore::Files { cert: format!("{folder}/tls.crt"), key: format!("{folder}/tls.key") });
+    let on_apps = vec![place("app", files("/etc/billing"), Some("billing"))];
+    let on_lb = vec![
+        place("lb", Some(Keystore::Pem("/etc/haproxy/certs/corp.pem".into())), None),
+        place("lb", files("/etc/corp"), None),
+    ];
+    let served = CertPlace { served: vec!["shop.example.org:443".into()], ..place("", None, None) };
+    [
+        certificate("billing-tls", &["{{ host.name }}.lab.test", "billing.lab.test"], Some("house"), on_apps),
+        certificate("corp-tls", &["corp.lab.test"], Some("corp"), on_lb),
+        certificate("shop", &[], None, vec![served]),
+    ]
+    .into_iter()
+    .map(|certificate| (certificate.name.clone(), certificate))
+    .collect()
+}
