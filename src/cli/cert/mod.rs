@@ -2,7 +2,10 @@
 
 mod check;
 mod draw;
+mod forms;
 mod inspect;
+mod secrets;
+mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use check::Check;
