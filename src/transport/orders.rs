@@ -231,6 +231,7 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
         trust,
         crls: &[],
         key: None,
+        stapled: None,
         unstapled: false,
         chain: true,
     };
