@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 
 /// An own CA, and people.
 pub(super) fn issuers() -> BTreeMap<String, Issuer> {
-    let house = IssuerKind::Ca { folder: "ca".into(), password: "ca-key".into(), days: 90, profile: Profile::Server };
+    let house = IssuerKind::Ca {
+        folder: "ca".into(),
+        password: "ca-key".into(),
+        days: 90,
+        profile: Profile::Server,
+        crl: None,
+    };
     let corp = IssuerKind::Csr { note: Some("Send it to the PKI desk".into()) };
     let issuer = |(name, kind): (&str, IssuerKind)| (name.to_owned(), Issuer { name: name.into(), kind, trust: None });
     [("house", house), ("corp", corp)].into_iter().map(issuer).collect()
