@@ -5,6 +5,7 @@ mod app;
 mod args;
 mod check;
 mod command;
+mod dns;
 mod file;
 mod haproxy;
 mod notify;
@@ -42,6 +43,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<wait::Pause>(),
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
+    Entry::of::<dns::Update>(),
     Entry::of::<order::Order>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),

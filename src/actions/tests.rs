@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     base::{
-        Act, FileFacts, Hash, Outcome, Output, RunId, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState,
+        Act, FileFacts, Hash, Outcome, Output, RecordFacts, RecordSet, RunId, ServerFacts, ServerState, Source, TaskId,
+        UnitFacts, UnitState,
     },
     inventory::sample::sample,
     transport::{Links, Simulated, Terms, Transport},
@@ -299,8 +300,10 @@ fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
                 let code = Some(if start.state == UnitState::Active { 0 } else { 3 });
                 Answer::Run(crate::base::RunFacts { code, ..Default::default() })
             }
+            Read::Record(_) => Answer::Record(RecordFacts { primary: start.records.clone(), ..RecordFacts::default() }),
             Read::Order(_) => Answer::Order(Box::default()),
-            Read::Tcp { .. } | Read::Pair(_) | Read::Served(_) => Answer::Open,
+            Read::Tcp { .. } | Read::Pair(_) | Read::Served(_) | Read::Addresses(_) => Answer::Open,
+            Read::Proof(_) => Answer::Proof(crate::base::ProofFacts::default()),
         };
         world.learn(&read, &answer);
     }
@@ -312,6 +315,7 @@ struct Start {
     healthy: bool,
     file: Option<FileFacts>,
     server: ServerFacts,
+    records: RecordSet,
 }
 
 fn starts() -> impl Strategy<Value = Start> {
@@ -327,12 +331,21 @@ fn starts() -> impl Strategy<Value = Start> {
     let set = prop_oneof![Just(ServerState::Ready), Just(ServerState::Drain), Just(ServerState::Maint)];
     let server =
         (set, 0u64..9).prop_map(|(state, sessions)| ServerFacts { state, sessions, up: state != ServerState::Maint });
-    (state, any::<bool>(), file, server).prop_map(|(state, healthy, file, server)| Start {
+    let records = proptest::collection::btree_set("10\\.0\\.0\\.[1-4]", 0..4).prop_map(|values| {
+        let ttl = (!values.is_empty()).then_some(300);
+        RecordSet { values, ttl }
+    });
+    (state, any::<bool>(), file, server, records).prop_map(|(state, healthy, file, server, records)| Start {
         state,
         healthy,
         file,
         server,
+        records,
     })
+}
+
+fn record(state: &str, values: &[&str], ttl: Option<&str>) -> Value {
+    json!({"zone": "lab.test", "name": "www", "type": "A", "values": values, "ttl": ttl, "state": state})
 }
 
 fn actions() -> impl Strategy<Value = (&'static str, Value)> {
@@ -350,6 +363,11 @@ fn actions() -> impl Strategy<Value = (&'static str, Value)> {
         Just(("file.absent", json!({"dest": "/etc/x"}))),
         Just(("haproxy.drain", server.clone())),
         Just(("haproxy.enable", server)),
+        Just(("dns.update", record("present", &["10.0.0.1"], None))),
+        Just(("dns.update", record("present", &["10.0.0.1", "10.0.0.2"], Some("1m")))),
+        Just(("dns.update", record("only", &["10.0.0.3"], Some("1m")))),
+        Just(("dns.update", record("absent", &["10.0.0.1"], None))),
+        Just(("dns.update", record("absent", &[], None))),
     ]
 }
 
@@ -393,7 +411,11 @@ async fn an_app_of_commands_is_started_again_only_once_its_stop_shows() {
     let world = Simulated::new(Links::of(&inventory));
     let task = bind("app.restart", json!({"app": "batch"}), "dc1-app1", &inventory, (&[], &[])).unwrap();
     let server = ServerFacts { state: ServerState::Ready, sessions: 0, up: true };
-    learn_all(&world, &*task, &Start { state: UnitState::Active, healthy: true, file: None, server });
+    learn_all(
+        &world,
+        &*task,
+        &Start { state: UnitState::Active, healthy: true, file: None, server, records: RecordSet::default() },
+    );
     let before = see(&*task, &world).await.unwrap();
     // a start would find the old process, and call it a restart
     world.fault(0, crate::transport::Fault::NoEffect);

@@ -63,6 +63,15 @@ pub enum Change {
         /// The server in it.
         server: String,
     },
+    /// Adds and removes single records of a name.
+    UpdateRecord(super::RecordUpdate),
+    /// Serves a file that proves a name over HTTP, or no longer.
+    Proof {
+        /// Which.
+        spot: super::ProofSpot,
+        /// What is done.
+        change: super::ProofChange,
+    },
     /// Sends an HTTP request that tells somebody something.
     Tell(HttpAsk),
     /// Sends a mail.
@@ -76,6 +85,14 @@ pub enum Change {
         /// A written answer is wanted, not only a yes.
         evidence: bool,
     },
+}
+
+impl Change {
+    /// Doing it a second time does no more than doing it once, and a look tells whether it was done: where this process
+    /// ended before it had an answer, nobody has to be asked what became of it.
+    pub const fn is_told_by_a_look(&self) -> bool {
+        matches!(self, Self::UpdateRecord(_))
+    }
 }
 
 /// What an operator set a server of a backend to.

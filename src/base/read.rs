@@ -40,6 +40,12 @@ pub enum Read {
         /// The server in it.
         server: String,
     },
+    /// The records of a name, at every server that answers for its zone.
+    Record(super::RecordAsk),
+    /// The files that prove names over HTTP.
+    Proof(super::ProofBy),
+    /// The addresses of a name, as the system or its zone's servers say.
+    Addresses(super::AddressAsk),
     /// How far an order for a certificate is.
     Order(OrderAsk),
     /// A certificate and its key, with what is staged beside them. No byte of a key comes with the answer.
@@ -94,6 +100,12 @@ pub enum Answer {
     Tcp(TcpFacts),
     /// To [`Read::Server`].
     Server(ServerFacts),
+    /// To [`Read::Record`].
+    Record(super::RecordFacts),
+    /// To [`Read::Proof`].
+    Proof(super::ProofFacts),
+    /// To [`Read::Addresses`]; sorted.
+    Addresses(std::collections::BTreeSet<std::net::IpAddr>),
     /// To [`Read::Order`].
     Order(Box<OrderFacts>),
     /// To [`Read::Pair`].

@@ -29,6 +29,16 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known.map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
 }
 
+/// What the system says of a failed read or write, in its own words, without its numbers.
+pub fn io(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not".to_owned(),
+        _ => said.split(" (os error").next().unwrap_or(&said).to_lowercase(),
+    }
+}
+
 /// Names in backticks, joined by commas; more than `most` are counted.
 pub fn list<T: std::fmt::Display>(names: &[T], most: usize) -> String {
     let mut text = names.iter().take(most).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");

@@ -147,6 +147,12 @@ impl Certificate {
         X509Certificate::from_der(&self.der).ok().map(|(_, parsed)| parsed)
     }
 
+    /// Whether it is of a key: the bits of its `subjectPublicKey`.
+    #[must_use]
+    pub fn is_of_key(&self, half: &[u8]) -> bool {
+        self.parsed().is_some_and(|cert| cert.public_key().subject_public_key.data.as_ref() == half)
+    }
+
     /// Whether it names itself as who gave it.
     #[must_use]
     pub fn names_itself(&self) -> bool {

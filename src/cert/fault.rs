@@ -107,6 +107,13 @@ pub enum Wrong {
     },
     /// The private key is of another certificate.
     KeyMismatch,
+    /// The private key needs a password, so nobody here looked whether it fits.
+    KeyEncrypted,
+    /// Whether the private key fits cannot be told.
+    KeyUnread {
+        /// Why.
+        why: String,
+    },
     /// Its issuer took it back.
     Revoked {
         /// Since when.
@@ -185,6 +192,8 @@ impl fmt::Display for Wrong {
             Self::WeakKey { why } => write!(f, "weak key: {why}"),
             Self::WeakSignature { algorithm } => write!(f, "weak signature: {algorithm}"),
             Self::KeyMismatch => f.write_str("the private key beside it is of another certificate"),
+            Self::KeyEncrypted => f.write_str("the private key beside it is encrypted: whether it fits was not seen"),
+            Self::KeyUnread { why } => write!(f, "whether the private key beside it fits cannot be told: {why}"),
             Self::Revoked { at, reason, by } => {
                 f.write_str("revoked")?;
                 if let Some(at) = at {

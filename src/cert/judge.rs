@@ -5,6 +5,7 @@
 
 use super::{
     crl::Crl,
+    dial,
     facts::Certificate,
     fault::{Fault, Severity, Wrong},
     names::Wanted,
@@ -12,7 +13,7 @@ use super::{
     trust::Trust,
 };
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
 
 /// What a chain is held against.
@@ -272,16 +273,13 @@ impl Judge<'_> {
             return;
         }
         let refused = |why: String| Wrong::Refused { why };
-        let ders: Vec<CertificateDer<'_>> = self.terms.trust.anchors().iter().map(|c| c.der().into()).collect();
-        let anchors: Vec<TrustAnchor<'_>> =
-            ders.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok()).collect();
         let sent: Vec<CertificateDer<'_>> = rest.iter().chain(path).map(|c| c.der().into()).collect();
         let seconds = u64::try_from(self.terms.at.as_second()).unwrap_or_default();
         let der = CertificateDer::from(leaf.der());
         let read = webpki::EndEntityCert::try_from(&der).and_then(|end| {
             end.verify_for_usage(
-                rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all,
-                &anchors,
+                dial::provider().signature_verification_algorithms.all,
+                self.terms.trust.for_rustls(),
                 &sent,
                 UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
                 webpki::KeyUsage::server_auth(),

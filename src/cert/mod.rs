@@ -10,6 +10,7 @@ mod leaf;
 mod names;
 mod path;
 pub mod pem;
+pub mod pkcs12;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Files of certificates, keys, requests and revocation lists: PEM, or DER of one.
 
 use super::facts::{BadCertificate, Certificate};
-use std::{fmt, io::Read as _, path::Path};
+use std::{collections::BTreeSet, fmt, io::Read as _, path::Path};
 use x509_parser::{pem::Pem, prelude::FromDer as _};
 use zeroize::Zeroizing;
 
@@ -70,9 +70,12 @@ const MOST_BYTES: u64 = 32 * 1024 * 1024;
 /// Reads a file of at most 32 MiB.
 ///
 /// # Errors
-/// It cannot be read, or is larger.
+/// It cannot be read, is larger, or is no file: one would wait for the other end of a pipe for ever.
 pub fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file"));
+    }
     let read = std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if read as u64 > MOST_BYTES {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 32 MiB"));
@@ -90,18 +93,19 @@ impl Pieces {
         if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
             return pieces.der(bytes).map(|()| pieces);
         }
-        for (at, pem) in Pem::iter_from_buffer(bytes).enumerate() {
+        let (plain, encrypted) = without_headers(bytes);
+        for (at, pem) in Pem::iter_from_buffer(&plain).enumerate() {
             let number = at + 1;
             if number > MOST_PIECES {
                 return Err(BadPem::TooMany);
             }
             let pem = pem.map_err(|e| BadPem::Armour(number, e.to_string()))?;
-            pieces.piece(number, pem)?;
+            pieces.piece(number, pem, encrypted.contains(&at))?;
         }
         Ok(pieces)
     }
 
-    fn piece(&mut self, number: usize, pem: Pem) -> Result<(), BadPem> {
+    fn piece(&mut self, number: usize, pem: Pem, encrypted: bool) -> Result<(), BadPem> {
         match pem.label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
                 // OpenSSL's TRUSTED form has its own words behind the certificate
@@ -111,8 +115,7 @@ impl Pieces {
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => self.requests.push(pem.contents),
             "X509 CRL" => self.crls.push(pem.contents),
             label if label.ends_with("PRIVATE KEY") => {
-                // PKCS#1 and SEC 1 say it in a header of RFC 1421, which the parser leaves out of the bytes
-                let encrypted = label.starts_with("ENCRYPTED");
+                let encrypted = encrypted || label.starts_with("ENCRYPTED");
                 let label = label.to_owned();
                 self.keys.push(KeyPiece { label, der: Zeroizing::new(pem.contents), encrypted });
             }
@@ -133,6 +136,27 @@ impl Pieces {
         }
         Ok(())
     }
+}
+
+/// Without the headers of RFC 1421 (`Proc-Type: 4,ENCRYPTED`), by which keys of PKCS#1 and SEC 1 say that they need a
+/// password and which the parser does not know; and which pieces say so, counted from 0.
+fn without_headers(bytes: &[u8]) -> (Zeroizing<Vec<u8>>, BTreeSet<usize>) {
+    let (mut plain, mut encrypted) = (Zeroizing::new(Vec::with_capacity(bytes.len())), BTreeSet::new());
+    let (mut begun, mut inside) = (0_usize, false);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(BEGIN) {
+            (begun, inside) = (begun + 1, true);
+        } else if line.starts_with(b"-----END ") {
+            inside = false;
+        } else if inside && line.contains(&b':') {
+            if line.starts_with(b"Proc-Type:") && line.windows(9).any(|word| word == b"ENCRYPTED") {
+                encrypted.insert(begun - 1);
+            }
+            continue;
+        }
+        plain.extend_from_slice(line);
+    }
+    (plain, encrypted)
 }
 
 fn first(der: &[u8]) -> &[u8] {

@@ -1,6 +1,8 @@
 //! Whom to trust: the system's store, or a file of one's own.
 
 use super::{facts::Certificate, pem};
+use crate::base::words;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use std::{path::Path, sync::Arc};
 
 /// A set of trusted roots and the name it is told by.
@@ -9,6 +11,8 @@ pub struct Trust {
     /// As it is shown: `the system's store`, `ca.crt`.
     pub name: String,
     anchors: Arc<Vec<Certificate>>,
+    /// The same for the verifier of rustls: thousands of chains are held against one store.
+    for_rustls: Arc<Vec<TrustAnchor<'static>>>,
 }
 
 /// Why a trust store cannot be had.
@@ -16,7 +20,7 @@ pub struct Trust {
 pub enum BadTrust {
     /// The file cannot be read.
     #[error("{0}: {1}")]
-    Io(String, std::io::Error),
+    Io(String, String),
     /// There is no certificate in it.
     #[error("{0}: no certificate in it")]
     Empty(String),
@@ -43,7 +47,7 @@ impl Trust {
     /// It cannot be read, or has none.
     pub fn file(path: &Path) -> Result<Self, BadTrust> {
         let name = path.display().to_string();
-        let bytes = pem::read(path).map_err(|e| BadTrust::Io(name.clone(), e))?;
+        let bytes = pem::read(path).map_err(|e| BadTrust::Io(name.clone(), words::io(&e)))?;
         let pieces = pem::Pieces::read(&bytes).map_err(|e| BadTrust::Bad(name.clone(), e))?;
         if pieces.certificates.is_empty() {
             return Err(BadTrust::Empty(name));
@@ -54,13 +58,23 @@ impl Trust {
     /// These.
     #[must_use]
     pub fn of(name: String, anchors: Vec<Certificate>) -> Self {
-        Self { name, anchors: Arc::new(anchors) }
+        let read = |cert: &Certificate| {
+            let der = CertificateDer::from(cert.der());
+            webpki::anchor_from_trusted_cert(&der).ok().map(|anchor| anchor.to_owned())
+        };
+        let for_rustls = Arc::new(anchors.iter().filter_map(read).collect());
+        Self { name, anchors: Arc::new(anchors), for_rustls }
     }
 
     /// All of them.
     #[must_use]
     pub fn anchors(&self) -> &[Certificate] {
         &self.anchors
+    }
+
+    /// All of them that the verifier of rustls can read.
+    pub(super) fn for_rustls(&self) -> &[TrustAnchor<'static>] {
+        &self.for_rustls
     }
 
     /// Whether this very certificate is trusted.

@@ -37,7 +37,9 @@ impl Failure {
     }
     /// A file that could not be written or read.
     pub fn file(act: &str, path: &std::path::Path, why: &std::io::Error) -> Self {
-        Self::wrong(Message::error(format!("could not {act} `{}`", path.display())).because(why.to_string()))
+        Self::wrong(
+            Message::error(format!("could not {act} `{}`", path.display())).because(crate::base::words::io(why)),
+        )
     }
 }
 

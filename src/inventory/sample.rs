@@ -4,7 +4,7 @@ use super::{
     App, AppBalancer, AppRolling, Balancer, Health, HealthCheck, Host, Inventory, Mail, Manager, Selector, Share, Site,
     Ssh, Term,
 };
-use crate::base::{HaproxyApi, HostName, Smtp, Span, Tls};
+use crate::base::{HaproxyApi, HostName, Smtp, Span, Tls, TsigHash, TsigKey, Zone};
 use std::collections::BTreeMap;
 
 /// Four app hosts at two sites, a balancer; `billing` is a unit behind it, `batch` is managed by commands and requires
@@ -83,8 +83,16 @@ pub(crate) fn sample() -> Inventory {
         ],
         apps: [billing, batch, lonely].into_iter().map(|a| (a.name.clone(), a)).collect(),
         balancers: BTreeMap::from([("front".into(), front)]),
+        zones: BTreeMap::from([("lab.test".into(), zone())]),
         issuers: super::sample_certs::issuers(),
         certificates: super::sample_certs::certificates(),
         ..Inventory::default()
     }
+}
+
+/// The lab's own zone, with two servers.
+fn zone() -> Zone {
+    let server = "10.77.0.5:53".to_owned();
+    let key = TsigKey { name: "svcops-lab".into(), algorithm: TsigHash::HmacSha256, secret: "tsig".into() };
+    Zone { name: "lab.test".into(), servers: vec![server.clone(), "10.77.0.6:53".into()], server, key: Some(key) }
 }

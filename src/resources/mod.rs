@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod file;
 pub mod group;
 pub mod pair;
+pub mod record;
 pub mod unit;
 
 pub use app::{App, AppFacts, HealthFacts};
@@ -16,6 +17,7 @@ pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
 pub use pair::{Pair, Staging};
+pub use record::{Record, SetFacts};
 pub use unit::Unit;
 
 use crate::base::{Answer, At, Lock, Place, Read};

@@ -179,6 +179,7 @@ impl Fleet {
                 | Change::Mail(_)
                 | Change::Order(_)
                 | Change::Ask { .. }
+                | Change::UpdateRecord(_)
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );
@@ -191,7 +192,7 @@ impl Fleet {
 
 /// Each connection needs some files of this process, and many systems begin with 1,024 of them in all. What may be had
 /// more is taken only if it is needed: commands on this machine inherit it.
-fn allow_files(connections: usize) {
+pub(crate) fn allow_files(connections: usize) {
     const EACH: u64 = 8;
     const BESIDE: u64 = 256;
     let wanted = EACH * connections as u64 + BESIDE;

@@ -12,11 +12,14 @@ use super::{
     orders::Orders,
     vault::Vault,
 };
-use crate::base::{
-    Act, Answer, At, Change, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt, Redactor, ServedAsk,
-    ServedFacts, Span, TcpFacts,
-};
 use crate::cert::dial::{Dial, Endpoint};
+use crate::{
+    base::{
+        Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
+        RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
+    },
+    issue::dns::{self, DnsError},
+};
 use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
@@ -97,11 +100,22 @@ impl Here {
                 };
                 asked.and_then(|reply| haproxy::facts(backend, server, &reply)).map_or_else(Answer::Bad, Answer::Server)
             }
+            Read::Addresses(ask) => match dns::addresses(ask).await {
+                Ok(found) => Answer::Addresses(found),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
+            Read::Record(ask) => match dns::read(ask).await {
+                Ok(facts) => Answer::Record(facts),
+                Err(why) => Answer::Bad(why.to_string()),
+            },
             Read::Order(ask) => self.orders.look(ask).await,
             Read::Served(ask) => Answer::Served(served(ask).await),
-            Read::Unit { .. } | Read::File { .. } | Read::Run(_) | Read::Server { .. } | Read::Pair(_) => {
-                Answer::Bad("this needs a host to be read on".to_owned())
-            }
+            Read::Unit { .. }
+            | Read::File { .. }
+            | Read::Run(_)
+            | Read::Server { .. }
+            | Read::Pair(_)
+            | Read::Proof(_) => Answer::Bad("this needs a host to be read on".to_owned()),
         };
         match answer {
             Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),
@@ -116,8 +130,10 @@ impl Here {
         match &*deed {
             Deed::Done(receipt) => return receipt.clone(),
             Deed::Never => return Receipt::of(Outcome::Refused("it was settled that it never begins".to_owned())),
-            Deed::Begun => return Receipt::of(Outcome::Unknown("it was interrupted".to_owned())),
-            Deed::Open => {}
+            Deed::Begun if !change.is_told_by_a_look() => {
+                return Receipt::of(Outcome::Unknown("it was interrupted".to_owned()));
+            }
+            Deed::Begun | Deed::Open => {}
         }
         if matches!(change, Change::Tell(_) | Change::Mail(_)) && act.boot != self.boot {
             return Receipt::of(Outcome::Unknown(
@@ -129,13 +145,16 @@ impl Here {
             // a question waits for its person, whatever the deadline
             Change::Ask { .. } => self.act(change).await,
             Change::Mail(letter) => self.mail(letter, act, &entry, terms).await,
-            _ => tokio::select! {
-                receipt = self.act(change) => receipt,
-                () = tokio::time::sleep(terms.within) => Receipt::of(Outcome::Unknown(format!(
-                    "no answer within {}", Span(terms.within)
-                ))),
-                () = entry.stop.notified() => Receipt::of(Outcome::Unknown("it was cancelled".to_owned())),
-            },
+            _ => {
+                let broken = |why: String| {
+                    Receipt::of(if change.is_told_by_a_look() { Outcome::Failed(why) } else { Outcome::Unknown(why) })
+                };
+                tokio::select! {
+                    receipt = self.act(change) => receipt,
+                    () = tokio::time::sleep(terms.within) => broken(format!("no answer within {}", Span(terms.within))),
+                    () = entry.stop.notified() => broken("it was cancelled".to_owned()),
+                }
+            }
         };
         *deed = Deed::Done(receipt.clone());
         receipt
@@ -148,6 +167,11 @@ impl Here {
         let unknown = |why: &str| Settled::Was(Receipt::of(Outcome::Unknown(why.to_owned())));
         match &*deed {
             Deed::Done(receipt) => Settled::Was(receipt.clone()),
+            Deed::Begun | Deed::Open
+                if change.is_told_by_a_look() && !matches!(*deed, Deed::Open if act.boot == self.boot) =>
+            {
+                Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
+            }
             Deed::Begun => unknown("it was interrupted"),
             Deed::Open if act.boot != self.boot && matches!(change, Change::Order(_)) => {
                 let Change::Order(step) = change else { return unknown("it is no order") };
@@ -190,6 +214,7 @@ impl Here {
                 Ok(facts) => told(facts),
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
+            Change::UpdateRecord(update) => self.update(update).await,
             Change::Order(step) => {
                 let mut receipt = self.orders.act(step).await;
                 if let Outcome::Failed(why) = receipt.outcome {
@@ -232,6 +257,20 @@ impl Here {
         };
         sending.abort();
         Receipt::of(if *entry.sent.get_or_init(|| false) { Outcome::Unknown(why) } else { Outcome::Refused(why) })
+    }
+
+    /// Changes records. Where no answer came, a look tells what became of it.
+    async fn update(&self, update: &RecordUpdate) -> Receipt {
+        let secret = update.at.key.as_ref().map(|key| self.vault.secret(&key.secret)).transpose();
+        let done = match &secret {
+            Ok(secret) => dns::update(update, secret.as_ref(), seconds()).await,
+            Err(why) => Err(DnsError::Refused(why.to_string())),
+        };
+        Receipt::of(match done {
+            Ok(()) => Outcome::Ok,
+            Err(DnsError::Refused(why)) => Outcome::Refused(self.redactor.clean(&why).0),
+            Err(DnsError::Silent(why)) => Outcome::Failed(self.redactor.clean(&why).0),
+        })
     }
 
     async fn command(&self, address: &str, backend: &str, server: &str, command: &str) -> Receipt {
@@ -310,6 +349,11 @@ async fn say(address: &str, command: &str) -> Result<String, String> {
         Ok(Err(error)) => Err(failed(io_words(&error))),
         Err(_) => Err(failed(format!("no answer within {}", Span(Here::REPLY)))),
     }
+}
+
+/// What signatures of updates are dated with.
+fn seconds() -> u64 {
+    u64::try_from(WallClock.now().as_second()).unwrap_or_default()
 }
 
 fn io_words(error: &std::io::Error) -> String {

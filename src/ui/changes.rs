@@ -1,7 +1,10 @@
 //! A change in words.
 
 use super::wrap;
-use crate::base::{Change, OrderMove, OrderStep, PairChange, PairSpot, Program, ServerState, Text};
+use crate::base::{
+    Change, OrderMove, OrderStep, PairChange, PairSpot, Program, ProofBy, ProofChange, ProofSpot, RecordUpdate,
+    ServerState, Text,
+};
 
 /// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
 pub fn words(change: &Change) -> String {
@@ -23,10 +26,34 @@ pub fn words(change: &Change) -> String {
             format!("set `{backend}/{server}` to {}", state_word(*state))
         }
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
+        Change::UpdateRecord(update) => record(update),
+        Change::Proof { spot, change } => proof(spot, change),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
         Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
         Change::Order(step) => order(step),
         Change::Ask { question, .. } => format!("ask: {}", one_line(question)),
+    }
+}
+
+fn proof(spot: &ProofSpot, change: &ProofChange) -> String {
+    match (change, &spot.by) {
+        (ProofChange::Put(_), ProofBy::Webroot(root)) => format!("put the proof of a name below `{root}`"),
+        (ProofChange::Put(_), ProofBy::Responder(port)) => format!("answer for a name at port {port}"),
+        (ProofChange::Drop { .. }, ProofBy::Webroot(root)) => format!("take the proof of a name from below `{root}`"),
+        (ProofChange::Drop { .. }, ProofBy::Responder(port)) => format!("end what answers for a name at port {port}"),
+    }
+}
+
+fn record(update: &RecordUpdate) -> String {
+    let (name, kind) = (&update.name, update.kind);
+    let list = |values: &std::collections::BTreeSet<String>| {
+        one_line(&values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "))
+    };
+    let (come, go) = (list(&update.add), list(&update.remove));
+    match (update.add.is_empty(), update.remove.is_empty()) {
+        (false, true) => format!("add {kind} {come} to `{name}`"),
+        (true, _) => format!("remove {kind} {go} from `{name}`"),
+        (false, false) => format!("put {kind} {come} in the place of {go} at `{name}`"),
     }
 }
 

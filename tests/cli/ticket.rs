@@ -157,7 +157,7 @@ fn an_attached_file_is_saved_and_overwrites_nothing_unasked() {
     exit: 2
     --- stderr
     error: could not write `report.html`
-      caused by: File exists (os error 17)
+      caused by: file exists
     hint: `--to PATH` names another place
     ");
     attach(&site, "1", "report.html", "new");

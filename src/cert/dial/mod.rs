@@ -7,22 +7,24 @@ mod legacy;
 pub use endpoint::{BadEndpoint, Before, Endpoint};
 
 use crate::cert::facts::Certificate;
+use futures_util::FutureExt as _;
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::{
         ResolvesClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::CertifiedKey,
 };
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{net::TcpStream, time};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time};
 use tokio_rustls::TlsConnector;
 
 /// What an endpoint showed.
@@ -73,7 +75,7 @@ impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Broke("the other end closed it".to_owned()),
-            _ => Self::Broke(error.to_string()),
+            _ => Self::Broke(crate::base::words::io(&error)),
         }
     }
 }
@@ -139,8 +141,7 @@ impl Dial {
     async fn modern(&self, at: &Endpoint, address: SocketAddr, io: TcpStream) -> Result<Seen, Modern> {
         let recorder = Arc::new(Recorder::default());
         let asked = Arc::new(Asked { client: self.client.clone(), by_server: Mutex::default() });
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| Modern::Failed(Failed::Tls(e.to_string())))?;
         let verifier = Arc::clone(&recorder);
@@ -151,7 +152,11 @@ impl Dial {
         config.resumption = rustls::client::Resumption::disabled();
         let name = at.wanted().map_or_else(|| at.host.clone(), |wanted| wanted.to_string());
         let name = ServerName::try_from(name).map_err(|e| Modern::Failed(Failed::Tls(e.to_string())))?;
-        let ended = TlsConnector::from(Arc::new(config)).connect(name, io).await;
+        let mut ended = TlsConnector::from(Arc::new(config)).connect(name, io).await;
+        if let Ok(tls) = &mut ended {
+            // said goodbye to, no server logs that its client broke off; it is not waited for
+            let _polite = tls.shutdown().now_or_never();
+        }
         let record = recorder.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (version, suite) = match &ended {
             Ok(tls) => {
@@ -183,6 +188,13 @@ impl Dial {
             outdated: None,
         })
     }
+}
+
+/// What all handshakes and all judgements are made with.
+pub(super) fn provider() -> &'static Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    &PROVIDER
 }
 
 enum Modern {
@@ -238,7 +250,7 @@ fn version_name(version: rustls::ProtocolVersion) -> String {
 fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
-        _ => error.to_string(),
+        _ => crate::base::words::io(error),
     }
 }
 

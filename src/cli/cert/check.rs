@@ -15,14 +15,16 @@ use crate::{
         stage,
         words::Failure,
     },
-    survey::cert::{self, Target, Wish},
+    survey::cert::{self, Ask, Pace, Target, Wish},
     ui::{looking::Looking, message::Message},
 };
 use clap::Args;
 use std::{
+    collections::BTreeMap,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// `cert check`.
@@ -53,8 +55,10 @@ pub struct Check {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub timeout: Span,
     /// At most so many endpoints at once
-    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_one)]
-    pub at_once: usize,
+    ///
+    /// Without it 64 that are at work, and a thousand that have not answered yet
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub at_once: Option<usize>,
 }
 
 /// For its help.
@@ -102,8 +106,13 @@ impl Face {
             trust,
             crls: crls(&args.crl)?,
             dial: Dial { within: args.timeout.0, client: None },
-            at_once: args.at_once,
+            own: BTreeMap::new(),
+            pace: args.at_once.map_or(Pace::USUAL, Pace::strict),
+            password: None,
+            hosts: None,
         };
+        let wish = Arc::new(wish);
+        let targets = targets.into_iter().map(Ask::from).collect();
         let looking = Looking::new(&self.screen, self.global.quiet, "certificates");
         let found = self.runtime()?.block_on(async {
             let tell = |done, of| looking.told(done, of);

@@ -5,8 +5,8 @@ use crate::{
     actions::Refusal,
     base::{
         Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, PairFacts, PairSpot, Place,
-        Program, Read, Receipt, RunFacts, RunId, ServedFacts, ServerFacts, ServerState, Source, Span, TcpFacts, Text,
-        UnitFacts, UnitState,
+        Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
+        Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
     inventory::{Host, Inventory, Manager},
     resources::{App, Resource as _},
@@ -103,6 +103,9 @@ impl Wished {
             {
                 Answer::Run(RunFacts { code: Some(if healthy { 0 } else { 3 }), ..RunFacts::default() })
             }
+            Read::Record(_) => Answer::Record(RecordFacts::default()),
+            Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
+            Read::Addresses(_) => Answer::Open,
             Read::Order(_) => Answer::Order(Box::default()),
             Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
             Read::Served(_) if !healthy => {

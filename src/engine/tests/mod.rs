@@ -165,7 +165,8 @@ fn usual(read: &Read) -> Answer {
         Read::Order(_) => Answer::Order(Box::default()),
         Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: true, error: None }),
         Read::Server { .. } => Answer::Server(ServerFacts { state: ServerState::Ready, sessions: 2, up: true }),
-        Read::Pair(_) | Read::Served(_) => Answer::Open,
+        Read::Record(_) => Answer::Record(crate::base::RecordFacts::default()),
+        Read::Pair(_) | Read::Served(_) | Read::Addresses(_) | Read::Proof(_) => Answer::Open,
     }
 }
 

@@ -5,6 +5,7 @@ mod files;
 mod logins;
 mod pairs;
 mod places;
+mod proofs;
 mod sshd;
 
 use super::{
@@ -467,6 +468,8 @@ async fn all(stage: &Stage) {
         Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),
         Box::pin(files::a_large_file_is_streamed_whole(stage)),
         Box::pin(pairs::a_pair_is_switched_and_brought_back_and_no_key_stays_elsewhere(stage)),
+        Box::pin(proofs::the_proof_of_a_name_comes_and_goes_with_the_folders_that_were_made_for_it(stage)),
+        Box::pin(proofs::what_answers_for_a_name_serves_it_alone_and_is_gone_when_it_is_told(stage)),
         Box::pin(pairs::keys_of_every_kind_are_made(stage)),
         Box::pin(pairs::half_a_pair_is_seen_and_repaired(stage)),
         Box::pin(pairs::what_cannot_be_replaced_is_told_before(stage)),

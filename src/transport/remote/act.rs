@@ -85,6 +85,7 @@ impl Ready {
                 Ok(plain(place(&facts, "p_remove")))
             }
             Change::Pair { spot, change } => super::pair::ready(act, spot, change, vault),
+            Change::Proof { spot, change } => super::proof::ready(spot, change),
             Change::SetServer { api: HaproxyApi::Socket(socket), backend, server, state } => {
                 haproxy::named(backend, server)?;
                 let argv = words(["sh", "-c", SOCKET, "svcops", socket, &haproxy::set(backend, server, *state)]);
@@ -97,6 +98,7 @@ impl Ready {
             }
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
+            | Change::UpdateRecord(_)
             | Change::Tell(_)
             | Change::Mail(_)
             | Change::Order(_)

@@ -10,6 +10,7 @@
 pub(crate) mod act;
 pub(crate) mod pair;
 pub(crate) mod probe;
+mod proof;
 
 use super::{
     Look, Lost, LostKind, Settled, Terms, http,
@@ -17,8 +18,8 @@ use super::{
     vault::{Bytes, Vault},
 };
 use crate::base::{
-    Act, Answer, At, Change, Hash, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, Read, Receipt, Redactor,
-    RunFacts, RunId, TcpFacts,
+    Act, Answer, At, Change, Hash, HostName, HttpAsk, HttpFacts, Invocation, Outcome, Place, ProofBy, Read, Receipt,
+    Redactor, RunFacts, RunId, TcpFacts,
 };
 use act::{Reading, Ready};
 use futures_util::future::join_all;
@@ -266,6 +267,7 @@ impl Remote {
     async fn other(&self, read: &At<Read>) -> Option<Result<Answer, Lost>> {
         match &read.what {
             Read::Run(invocation) => Some(self.run(invocation, &read.at).await),
+            Read::Proof(by) => Some(self.proof(by, &read.at).await),
             Read::Http(ask) => Some(Ok(self.http(ask).await)),
             Read::Tcp { host, port, within } => {
                 let ready = Ready {
@@ -314,6 +316,17 @@ impl Remote {
             stdout: act::output(&frames, "out", &self.redactor).text,
             stderr: act::output(&frames, "err", &self.redactor).text,
         }))
+    }
+
+    async fn proof(&self, by: &ProofBy, at: &Place) -> Result<Answer, Lost> {
+        let look = match proof::look(by) {
+            Ok(look) => self.run(&look, at).await?,
+            Err(why) => Answer::Bad(why),
+        };
+        Ok(match look {
+            Answer::Run(ended) => proof::facts(&ended).map_or_else(Answer::Bad, Answer::Proof),
+            other => other,
+        })
     }
 
     /// From the host's own network, by a way through its connection.
@@ -450,7 +463,7 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
 fn reading(change: &Change) -> Reading<'_> {
     match change {
         Change::Run(invocation) => Reading::Command(invocation),
-        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::Pair { .. } => Reading::Place,
+        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::Pair { .. } | Change::Proof { .. } => Reading::Place,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
         _ => Reading::Code,

@@ -26,6 +26,9 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
         | Read::Tcp { .. }
         | Read::Pair(_)
         | Read::Served(_)
+        | Read::Record(_)
+        | Read::Proof(_)
+        | Read::Addresses(_)
         | Read::Order(_) => None,
     }
 }

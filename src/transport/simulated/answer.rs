@@ -16,6 +16,14 @@ impl World {
             return;
         }
         match (&read.what, answer, &read.at.host) {
+            (Read::Proof(by), Answer::Proof(facts), Some(host)) => {
+                self.learn_proofs(host, by, facts);
+                return;
+            }
+            (Read::Record(ask), Answer::Record(facts), _) => {
+                self.learn_records(ask, facts);
+                return;
+            }
             (Read::Unit { name }, Answer::Unit(unit), Some(host)) => {
                 self.meet(Key::Unit(host.clone(), name.clone()), unit.clone());
             }
@@ -98,6 +106,9 @@ impl World {
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
+            (Read::Record(ask), _) => self.seen(read).is_none() && self.lacks_records(ask),
+            (Read::Proof(by), Some(host)) => !self.proofs.contains_key(&(host.clone(), by.clone())),
+            (Read::Addresses(_), _) => self.seen(read).is_none(),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
             (Read::Order(ask), _) => self.seen(read).is_none() && !self.orders.contains_key(ask),
             (Read::Pair(spot), Some(host)) => {
@@ -133,6 +144,10 @@ impl World {
             (Read::Order(ask), _) => self.order(ask),
             (Read::Pair(spot), Some(host)) => self.pair(host, spot),
             (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
+            (Read::Record(ask), _) => self.records(ask),
+            (Read::Proof(by), Some(host)) => self.proofs(host, by),
+            // names lead where they led
+            (Read::Addresses(_), _) => self.seen(read).cloned().unwrap_or(Answer::Open),
             (Read::Run(run), host) => match self.links.command(host.as_ref(), run) {
                 Some((key, Verb::Status)) => self.process(key).map_or(Answer::Open, |p| {
                     let code = Some(if p.unit.state == UnitState::Active { 0 } else { 3 });

@@ -79,6 +79,14 @@ impl World {
                 server.facts.sessions = 0;
                 server.holds = false;
             }
+            Change::Proof { spot, change } => {
+                let host = host.clone().ok_or("a file needs a host")?;
+                self.change_proof(&host, spot, change);
+            }
+            Change::UpdateRecord(update) => {
+                self.update_records(update);
+                return Ok(None);
+            }
             Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),

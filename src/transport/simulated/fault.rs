@@ -68,6 +68,7 @@ impl World {
                 self.bitten += 1;
                 let why = match change.what {
                     Change::Mail(_) => "the mail server: 550 not allowed",
+                    Change::UpdateRecord(_) => "the name server refuses updates (REFUSED)",
                     _ if here => "not allowed",
                     _ => "sudo: not allowed",
                 };
@@ -99,14 +100,17 @@ impl World {
             }
             Some(Fault::LostAfter) => {
                 self.bitten += 1;
-                // from here there is no receipt but the answer that did not come
                 let lost = || Receipt::of(Outcome::Unknown("the connection broke before an answer came".into()));
-                if here { lost() } else { Receipt { code, ..Receipt::of(Outcome::Ok) } }
+                match here {
+                    true if change.what.is_told_by_a_look() => failed("no answer came"),
+                    true => lost(),
+                    false => Receipt { code, ..Receipt::of(Outcome::Ok) },
+                }
             }
             Some(Fault::TimedOut) => {
                 self.bitten += 1;
                 let within = Span(terms.within);
-                Receipt::of(if here {
+                Receipt::of(if here && !change.what.is_told_by_a_look() {
                     Outcome::Unknown(format!("no answer within {within}"))
                 } else {
                     Outcome::Failed(format!("it ran out of time after {within} and was ended"))

@@ -13,6 +13,8 @@ mod effect;
 mod fault;
 mod links;
 mod orders;
+mod proofs;
+mod records;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,8 @@ impl World {
             };
             standing.insert(format!("{home}/backend/{backend}/{server}"), is.to_owned());
         }
+        standing.extend(self.standing_records());
+        standing.extend(self.standing_proofs());
         for ((host, step), touched) in &self.marks {
             let what: Vec<&str> = touched.iter().map(String::as_str).collect();
             standing.insert(format!("{host}/step/{step}"), format!("done, and touches {}", what.join(", ")));

@@ -5,6 +5,8 @@ use super::{
     certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    proofs::Proofs,
+    records::Records,
     silent,
 };
 use crate::{
@@ -31,6 +33,8 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<Key, Process>,
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
+    pub(super) proofs: Proofs,
+    pub(super) records: Records,
     /// What issuers know.
     pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
     /// What was seen of things without a model, and the words of health checks.
@@ -131,6 +135,8 @@ impl World {
             processes: BTreeMap::new(),
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
+            proofs: Proofs::new(),
+            records: Records::new(),
             orders: BTreeMap::new(),
             learnt: vec![],
             opened: vec![],
@@ -254,6 +260,9 @@ impl World {
         self.reach(host)?;
         if let Some((_, receipt)) = self.receipts.get(act) {
             return Ok(Settled::Was(receipt.clone()));
+        }
+        if act.boot != self.boot(host) && host.is_none() && change.what.is_told_by_a_look() {
+            return Ok(Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".into()))));
         }
         if act.boot != self.boot(host) && !matches!(change.what, Change::Ask { .. }) {
             let gone = || Outcome::Unknown("it was announced by another process, and its receipt is gone".into());
