@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 
 /// An own CA, people, and servers of ACME by each way to prove a name.
 pub(super) fn issuers() -> BTreeMap<String, Issuer> {
-    let house = IssuerKind::Ca { folder: "ca".into(), password: "ca-key".into(), days: 90, profile: Profile::Server };
+    let house = IssuerKind::Ca {
+        folder: "ca".into(),
+        password: "ca-key".into(),
+        days: 90,
+        profile: Profile::Server,
+        crl: None,
+    };
     let corp = IssuerKind::Csr { note: Some("Send it to the PKI desk".into()) };
     let acme = |name: &str, challenge: Challenge| {
         let directory = "https://127.0.0.1:14000/dir".to_owned();

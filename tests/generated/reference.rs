@@ -309,10 +309,8 @@ fn plural(kind: &str) -> String {
     if kind.ends_with(|c: char| c.is_ascii_lowercase()) { format!("{kind}s") } else { kind.to_owned() }
 }
 
-/// What examples name beyond the project of the other tests.
-const MORE: &str = "zones:
-  lab.test: {server: \"10.77.0.5:53\", key: {name: svcops-lab, algorithm: hmac-sha256, secret: tsig}}
-issuers:
+/// What examples of certificates are about.
+const CERTIFICATES: &str = "issuers:
   house: {ca: {folder: ca, password: ca-key}}
 certificates:
   billing-tls:
@@ -321,6 +319,12 @@ certificates:
     places: [{hosts: role=app, cert: /etc/billing/tls.crt, key: /etc/billing/tls.key, app: billing}]
 ";
 
+/// What examples name beyond the project of the other tests.
+const ZONES: &str = r#"
+zones:
+  lab.test: {server: "10.77.0.5:53", key: {name: svcops-lab, secret: tsig}}
+"#;
+
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -328,11 +332,9 @@ fn every_action_has_an_example_and_every_example_is_right() {
     for sub in ["runbooks", "files"] {
         std::fs::create_dir(place(sub)).unwrap();
     }
-    for file in ["svcops.yaml", "files/billing.conf"] {
-        std::fs::copy(root().join("tests/data/crm").join(file), place(file)).unwrap();
-    }
-    let project = std::fs::read_to_string(place("svcops.yaml")).unwrap();
-    let project = project.replace("secrets: ", "secrets:\n  ca-key: {env: CA_KEY}\n  #") + MORE;
+    std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
+    let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
+    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES;
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {
