@@ -318,6 +318,7 @@ certificates:
     issuer: house
     places: [{hosts: role=app, cert: /etc/billing/tls.crt, key: /etc/billing/tls.key, app: billing}]
 ";
+
 /// What examples name beyond the project of the other tests.
 const ZONES: &str = r#"
 zones:
@@ -333,7 +334,7 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    let project = project.replace("secrets: ", "secrets:\n  ca-key: {env: CA_KEY}\n  #") + ZONES + CERTIFICATES;
+    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES;
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {

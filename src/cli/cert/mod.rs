@@ -1,11 +1,16 @@
 //! `svcops cert`: certificates where they are served and where they lie.
 
+mod ca;
 mod check;
 mod draw;
+mod forms;
 mod inspect;
 mod renew;
+mod secrets;
+mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
+use ca::Ca;
 use check::Check;
 use inspect::Inspect;
 use renew::{Import, Renew};
@@ -25,6 +30,15 @@ pub enum Cert {
     /// Take what people answered to a request, check it, and put it in place
     #[command(after_help = renew::IMPORT)]
     Import(Import),
+    /// Own authorities: make one, see what it gave, take back, change its root
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops cert ca create house
+  svcops cert ca show house"
+    )]
+    Ca(Ca),
 }
 
 impl Face {
@@ -34,6 +48,7 @@ impl Face {
             Cert::Inspect(args) => self.cert_inspect(args),
             Cert::Renew(args) => self.cert_renew(args),
             Cert::Import(args) => self.cert_import(args),
+            Cert::Ca(of) => self.cert_ca(of),
         }
     }
 }
