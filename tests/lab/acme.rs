@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
             let left = self.lab.on(host, "ps -eo args | grep '[s]vcops-responder' || true");
             assert_eq!(left, "", "{when}: {host}");
         }
-        let keys = "sudo grep -rlsI 'PRIVATE KEY' /tmp /var/tmp /var/lib/svcops /home /root /run || true";
+        let keys = "sudo grep -rlsI 'PRIVATE KEY' /tmp /var/tmp /home /root /run /etc/billing | grep -v '/etc/billing/tls.key' || true";
         for key in self.lab.on(HOST, keys).lines() {
             assert!(key.starts_with(&format!("{FOLDER}/.svcops-")), "{when}: {key}");
         }
