@@ -102,10 +102,9 @@ impl Action for Order {
     type On = Ordered;
     fn bind(args: OrderArgs, target: &Target<'_>) -> Result<Self, Refusal> {
         let inventory = target.inventory;
-        let known = || inventory.certificates.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let certificate = inventory.certificates.get(&args.certificate).ok_or_else(|| {
-            let why = format!("svcops.yaml has no certificate `{}`, it has {}", args.certificate, known());
-            Refusal::of("certificate", why)
+        let known = &inventory.certificates;
+        let certificate = known.get(&args.certificate).ok_or_else(|| {
+            super::args::unknown("certificate", "certificate", &args.certificate, known.keys().map(String::as_str))
         })?;
         let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name)).ok_or_else(|| {
             Refusal::of("certificate", format!("`{}` has no issuer: it is only watched", certificate.name))

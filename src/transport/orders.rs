@@ -94,7 +94,7 @@ impl Orders {
     async fn step(&self, step: &OrderStep) -> Result<(), String> {
         let issuer = self.issuer(&step.order.issuer)?;
         match (&issuer.kind, step.kind) {
-            (IssuerKind::Ca { folder, password, days, profile }, OrderMove::Sign) => {
+            (IssuerKind::Ca { folder, password, days, profile, crl }, OrderMove::Sign) => {
                 let (folder, subject) = (self.path(folder), step.order.subject.clone());
                 let password = self.secret(password)?;
                 let order = ca::Order {
@@ -102,7 +102,7 @@ impl Orders {
                     names: step.names.clone(),
                     profile: profile_of(*profile),
                     days: u32::from(*days),
-                    crl: None,
+                    crl: crl.clone(),
                 };
                 let now = WallClock.now();
                 apart(move || Ca::open(&folder)?.give_for(&subject, &order, &password, now)).await.map(drop)
@@ -231,6 +231,7 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
         trust,
         crls: &[],
         key: None,
+        stapled: None,
         unstapled: false,
         chain: true,
     };

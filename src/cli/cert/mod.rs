@@ -1,10 +1,15 @@
 //! `svcops cert`: certificates where they are served and where they lie.
 
+mod ca;
 mod check;
 mod draw;
+mod forms;
 mod inspect;
+mod secrets;
+mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
+use ca::Ca;
 use check::Check;
 use inspect::Inspect;
 
@@ -17,6 +22,15 @@ pub enum Cert {
     /// Tell all that a certificate, a chain, a request or a revocation list says
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(Inspect),
+    /// Own authorities: make one, see what it gave, take back, change its root
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops cert ca create house
+  svcops cert ca show house"
+    )]
+    Ca(Ca),
 }
 
 impl Face {
@@ -24,6 +38,7 @@ impl Face {
         match of {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
+            Cert::Ca(of) => self.cert_ca(of),
         }
     }
 }
