@@ -3,6 +3,7 @@
 
 mod app;
 mod args;
+mod cert;
 mod check;
 mod command;
 mod dns;
@@ -19,6 +20,7 @@ use crate::{
     inventory::{Host, Inventory},
     resources::{Answers, ReadError, Resource},
 };
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -43,8 +45,11 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<wait::Pause>(),
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
-    Entry::of::<dns::Update>(),
+    Entry::of::<cert::Request>(),
     Entry::of::<order::Order>(),
+    Entry::of::<cert::Install>(),
+    Entry::of::<cert::Serve>(),
+    Entry::of::<dns::Update>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];
@@ -206,6 +211,8 @@ pub struct Target<'a> {
     pub timeout: Duration,
     /// The step's `touches:`.
     pub touches: &'a [String],
+    /// When that is: what is due is judged by it, and by no watch.
+    pub now: Timestamp,
 }
 
 impl Target<'_> {

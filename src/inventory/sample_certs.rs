@@ -18,7 +18,8 @@ pub(super) fn issuers() -> BTreeMap<String, Issuer> {
     [("house", house), ("corp", corp)].into_iter().map(issuer).collect()
 }
 
-/// `billing-tls` on the app hosts by `house`, `corp-tls` on two places of the balancer by `corp`, `shop` which is watched.
+/// `billing-tls` on the app hosts by `house`, `corp-tls` on two places of the balancer by `corp`, `front-tls` which an app
+/// there reads at its start, `pair` whose key all hosts share, `shop` and `watched` which nobody issues.
 pub(super) fn certificates() -> BTreeMap<String, Certificate> {
     let place = |role: &str, store: Option<Keystore>, app: Option<&str>| CertPlace {
         hosts: store.is_some().then(|| Selector {
@@ -48,16 +49,25 @@ pub(super) fn certificates() -> BTreeMap<String, Certificate> {
     };
     let files =
         |folder: &str| Some(Keystore::Files { cert: format!("{folder}/tls.crt"), key: format!("{folder}/tls.key") });
-    let on_apps = vec![place("app", files("/etc/billing"), Some("billing"))];
+    let served = |at: &str, place: CertPlace| CertPlace { served: vec![at.into()], ..place };
+    let on_apps = vec![served("{{ host.address }}:8443", place("app", files("/etc/billing"), Some("billing")))];
+    let front = Some(Keystore::Pem("/etc/haproxy/front.pem".into()));
+    let front = CertPlace { by: By::Restart, mode: Some(0o640), ..place("lb", front, Some("lonely")) };
+    let everywhere = [("app", "/etc/pair"), ("lb", "/etc/pair"), ("lb", "/etc/second")];
+    let everywhere = everywhere.map(|(role, folder)| place(role, files(folder), None)).to_vec();
+    let shared = certificate("pair", &["billing.lab.test"], Some("house"), everywhere);
+    let watched = vec![served("shop.lab.test:443", place("app", files("/etc/shop"), None))];
     let on_lb = vec![
         place("lb", Some(Keystore::Pem("/etc/haproxy/certs/corp.pem".into())), None),
         place("lb", files("/etc/corp"), None),
     ];
-    let served = CertPlace { served: vec!["shop.example.org:443".into()], ..place("", None, None) };
     [
         certificate("billing-tls", &["{{ host.name }}.lab.test", "billing.lab.test"], Some("house"), on_apps),
         certificate("corp-tls", &["corp.lab.test"], Some("corp"), on_lb),
-        certificate("shop", &[], None, vec![served]),
+        certificate("front-tls", &["front.lab.test"], Some("house"), vec![front]),
+        Certificate { shared: true, ..shared },
+        certificate("shop", &[], None, vec![served("shop.example.org:443", place("", None, None))]),
+        certificate("watched", &[], None, watched),
     ]
     .into_iter()
     .map(|certificate| (certificate.name.clone(), certificate))

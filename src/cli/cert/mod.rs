@@ -4,11 +4,13 @@ mod ca;
 mod check;
 mod draw;
 mod inspect;
+mod renew;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use ca::Ca;
 use check::Check;
 use inspect::Inspect;
+use renew::{Import, Renew};
 
 /// `cert …`.
 #[derive(Debug, clap::Subcommand)]
@@ -19,6 +21,12 @@ pub enum Cert {
     /// Tell all that a certificate, a chain, a request or a revocation list says
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(Inspect),
+    /// Renew what is due: new keys and certificates on their hosts, switched node by node, and seen to be served
+    #[command(after_help = renew::RENEW)]
+    Renew(Renew),
+    /// Take what people answered to a request, check it, and put it in place
+    #[command(after_help = renew::IMPORT)]
+    Import(Import),
     /// Own authorities: make one, see what it gave, take back, change its root
     #[command(
         subcommand,
@@ -35,6 +43,8 @@ impl Face {
         match of {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
+            Cert::Renew(args) => self.cert_renew(args),
+            Cert::Import(args) => self.cert_import(args),
             Cert::Ca(of) => self.cert_ca(of),
         }
     }
