@@ -1,6 +1,6 @@
 //! One nginx of our own with a certificate of its own on each of many addresses of this machine.
 
-use super::shared::{cost, figure};
+use super::shared::cost;
 use std::{
     fmt::Write as _,
     fs,
@@ -27,9 +27,9 @@ impl Nginx {
     /// None: no nginx, or no openssl, can be started here.
     pub fn start(addresses: usize) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("svcops-bench").tempdir().unwrap();
-        let made = Command::new("sh").arg("-euc").arg(CERTIFICATES).arg("sh").arg(addresses.to_string());
-        let made = made.current_dir(folder.path()).stderr(std::process::Stdio::null()).status();
-        made.ok().filter(std::process::ExitStatus::success)?;
+        let mut make = Command::new("sh");
+        make.arg("-euc").arg(CERTIFICATES).arg("sh").arg(addresses.to_string()).current_dir(folder.path());
+        make.stderr(std::process::Stdio::null()).status().ok().filter(std::process::ExitStatus::success)?;
         fs::write(folder.path().join("nginx.conf"), config(&folder, addresses)).unwrap();
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).arg("-c").arg("nginx.conf").arg("-e").arg("stderr");

@@ -11,6 +11,7 @@ mod file;
 mod haproxy;
 mod notify;
 mod order;
+mod prove;
 #[cfg(test)]
 mod tests;
 mod wait;

@@ -114,6 +114,20 @@ pub enum Wrong {
         /// Why.
         why: String,
     },
+    /// It is served, and another one lies where the server should have it from.
+    NotInstalled {
+        /// Where that is.
+        place: String,
+        /// The other's serial number.
+        serial: String,
+        /// Until when the other is valid.
+        until: Timestamp,
+    },
+    /// The server took the certificate of its client for none of its own.
+    ClientRefused {
+        /// What it said.
+        why: String,
+    },
     /// Its issuer took it back.
     Revoked {
         /// Since when.
@@ -194,6 +208,11 @@ impl fmt::Display for Wrong {
             Self::KeyMismatch => f.write_str("the private key beside it is of another certificate"),
             Self::KeyEncrypted => f.write_str("the private key beside it is encrypted: whether it fits was not seen"),
             Self::KeyUnread { why } => write!(f, "whether the private key beside it fits cannot be told: {why}"),
+            Self::NotInstalled { place, serial, until } => {
+                let until = until.strftime("%Y-%m-%d");
+                write!(f, "another one lies at `{place}`, valid until {until} (serial {serial}): it was not read again")
+            }
+            Self::ClientRefused { why } => write!(f, "the server refused the client's certificate: {why}"),
             Self::Revoked { at, reason, by } => {
                 f.write_str("revoked")?;
                 if let Some(at) = at {

@@ -9,6 +9,7 @@ use super::{
     facts::Certificate,
     fault::{Fault, Severity, Wrong},
     names::Wanted,
+    ocsp::{self, Standing},
     path::{self, Link},
     trust::Trust,
 };
@@ -37,6 +38,8 @@ pub struct Terms<'a> {
     pub key: Option<&'a [u8]>,
     /// Whether a server showed it, who could have stapled an answer and did not.
     pub unstapled: bool,
+    /// The answer of its CA's responder that the server stapled (RFC 6066, 8), DER.
+    pub stapled: Option<&'a [u8]>,
     /// Whether it is a whole chain. Not so of a file that holds one certificate: what links it may lie in another.
     pub chain: bool,
 }
@@ -79,6 +82,9 @@ pub fn judge(shown: &[Certificate], terms: &Terms<'_>) -> Judgement {
         }
         if let Some(issuer) = path.certs.get(element + 1) {
             judge.revocation(element, cert, issuer);
+            if element == 0 {
+                judge.stapled(cert, issuer);
+            }
         }
     }
     if !terms.chain {
@@ -244,6 +250,19 @@ impl Judge<'_> {
             self.add(element, critical, Wrong::Untrusted { root: issuer, self_signed: false, store });
         } else {
             self.add(element, critical, Wrong::MissingIntermediate { issuer, filled: false });
+        }
+    }
+
+    /// What the server had to show of its CA's responder.
+    fn stapled(&mut self, leaf: &Certificate, issuer: &Certificate) {
+        let Some(der) = self.terms.stapled else { return };
+        match ocsp::read(der, leaf, issuer, self.terms.at) {
+            Ok(Standing::Good) => {}
+            Ok(Standing::Revoked { at, reason }) => {
+                let by = "the answer of its CA that the server stapled".to_owned();
+                self.add(0, Severity::Critical, Wrong::Revoked { at: Some(at), reason, by });
+            }
+            Err(why) => self.add(0, Severity::Unknown, Wrong::RevocationUnknown { why }),
         }
     }
 

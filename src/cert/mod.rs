@@ -8,6 +8,7 @@ mod judge;
 mod key;
 mod leaf;
 mod names;
+mod ocsp;
 mod path;
 pub mod pem;
 pub mod pkcs12;

@@ -40,9 +40,9 @@ pub enum BadStore {
 #[must_use]
 pub fn looks_like(bytes: &[u8]) -> bool {
     let after = match bytes {
-        [0x30, 0x80, rest @ ..] => rest,
+        // its length: in one byte, in none that counts, or in those that follow
+        [0x30, 0..=0x80, rest @ ..] => rest,
         [0x30, n @ 0x81..=0x84, rest @ ..] => rest.get(usize::from(n & 0x7f)..).unwrap_or_default(),
-        [0x30, 0..=0x7f, rest @ ..] => rest,
         _ => &[],
     };
     after.starts_with(&[2, 1, 3])

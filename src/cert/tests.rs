@@ -34,6 +34,7 @@ fn every_chain_of_the_corpus_is_judged_as_what_it_is() {
         } else {
             Vec::new()
         };
+        let stapled = beside.contains(".ocsp").then(|| std::fs::read(corpus().join(beside)).unwrap());
         let terms = Terms {
             at: noon(),
             names: if name == "-" { Vec::new() } else { vec![name.parse().unwrap()] },
@@ -43,7 +44,8 @@ fn every_chain_of_the_corpus_is_judged_as_what_it_is() {
             trust: &trust,
             crls: &crls,
             key: key.as_deref(),
-            unstapled: true,
+            unstapled: stapled.is_none(),
+            stapled: stapled.as_deref(),
             chain: true,
         };
         let judgement = judge(&shown, &terms);
@@ -79,6 +81,7 @@ fn the_share_of_its_life_counts_only_where_it_is_asked_for() {
             crls: &crls,
             key: None,
             unstapled: false,
+            stapled: None,
             chain: true,
         };
         let faults = judge(&pieces(&format!("{chain}.pem")).certificates, &terms).faults;

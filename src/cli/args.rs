@@ -104,7 +104,7 @@ pub enum Output {
     Json,
     /// One JSON value a line: the events of a run
     Jsonl,
-    /// A page; only of `report`
+    /// A page; only of `report` and `cert check`
     #[value(hide = true)]
     Html,
     /// A note for a ticket; only of `report`

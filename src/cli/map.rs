@@ -23,10 +23,11 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] | ["cert", "renew" | "import"] => PARTIAL,
         ["plan" | "rehearse"] => &["selector", "limit", "failed_from", "parallel"],
         ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
+
         ["resume" | "rollback"] => &["parallel", "yes", "reason"],
         ["resolve" | "cancel"] => &["reason"],
         ["history", "prune"] => &["yes", "reason"],
-        ["inventory", ..] => &["selector"],
+        ["inventory", ..] | ["cert", "check" | "list"] => &["selector"],
         ["init"] | ["cert", "ca", "rotate" | "retire" | "revoke"] => &["yes"],
         _ => &[],
     }

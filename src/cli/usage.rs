@@ -147,17 +147,18 @@ pub fn foreign_option(words: &[String], matches: &ArgMatches) -> Option<Message>
 
 /// A form of a report is refused where there is none.
 pub fn foreign_form(words: &[String], output: Output) -> Option<Message> {
-    let (form, verb) = match output {
+    let (form, verbs) = match output {
         Output::Table | Output::Json | Output::Jsonl => return None,
-        Output::Html => ("html", "report"),
-        Output::Markdown => ("markdown", "report"),
-        Output::Junit => ("junit", "report"),
-        Output::Nagios => ("nagios", "cert"),
-        Output::Prometheus => ("prometheus", "cert"),
-        Output::Csv => ("csv", "cert"),
+        Output::Html => ("html", &["report", "cert check"][..]),
+        Output::Markdown => ("markdown", &["report"][..]),
+        Output::Junit => ("junit", &["report"][..]),
+        Output::Nagios => ("nagios", &["cert check"][..]),
+        Output::Prometheus => ("prometheus", &["cert check"][..]),
+        Output::Csv => ("csv", &["cert check"][..]),
     };
-    (words.first().map(String::as_str) != Some(verb)).then(|| {
-        let verb = if verb == "cert" { "cert check" } else { verb };
+    let verb = words.join(" ");
+    (!verbs.contains(&verb.as_str())).then(|| {
+        let verb = verbs.join("` and `svcops ");
         Message::error(format!("`-o {form}` belongs to `svcops {verb}`"))
             .hint("`-o table`, `-o json` and, where there are events, `-o jsonl` are for the others")
     })

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod file;
 pub mod group;
 pub mod pair;
+pub mod proving;
 pub mod record;
 pub mod unit;
 
@@ -19,6 +20,7 @@ pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
 pub use pair::{Pair, Staging, StagingFacts};
+pub use proving::{Proof, Proving, ProvingFacts};
 pub use record::{Record, SetFacts};
 pub use unit::Unit;
 

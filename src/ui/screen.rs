@@ -2,7 +2,7 @@
 
 use super::{message::Message, paint::Paint, signs};
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -91,13 +91,19 @@ impl Screen {
     }
     /// A value as JSON, for stdout.
     pub fn json<T: serde::Serialize>(&self, value: &T) {
-        if let Ok(text) = serde_json::to_string_pretty(value) {
-            // to the letter, whatever the terminal can show
-            self.deliver(&(text + "\n"));
-        }
+        // to the letter, whatever the terminal can show; and never whole in memory
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+        let written = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+        let written = written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        // what is left of it has nowhere to go
+        drop(out.into_parts());
+        self.delivered(written);
     }
     fn deliver(&self, text: &str) {
-        let Err(why) = send(&mut std::io::stdout().lock(), text) else { return };
+        self.delivered(send(&mut std::io::stdout().lock(), text));
+    }
+    fn delivered(&self, written: std::io::Result<()>) {
+        let Err(why) = written else { return };
         if !self.gone(&why) && !LOST.swap(true, Ordering::Relaxed) {
             self.tell(&Message::error("could not write to stdout").because(why.to_string()));
         }

@@ -34,7 +34,7 @@ impl House {
     /// A certificate for a name and so many days; its key lies beside it.
     fn cert(&self, name: &str, dns: &str, days: u32) {
         self.openssl(&format!(
-            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={dns} -addext subjectAltName=DNS:{dns} -keyout {name}.key -out {name}.csr"
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -addext subjectAltName=DNS:{dns} -keyout {name}.key -out {name}.csr"
         ));
         self.openssl(&format!(
             "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -days {days} -copy_extensions copy -out {name}.crt"
@@ -43,22 +43,27 @@ impl House {
 
     /// Serves it; the port.
     fn serve(&mut self, name: &str) -> u16 {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Command::new("openssl")
-            .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
-            .args(["-cert", &format!("{name}.crt"), "-key", &format!("{name}.key")])
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.servers.push(server);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        port
+        serve(&mut self.servers, self.folder.path(), name, &[])
     }
+}
+
+fn serve(servers: &mut Vec<Child>, folder: &Path, name: &str, options: &[&str]) -> u16 {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["-cert", &format!("{name}.crt"), "-key", &format!("{name}.key")])
+        .args(options)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    servers.push(server);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    port
 }
 
 impl Drop for House {
@@ -188,7 +193,7 @@ fn a_chain_is_told_as_a_tree_and_a_request_with_who_holds_its_key() {
     assert!(lines.contains(&"└─ localhost") && chain.stdout.contains("EC P-256"), "{chain}");
     crm.svcops(&["cert", "inspect", &at("a.crt")]).exits(0).says("does not hold who gave the first of them");
     let request = crm.svcops(&["cert", "inspect", &at("a.csr")]).exits(0);
-    request.says("CN=localhost").says("with its own key, so who asks has it");
+    request.says("CN=site").says("with its own key, so who asks has it");
     let json = crm.svcops(&["cert", "inspect", &at("a.csr"), "-o", "json"]).exits(0).json();
     assert_eq!((&json["requests"][0]["proven"], &json["certificates"]), (&true.into(), &serde_json::json!([])));
     // of a key nobody sees more than that it is there
@@ -196,4 +201,168 @@ fn a_chain_is_told_as_a_tree_and_a_request_with_who_holds_its_key() {
     assert!(!key.stdout.contains("MII"), "{key}");
     crm.svcops(&["cert", "inspect", &at("nothing.pem")]).exits(2);
     crm.svcops(&["cert", "inspect", "localhost:1"]).exits(1).says("nothing listens there");
+}
+
+/// An `ssh` is not needed: a local host is read by the same script.
+fn declaring(house: &House, port: u16, more: &str) -> Project {
+    let at = |name: &str| word(&house.at(name));
+    Project::new(&format!(
+        "project: certs\nsecrets: {{store: {{file: {}}}}}\nhosts:\n  here: {{local: true}}\n  next: {{local: true}}\n\
+         issuers:\n  house: {{csr: {{}}, trust: {}}}\ncertificates:\n  shop:\n    names: [\"{{{{ host.name }}}}.shop.test\", localhost]\n    \
+         issuer: house\n    warn: 40d\n    places:\n      - {{hosts: here, cert: {}, key: {}, served: \"localhost:{port}\"}}\n{more}",
+        at("word"),
+        at("ca.crt"),
+        at("shop.crt"),
+        at("shop.key"),
+    ))
+}
+
+#[test]
+fn all_that_is_declared_is_looked_at_on_its_hosts_and_where_it_is_served() {
+    let mut house = House::new();
+    house.cert("shop", "here.shop.test,DNS:localhost", 60);
+    let port = house.serve("shop");
+    fs::write(house.at("word"), "open sesame").unwrap();
+    let crm = declaring(&house, port, "");
+    let json = crm.svcops(&["cert", "check", "-o", "json"]).exits(0).json();
+    let places: Vec<(&str, &str, &str)> = json["places"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["target"].as_str().unwrap(), p["status"].as_str().unwrap(), p["certificate"].as_str().unwrap()))
+        .collect();
+    let (file, served) = (format!("here:{}", word(&house.at("shop.crt"))), format!("localhost:{port}"));
+    assert_eq!(places, [(file.as_str(), "OK", "shop"), (served.as_str(), "OK", "shop")], "{json}");
+    crm.svcops(&["cert", "check", "shop"]).exits(0).says("1 certificate at 2 places").says("ca.crt");
+    // another one was put there, and nobody made the server read it: its own threshold counts, too
+    house.cert("shop", "here.shop.test,DNS:localhost", 39);
+    let told = crm.svcops(&["cert", "check"]).exits(1);
+    assert!(told.stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains("it was not read again"), "{told}");
+    told.says("40 wanted");
+    // a key of another one, and a name that is missing
+    house.cert("other", "localhost", 60);
+    fs::copy(house.at("other.key"), house.at("shop.key")).unwrap();
+    crm.svcops(&["cert", "check"]).exits(2).says("beside it is of another");
+    fs::copy(house.at("other.crt"), house.at("shop.crt")).unwrap();
+    crm.svcops(&["cert", "check"]).exits(2).says("not for `here.shop.test`");
+    fs::remove_file(house.at("shop.crt")).unwrap();
+    let gone = crm.svcops(&["cert", "check"]).exits(3).says("there is no such file");
+    assert!(!gone.stdout.contains("os error"), "{gone}");
+    // nothing is chosen of what is only here
+    crm.svcops(&["cert", "check", "-l", "next"]).exits(3).says("is on a selected host");
+}
+
+#[test]
+fn files_and_folders_of_a_host_are_read_there_and_no_key_comes_here() {
+    let house = House::new();
+    house.cert("a", "localhost", 90);
+    house.cert("b", "localhost", 90);
+    let folder = house.at("имя с пробелом");
+    fs::create_dir(&folder).unwrap();
+    let text = |name: &str| fs::read_to_string(house.at(name)).unwrap();
+    fs::write(folder.join("a.pem"), text("a.crt") + &text("a.key")).unwrap();
+    house.openssl("x509 -in b.crt -outform DER -out b.der");
+    fs::copy(house.at("b.der"), folder.join("b.der")).unwrap();
+    fs::write(folder.join("notes.txt"), "nothing").unwrap();
+    fs::write(house.at("word"), "open sesame").unwrap();
+    let crm = declaring(&house, 1, "");
+    let at = |name: &str| format!("next:{}", word(&folder.join(name)));
+    let ca = word(&house.at("ca.crt"));
+    let both = crm.svcops(&["cert", "check", "--ca", &ca, &at(""), "-o", "json"]).exits(0).json();
+    assert_eq!(both["places"].as_array().unwrap().len(), 2, "{both}");
+    fs::write(folder.join("a.pem"), text("a.crt") + &text("b.key")).unwrap();
+    crm.svcops(&["cert", "check", &at("a.pem")]).exits(2).says("beside it is of another");
+    crm.svcops(&["cert", "check", &at("notes.txt")]).exits(3).says("neither PEM nor");
+    crm.svcops(&["cert", "check", "nexd:/etc/x.pem"]).exits(3).says("did you mean `next`?");
+}
+
+#[test]
+fn a_store_of_pkcs12_is_opened_by_a_secret_here_and_on_hosts() {
+    let house = House::new();
+    house.cert("a", "localhost", 90);
+    house.openssl("pkcs12 -export -in a.crt -inkey a.key -certfile ca.crt -passout pass:open\u{a0}sesame -out a.p12");
+    house.openssl("pkcs12 -export -legacy -in a.crt -inkey a.key -passout pass:open\u{a0}sesame -out old.p12");
+    fs::write(house.at("word"), "open\u{a0}sesame").unwrap();
+    let crm = declaring(&house, 1, "");
+    let ca = word(&house.at("ca.crt"));
+    for store in ["a.p12", "old.p12"] {
+        for place in [word(&house.at(store)), format!("next:{}", word(&house.at(store)))] {
+            let with = ["cert", "check", "--ca", &ca, "--password", "store", &place];
+            crm.svcops(&with).exits(0).says("1 certificate at 1 place");
+            crm.svcops(&with[..4].iter().chain(&[place.as_str()]).copied().collect::<Vec<_>>())
+                .exits(3)
+                .says("needs a password");
+        }
+    }
+    fs::write(house.at("word"), "shut").unwrap();
+    for place in [word(&house.at("a.p12")), format!("next:{}", word(&house.at("a.p12")))] {
+        let wrong = crm.svcops(&["cert", "check", "--password", "store", &place]).exits(3);
+        let told = wrong.says("the password is another").to_string();
+        assert!(!told.contains("shut"), "{told}");
+    }
+    crm.svcops(&["cert", "check", "--password", "none", &word(&house.at("a.p12"))]).exits(3).says("no secret `none`");
+}
+
+#[test]
+fn a_key_that_is_encrypted_is_told_and_hides_nothing_of_its_certificate() {
+    let house = House::new();
+    house.cert("a", "localhost", 90);
+    house.openssl("pkey -in a.key -aes256 -passout pass:x -out pkcs8.key");
+    house.openssl("ec -in a.key -aes256 -passout pass:x -out sec1.key");
+    assert!(fs::read_to_string(house.at("sec1.key")).unwrap().contains("Proc-Type: 4,ENCRYPTED"));
+    fs::write(house.at("word"), "x").unwrap();
+    let crm = declaring(&house, 1, "");
+    let text = |name: &str| fs::read_to_string(house.at(name)).unwrap();
+    for key in ["pkcs8.key", "sec1.key"] {
+        fs::write(house.at("both.pem"), text(key) + &text("a.crt")).unwrap();
+        for place in [word(&house.at("both.pem")), format!("here:{}", word(&house.at("both.pem")))] {
+            crm.svcops(&["cert", "check", &place]).exits(0).says("is encrypted:");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_a_client_is_shown_one_and_its_no_is_told() {
+    let mut house = House::new();
+    house.cert("a", "localhost", 90);
+    house.cert("client", "client.test", 90);
+    house
+        .openssl("req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=Stranger -keyout stranger.key -out stranger.crt");
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let folder = house.folder.path().to_owned();
+    let (at, ca) = (|name: &str| word(&folder.join(name)), word(&house.at("ca.crt")));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let target = format!(
+            "localhost:{}",
+            serve(
+                &mut house.servers,
+                &folder,
+                "a",
+                &[version, "-Verify", "1", "-verify_return_error", "-CAfile", "ca.crt"]
+            )
+        );
+        let check = |name: &str| {
+            let (cert, key) = (at(&format!("{name}.crt")), at(&format!("{name}.key")));
+            crm.svcops(&["cert", "check", "--ca", &ca, &target, "--client-cert", &cert, "--client-key", &key])
+        };
+        check("client").exits(0);
+        check("stranger").exits(2).says("the server refused");
+        // its own is shown by then, whoever asks
+        crm.svcops(&["cert", "check", "--ca", &ca, &target]).exits(0);
+    }
+    crm.svcops(&["cert", "check", "localhost:1", "--client-cert", &at("client.crt")])
+        .exits(3)
+        .says("no private key in it");
+}
+
+#[test]
+fn the_page_of_a_check_loads_nothing_and_holds_no_markup_of_others() {
+    let house = House::new();
+    house.cert("a", "localhost", 20);
+    fs::copy(house.at("a.crt"), house.at("<b>&.pem")).unwrap();
+    let crm = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    let page = crm.svcops(&["cert", "check", &word(&house.at("<b>&.pem")), "-o", "html"]).exits(1).stdout;
+    assert!(page.starts_with("<!doctype html>") && page.contains("&lt;b&gt;&amp;.pem"), "{page}");
+    assert!(page.contains("WARNING") && !page.contains("<b>") && !page.contains("<script"), "{page}");
+    crm.svcops(&["cert", "inspect", &word(&house.at("a.crt")), "-o", "html"]).exits(2).says("belongs to");
 }

@@ -24,8 +24,13 @@ pub(super) async fn ask(before: Before, io: &mut (impl AsyncRead + AsyncWrite + 
         Before::Imap => {
             line(io).await.and_then(|said| said.starts_with("* ").then_some(()).ok_or_else(|| strange(&said)))?;
             io.write_all(b"a STARTTLS\r\n").await?;
+            let mut much = 0;
             loop {
                 let said = line(io).await?;
+                much += said.len();
+                if much > MOST {
+                    return Err(strange("it does not stop talking"));
+                }
                 if said.starts_with("* ") {
                     continue;
                 }

@@ -80,6 +80,7 @@ fn seen(message: &[u8], address: SocketAddr, version: (u8, u8), suite: u16) -> R
         suite,
         address,
         asks_client: false,
+        refused: None,
         outdated: Some(outdated),
     })
 }

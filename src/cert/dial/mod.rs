@@ -24,8 +24,12 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What an endpoint showed.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Seen {
     pub address: SocketAddr,
     /// Whether it asked for a certificate of the client.
     pub asks_client: bool,
+    /// What it said when it refused the certificate that it was shown.
+    pub refused: Option<String>,
     /// What clients of today do not speak, if the server speaks nothing else.
     pub outdated: Option<String>,
 }
@@ -153,6 +159,8 @@ impl Dial {
         let name = at.wanted().map_or_else(|| at.host.clone(), |wanted| wanted.to_string());
         let name = ServerName::try_from(name).map_err(|e| Modern::Failed(Failed::Tls(e.to_string())))?;
         let mut ended = TlsConnector::from(Arc::new(config)).connect(name, io).await;
+        let asks_client = *asked.by_server.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = if asks_client && self.client.is_some() { no_to_client(&mut ended).await } else { None };
         if let Ok(tls) = &mut ended {
             // said goodbye to, no server logs that its client broke off; it is not waited for
             let _polite = tls.shutdown().now_or_never();
@@ -176,7 +184,6 @@ impl Dial {
         };
         // a server that wants a certificate of us may end it there: it has shown its own by then
         let (chain, unreadable) = read(&ders);
-        let asks_client = *asked.by_server.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Seen {
             chain,
             unreadable,
@@ -185,13 +192,33 @@ impl Dial {
             suite: suite.unwrap_or_default().replace("TLS13_", "TLS_"),
             address,
             asks_client,
+            refused,
             outdated: None,
         })
     }
 }
 
+/// What a server said that refused the certificate of its client. In TLS 1.3 that comes after the handshake has ended well
+/// (RFC 8446, 4.4.2.4), so it is waited for a moment.
+async fn no_to_client(ended: &mut io::Result<TlsStream<TcpStream>>) -> Option<String> {
+    let alert = |error: &io::Error| match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => Some(format!("alert {alert:?}")),
+        _ => None,
+    };
+    match ended {
+        Err(error) => alert(error),
+        Ok(tls) => {
+            let said = time::timeout(AFTERWARDS, tls.read(&mut [0; 1])).await;
+            said.ok().and_then(Result::err).and_then(|error| alert(&error))
+        }
+    }
+}
+
+/// So long a refusal may be on its way.
+const AFTERWARDS: Duration = Duration::from_millis(500);
+
 /// What all handshakes and all judgements are made with.
-pub(super) fn provider() -> &'static Arc<CryptoProvider> {
+pub fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     &PROVIDER

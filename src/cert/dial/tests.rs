@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, BufReader},
     net::TcpListener,
 };
 use tokio_rustls::TlsAcceptor;
@@ -211,6 +211,89 @@ async fn a_server_that_is_silent_drips_or_floods_costs_its_time_and_no_more() {
         let failed = dial(1).look(&at).await.unwrap_err();
         assert_eq!(matches!(failed, Failed::Late(1, _)), kind < 2, "{kind}: {failed}");
     }
+}
+
+/// How a server misbehaves, once the words up to there are said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Hostile {
+    Silent,
+    Drip,
+    Flood,
+    Garbage,
+    /// A certificate message of 16 MB, in whole records.
+    Endless,
+    /// A record that is longer than any may be.
+    Huge,
+}
+
+impl Hostile {
+    const ALL: [Self; 6] = [Self::Silent, Self::Drip, Self::Flood, Self::Garbage, Self::Endless, Self::Huge];
+
+    async fn be(self, mut io: TcpStream) {
+        let record = |head: [u8; 9]| {
+            let mut record = head.to_vec();
+            record.resize(5 + 0x4000, 0);
+            record
+        };
+        let again = match self {
+            Self::Silent => return time::sleep(Duration::from_secs(60)).await,
+            Self::Drip => {
+                // the letter stands in words and in records
+                while io.write_all(b"2").await.is_ok() {
+                    time::sleep(Duration::from_millis(100)).await;
+                }
+                return;
+            }
+            Self::Flood => b"250-* 2 it goes on\r\n* 3 and on\r\n".repeat(1000),
+            Self::Garbage => (0..16384_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect(),
+            Self::Endless => record([22, 3, 3, 0x40, 0, 11, 0xff, 0xff, 0xff]),
+            Self::Huge => record([22, 3, 3, 0xff, 0xff, 2, 0, 0xff, 0xff]),
+        };
+        while io.write_all(&again).await.is_ok() {}
+    }
+}
+
+/// What is said up to the handshake, by turns: the server's part of it.
+const STEPS: [(&str, &[&str]); 5] = [
+    ("smtp", &["220 ready\r\n", "250-mail\r\n250 STARTTLS\r\n", "220 go\r\n"]),
+    ("imap", &["* OK ready\r\n", "a OK begin\r\n"]),
+    ("pop3", &["+OK ready\r\n", "+OK begin\r\n"]),
+    ("ldap", &["\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"]),
+    ("postgres", &["S"]),
+];
+
+#[tokio::test]
+async fn a_hostile_server_ends_with_its_time_or_before_in_any_phase_of_starttls() {
+    let mut looks = Vec::new();
+    for (scheme, steps) in STEPS {
+        for (said, hostile) in (0..=steps.len()).flat_map(|said| Hostile::ALL.map(|hostile| (said, hostile))) {
+            looks.push(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let port = listener.local_addr().unwrap().port();
+                let server = tokio::spawn(async move {
+                    while let Ok((mut io, _)) = listener.accept().await {
+                        for (at, step) in steps.iter().take(said).enumerate() {
+                            // LDAP and PostgreSQL let the client begin
+                            if at > 0 || matches!(scheme, "ldap" | "postgres") {
+                                let _asked = io.read(&mut [0; 256]).await.is_ok();
+                            }
+                            let _said = io.write_all(step.as_bytes()).await.is_ok();
+                        }
+                        tokio::spawn(hostile.be(io));
+                    }
+                });
+                let at: Endpoint = format!("{scheme}://127.0.0.1:{port}").parse().unwrap();
+                // whoever never ends is ended by the deadline of the look, and nobody here is a server
+                let failed = time::timeout(Duration::from_secs(20), dial(1).look(&at)).await;
+                let failed = failed.unwrap_or_else(|_| panic!("{scheme} {said} {hostile:?} hangs"));
+                server.abort();
+                assert!(failed.is_err(), "{scheme} {said} {hostile:?}: {failed:?}");
+                let late = matches!(failed, Err(Failed::Late(..)));
+                assert!(late || hostile != Hostile::Silent, "{scheme} {said}: {failed:?}");
+            });
+        }
+    }
+    futures_util::future::join_all(looks).await;
 }
 
 #[test]

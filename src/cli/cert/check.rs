@@ -1,13 +1,9 @@
 //! `svcops cert check`: no project is needed.
 
-use super::draw;
+use super::{draw, forms, secrets, targets::Targets};
 use crate::{
     base::{Clock as _, Span, WallClock},
-    cert::{
-        Crl, Severity, Trust, Wanted,
-        dial::{Dial, Endpoint},
-        pem,
-    },
+    cert::{Crl, Severity, Trust, Wanted, dial::Dial, pem},
     cli::{
         Face,
         args::{Output, at_least_one},
@@ -15,23 +11,18 @@ use crate::{
         stage,
         words::Failure,
     },
-    survey::cert::{self, Ask, Pace, Target, Wish},
+    survey::cert::{self, Ask, Found, Own, Pace, Wish},
     ui::{looking::Looking, message::Message},
 };
 use clap::Args;
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 /// `cert check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Endpoints (HOST:PORT, smtp://HOST …), files or folders; `-` reads a list of them from stdin
-    #[arg(value_name = "TARGET", required = true)]
+    /// Endpoints (HOST:PORT, smtp://HOST …), files or folders, here or on a host (HOST:/PATH), declared certificates; `-` reads
+    /// a list of them from stdin. Without one: all that `svcops.yaml` declares
+    #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Trust the certificates of this file, and not the system's
     #[arg(long, value_name = "FILE")]
@@ -42,6 +33,18 @@ pub struct Check {
     /// A list of what was revoked, PEM or DER; as often as needed
     #[arg(long, value_name = "FILE")]
     pub crl: Vec<PathBuf>,
+    /// Show this certificate, with its chain, to servers that ask for one
+    #[arg(long, value_name = "FILE")]
+    pub client_cert: Option<PathBuf>,
+    /// Its key, if not in the same file
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// The secret of `svcops.yaml` that opens PKCS#12 files
+    #[arg(long, value_name = "SECRET")]
+    pub password: Option<String>,
+    /// Ask for the password of PKCS#12 files
+    #[arg(long, conflicts_with = "password")]
+    pub ask_password: bool,
     /// WARNING from so many days before its end
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub warn: Span,
@@ -63,15 +66,16 @@ pub struct Check {
 
 /// For its help.
 pub(super) const EXAMPLES: &str = "Examples:
-  svcops cert check crm.example.org
+  svcops cert check                                  all that is declared
   svcops cert check crm.example.org:8443 smtp://mail.example.org postgres://db1
   svcops cert check 10.0.0.7:443 --name crm.example.org --ca ca.crt
-  svcops cert check /etc/ssl/crm/ --warn 21d --crit 3d
+  svcops cert check /etc/ssl/crm/ dc1-app1:/etc/billing/tls.crt --warn 21d
   svcops cert check - -o prometheus < endpoints.txt
 
 STARTTLS is spoken for smtp, imap, pop3, ldap and postgres, by the scheme or the
-usual port. A private key in the same file must be that of the certificate.
-`-o` also takes nagios, prometheus and csv.
+usual port. A private key in the same file must be that of the certificate; of a
+host only public parts come here. The program openssl reads PKCS#12.
+`-o` also takes nagios, prometheus, csv and html.
 
 Exit code: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also wrong usage).";
 
@@ -87,7 +91,13 @@ fn percent(text: &str) -> Result<u8, String> {
 impl Face {
     pub(super) fn cert_check(&self, args: &Check) -> Result<ExitCode, Failure> {
         self.no_stream()?;
-        let targets = targets(&args.targets)?;
+        let mut wanted = Targets::new(self);
+        for word in &args.targets {
+            wanted.word(word)?;
+        }
+        if args.targets.is_empty() {
+            wanted.declared(None)?;
+        }
         let wrong = |e: crate::cert::BadTrust| {
             Failure::wrong(Message::error("there is nobody to trust").because(e.to_string()))
         };
@@ -95,7 +105,15 @@ impl Face {
             Some(file) => Trust::file(file).map_err(wrong)?,
             None => Trust::system(),
         };
-        let days = |span: Span| i64::try_from(span.0.as_secs() / (24 * 60 * 60)).unwrap_or(i64::MAX);
+        let client = args.client_cert.as_deref().map(|cert| secrets::client(cert, args.client_key.as_deref()));
+        let password = secrets::password(&wanted, args.password.as_deref(), args.ask_password)?;
+        let (asks, own, project) = wanted.done()?;
+        let own = own.into_iter().map(|(name, own)| {
+            // who names another trust means it
+            let trust = if args.ca.is_some() { None } else { own.trust };
+            (name, Own { trust, ..own })
+        });
+        let ways = project.map(|project| self.fleet(&project.root, &project.inventory, None));
         let wish = Wish {
             at: WallClock.now(),
             name: args.name.clone(),
@@ -105,24 +123,19 @@ impl Face {
             own_trust: args.ca.is_some(),
             trust,
             crls: crls(&args.crl)?,
-            dial: Dial { within: args.timeout.0, client: None },
-            own: BTreeMap::new(),
+            own: own.collect(),
+            dial: Dial { within: args.timeout.0, client: client.transpose()? },
             pace: args.at_once.map_or(Pace::USUAL, Pace::strict),
-            password: None,
-            hosts: None,
+            password,
+            hosts: ways.as_ref().map(|ways| Arc::clone(&ways.transport)),
         };
-        let wish = Arc::new(wish);
-        let targets = targets.into_iter().map(Ask::from).collect();
-        let looking = Looking::new(&self.screen, self.global.quiet, "certificates");
-        let found = self.runtime()?.block_on(async {
-            let tell = |done, of| looking.told(done, of);
-            stage::unless_interrupted(looking.during(cert::look(targets, &wish, &tell))).await
-        })?;
+        let found = self.looked(asks, &Arc::new(wish.clone()))?;
         match self.global.output {
-            Output::Nagios => self.screen.data(&draw::nagios(&found, &wish)),
-            Output::Prometheus => self.screen.data(&draw::prometheus(&found, &wish)),
-            Output::Csv => self.screen.data(&draw::csv(&found, &wish)),
-            Output::Json => self.screen.json(&draw::json(&found, &wish)),
+            Output::Nagios => self.screen.data(&forms::nagios(&found, &wish)),
+            Output::Prometheus => self.screen.data(&forms::prometheus(&found, &wish)),
+            Output::Html => self.screen.data(&forms::html(&found, &wish)),
+            Output::Csv => self.screen.data(&forms::csv(&found, &wish)),
+            Output::Json => self.screen.json(&forms::json(&found, &wish)),
             _ => self.screen.data(&draw::text(&self.screen, self.global.quiet, &found, &wish)),
         }
         Ok(match draw::worst(&found) {
@@ -132,77 +145,25 @@ impl Face {
             Severity::Unknown => ExitCode::Stands,
         })
     }
-}
 
-/// A list of a million endpoints has some 30 MB.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What is to be looked at: each once, in the order in which it was named.
-fn targets(words: &[String]) -> Result<Vec<Target>, Failure> {
-    let mut targets = Vec::new();
-    for word in words {
-        if word == "-" {
-            let mut text = String::new();
-            let read = std::io::stdin().take(MOST_BYTES).read_to_string(&mut text);
-            read.map_err(|e| Failure::wrong(Message::error("could not read stdin").because(e.to_string())))?;
-            for line in text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty()) {
-                one(line, &mut targets)?;
+    /// Looks at them, with a bar where that takes long.
+    pub(super) fn looked(&self, asks: Vec<Ask>, wish: &Arc<Wish>) -> Result<Vec<Found>, Failure> {
+        let looking = Looking::new(&self.screen, self.global.quiet, "certificates");
+        self.runtime()?.block_on(async {
+            let tell = |done, of| looking.told(done, of);
+            let found = stage::unless_interrupted(looking.during(cert::look(asks, wish, &tell))).await;
+            if let Some(hosts) = &wish.hosts {
+                hosts.close().await;
             }
-        } else {
-            one(word, &mut targets)?;
-        }
+            found
+        })
     }
-    let mut seen = std::collections::HashSet::new();
-    targets.retain(|target| seen.insert(target.clone()));
-    if targets.is_empty() {
-        // of nothing that was looked at a monitor must not hear that it is well
-        return Err(Failure::wrong(Message::error("there is no target to look at")));
-    }
-    Ok(targets)
 }
 
-fn one(word: &str, targets: &mut Vec<Target>) -> Result<(), Failure> {
-    let path = Path::new(word);
-    if path.is_dir() {
-        let before = targets.len();
-        folder(path, targets, 0)?;
-        if targets.len() == before {
-            let message = format!("there is no file of certificates in the folder `{word}`");
-            return Err(Failure::wrong(Message::error(message).hint("it looks for .pem, .crt, .cer and .der")));
-        }
-        return Ok(());
-    }
-    if path.is_file() || word.starts_with(['/', '.']) {
-        targets.push(Target::File(path.to_owned()));
-        return Ok(());
-    }
-    match word.parse::<Endpoint>() {
-        Ok(endpoint) => targets.push(Target::Endpoint(endpoint)),
-        Err(e) => {
-            let hint = "a target is HOST:PORT, SCHEME://HOST, a file or a folder";
-            return Err(Failure::wrong(Message::error(e.to_string()).hint(hint)));
-        }
-    }
-    Ok(())
+/// Whole days.
+pub(super) fn days(span: Span) -> i64 {
+    i64::try_from(span.0.as_secs() / (24 * 60 * 60)).unwrap_or(i64::MAX)
 }
-
-/// Files that are named like certificates, at most so many folders deep.
-fn folder(path: &Path, targets: &mut Vec<Target>, depth: usize) -> Result<(), Failure> {
-    let listed = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut entries: Vec<PathBuf> =
-        listed.map_err(|e| Failure::file("read", path, &e))?.into_iter().map(|entry| entry.path()).collect();
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() && depth < 8 && !entry.is_symlink() {
-            folder(&entry, targets, depth + 1)?;
-        } else if entry.is_file() && entry.extension().is_some_and(|e| ENDINGS.iter().any(|known| e == *known)) {
-            targets.push(Target::File(entry));
-        }
-    }
-    Ok(())
-}
-
-const ENDINGS: [&str; 4] = ["pem", "crt", "cer", "der"];
 
 fn crls(files: &[PathBuf]) -> Result<Vec<Crl>, Failure> {
     let mut crls = Vec::new();

@@ -8,14 +8,13 @@ use crate::{
     ui::{paint::plain_line, screen::Screen, table::table, wrap},
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 /// The worst of several: critical before unknown before a warning.
 pub(super) fn worst(found: &[Found]) -> Severity {
     found.iter().map(Found::severity).max().unwrap_or(Severity::Ok)
 }
 
-const fn word(severity: Severity) -> &'static str {
+pub(super) const fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Ok => "OK",
         Severity::Warning => "WARNING",
@@ -25,16 +24,16 @@ const fn word(severity: Severity) -> &'static str {
 }
 
 /// The same certificate with the same faults, wherever it is.
-struct Row<'a> {
-    severity: Severity,
-    days: Option<i64>,
-    cert: Option<&'a Certificate>,
-    places: Vec<String>,
-    faults: Vec<String>,
+pub(super) struct Row<'a> {
+    pub(super) severity: Severity,
+    pub(super) days: Option<i64>,
+    pub(super) cert: Option<&'a Certificate>,
+    pub(super) places: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
 /// The most urgent first.
-fn rows<'a>(found: &'a [Found], wish: &Wish) -> Vec<Row<'a>> {
+pub(super) fn rows<'a>(found: &'a [Found], wish: &Wish) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut known = std::collections::HashMap::new();
     for one in found {
@@ -55,7 +54,7 @@ fn rows<'a>(found: &'a [Found], wish: &Wish) -> Vec<Row<'a>> {
 }
 
 /// What is wrong at one place, in words: of which element of the chain, where it is not the first.
-fn faults(found: &Found) -> Vec<String> {
+pub(super) fn faults(found: &Found) -> Vec<String> {
     let said = found.judgement.faults.iter().map(|fault| {
         let element = fault.element.filter(|element| *element > 0).and_then(|at| found.judgement.path.get(at));
         match element {
@@ -74,12 +73,12 @@ fn faults(found: &Found) -> Vec<String> {
 }
 
 /// By what people call it.
-fn name(cert: &Certificate) -> String {
+pub(super) fn name(cert: &Certificate) -> String {
     let first = cert.names.first().map(ToString::to_string);
     first.or_else(|| cert.common_name.clone()).unwrap_or_else(|| cert.subject.clone())
 }
 
-fn left(days: Option<i64>) -> String {
+pub(super) fn left(days: Option<i64>) -> String {
     match days {
         None => "?".into(),
         Some(days) if days < 0 => "over".into(),
@@ -118,7 +117,7 @@ pub(super) fn text(screen: &Screen, quiet: bool, found: &[Found], wish: &Wish) -
     text + &verdict(found, &rows, wish) + "\n"
 }
 
-fn verdict(found: &[Found], rows: &[Row<'_>], wish: &Wish) -> String {
+pub(super) fn verdict(found: &[Found], rows: &[Row<'_>], wish: &Wish) -> String {
     let n = |severity| found.iter().filter(|f| f.severity() == severity).count();
     let wrong = [Severity::Critical, Severity::Unknown, Severity::Warning]
         .into_iter()
@@ -129,139 +128,22 @@ fn verdict(found: &[Found], rows: &[Row<'_>], wish: &Wish) -> String {
         rows.iter().filter_map(|r| r.cert.map(|c| &c.fingerprint)).collect::<std::collections::HashSet<_>>().len();
     let said = if wrong.is_empty() { "nothing is wrong".to_owned() } else { wrong.join(", ") };
     let (of, at) = (count("certificate", certs), count("place", found.len()));
-    format!("{}: {of} at {at}, {said}; trusted is {}", word(worst(found)), wish.trust.name)
+    format!("{}: {of} at {at}, {said}; trusted is {}", word(worst(found)), trusted(found, wish))
 }
 
-/// For Nagios and its kin: the verdict with figures, then a line a fault.
-pub(super) fn nagios(found: &[Found], wish: &Wish) -> String {
-    let rows = rows(found, wish);
-    let least = found.iter().filter_map(|f| f.days(wish.at)).min();
-    let figures = least.map(|days| format!(" | days={days};{};{}", wish.warn, wish.crit)).unwrap_or_default();
-    // a bar would begin the figures
-    let clean = |text: String| text.replace('|', "/");
-    let mut text = format!("CERT {}{figures}\n", clean(verdict(found, &rows, wish)));
-    for row in rows.iter().filter(|row| row.severity != Severity::Ok) {
-        let line = format!("{} {}: {}", word(row.severity), row.places.join(", "), row.faults.join("; "));
-        text += &(clean(plain_line(&line)) + "\n");
-    }
-    text
-}
-
-/// For a textfile collector (Prometheus' text format 0.0.4).
-pub(super) fn prometheus(found: &[Found], wish: &Wish) -> String {
-    let mut text = String::new();
-    let head = |name: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
-    let label = |value: &str| plain_line(value).replace('\\', "\\\\").replace('"', "\\\"");
-    text += &head("svcops_cert_status", "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.");
-    for one in found {
-        let code = match one.severity() {
-            Severity::Ok => 0,
-            Severity::Warning => 1,
-            Severity::Critical => 2,
-            Severity::Unknown => 3,
-        };
-        text += &format!("svcops_cert_status{{target=\"{}\"}} {code}\n", label(&one.target.to_string()));
-    }
-    text += &head("svcops_cert_not_after_seconds", "When the first of the chain expires, in Unix time.");
-    for one in found {
-        let ends = one.judgement.path.iter().map(|c| c.not_after.as_second()).min();
-        if let (Some(ends), Some(cert)) = (ends, &one.cert) {
-            let (target, serial) = (label(&one.target.to_string()), &cert.serial);
-            text += &format!(
-                "svcops_cert_not_after_seconds{{target=\"{target}\",name=\"{}\",serial=\"{serial}\"}} {ends}\n",
-                label(&name(cert))
-            );
+/// Whom places were held against, by the names of the stores.
+fn trusted(found: &[Found], wish: &Wish) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in found.iter().map(|found| found.trust.as_str()).filter(|name| !name.is_empty()) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    text += &head("svcops_cert_checked_seconds", "When it was looked at, in Unix time.");
-    text + &format!("svcops_cert_checked_seconds {}\n", wish.at.as_second())
-}
-
-/// For a spreadsheet (RFC 4180): a place a row.
-pub(super) fn csv(found: &[Found], wish: &Wish) -> String {
-    let cell = |text: &str| {
-        // a cell that begins so would be taken for a formula
-        let text = if text.starts_with(['=', '+', '@']) { format!("'{text}") } else { text.to_owned() };
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-    };
-    let mut text = "status,target,days_left,not_after,name,issuer,serial,faults\r\n".to_owned();
-    for one in found {
-        let of = |f: fn(&Certificate) -> String| one.cert.as_ref().map(f).unwrap_or_default();
-        let cells = [
-            word(one.severity()).to_owned(),
-            one.target.to_string(),
-            one.days(wish.at).map(|d| d.to_string()).unwrap_or_default(),
-            of(|c| c.not_after.to_string()),
-            of(name),
-            of(|c| c.issuer.clone()),
-            of(|c| c.serial.clone()),
-            faults(one).join("; "),
-        ];
-        text += &(cells.map(|c| cell(&plain_line(&c))).join(",") + "\r\n");
+    match names.as_slice() {
+        [] => wish.trust.name.clone(),
+        few if few.len() <= 3 => few.join(", "),
+        many => format!("each issuer's own, {} in all", many.len()),
     }
-    text
-}
-
-/// `-o json`.
-pub(super) fn json(found: &[Found], wish: &Wish) -> Value {
-    let code = match worst(found) {
-        Severity::Ok => 0,
-        Severity::Warning => 1,
-        Severity::Critical => 2,
-        Severity::Unknown => 3,
-    };
-    let places: Vec<Value> = found
-        .iter()
-        .map(|one| {
-            let chain: Vec<Value> = one
-                .judgement
-                .path
-                .iter()
-                .map(|cert| {
-                    json!({
-                        "subject": cert.subject,
-                        "issuer": cert.issuer,
-                        "names": cert.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                        "serial": cert.serial,
-                        "not_before": cert.not_before,
-                        "not_after": cert.not_after,
-                        "days_left": cert.days_left(wish.at),
-                        "life_used": (cert.life_used(wish.at) * 1000.0).round() / 1000.0,
-                        "key": cert.key.to_string(),
-                        "signature": cert.signature.name,
-                        "sha256": cert.fingerprint,
-                    })
-                })
-                .collect();
-            json!({
-                "target": one.target.to_string(),
-                "status": word(one.severity()),
-                "days_left": one.days(wish.at),
-                "failed": one.failed,
-                "tls": one.version,
-                "outdated": one.outdated,
-                "trusted": one.judgement.whole,
-                "faults": one.judgement.faults.iter().map(|f| {
-                    let mut value = serde_json::to_value(f).unwrap_or(Value::Null);
-                    if let Some(map) = value.as_object_mut() {
-                        map.insert("words".into(), json!(f.what.to_string()));
-                    }
-                    value
-                }).collect::<Vec<_>>(),
-                "chain": chain,
-            })
-        })
-        .collect();
-    json!({
-        "schema_version": 1,
-        "status": word(worst(found)),
-        "exit_code": code,
-        "checked_at": wish.at,
-        "trust": wish.trust.name,
-        "warn_days": wish.warn,
-        "crit_days": wish.crit,
-        "places": places,
-    })
 }
 
 /// All that is said, in words: a chain as a tree from whom it hangs on.

@@ -61,6 +61,7 @@ impl Face {
             crls: &[],
             key: None,
             unstapled: false,
+            stapled: None,
             chain: true,
         };
         let way = judge(&shown.certificates, &terms);

@@ -3,8 +3,11 @@
 mod ca;
 mod check;
 mod draw;
+mod forms;
 mod inspect;
 mod renew;
+mod secrets;
+mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use ca::Ca;

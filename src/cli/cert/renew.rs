@@ -276,6 +276,7 @@ fn answer(one: &Standing, certificates: &[Certificate], trust: &Trust) -> Result
         crls: &[],
         key: None,
         unstapled: false,
+        stapled: None,
         chain: true,
     };
     let judgement = judge(&shown, &against);

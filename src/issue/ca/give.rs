@@ -227,6 +227,7 @@ impl Ca {
                 trust: &trust,
                 crls: &[],
                 key: None,
+                stapled: None,
                 unstapled: false,
                 chain: true,
             };

@@ -333,6 +333,7 @@ fn what_is_revoked_is_told_by_a_list_that_both_verifiers_believe() {
                 trust: &trust,
                 crls: &crls,
                 key: None,
+                stapled: None,
                 unstapled: false,
                 chain: true,
             };

@@ -1,6 +1,6 @@
 //! Thousands of places side by side, on all cores, in bounded memory.
 
-use super::{Ask, Found, Target, Wish, here, hosts};
+use super::{Ask, Found, Target, Wish, here, hosts, judged};
 use crate::{base::HostName, cert::Certificate, transport::fleet};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
@@ -62,7 +62,9 @@ pub(super) async fn look(asks: Vec<Ask>, wish: &Arc<Wish>, told: &(dyn Fn(usize,
         }
     }
     all.sort_by_key(|(at, _)| *at);
-    all.into_iter().map(|(_, found)| found).collect()
+    let mut all: Vec<Found> = all.into_iter().map(|(_, found)| found).collect();
+    judged::compare(&mut all);
+    all
 }
 
 fn jobs(asks: Vec<Ask>) -> Vec<Job> {

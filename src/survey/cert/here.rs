@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     base::words,
-    cert::{Fault, Severity, Wrong, dial::Endpoint, judge, pem, pkcs12, public_half},
+    cert::{Fault, Severity, Terms, Wrong, dial::Endpoint, judge, pem, pkcs12, public_half},
 };
 use std::path::Path;
 
@@ -32,24 +32,32 @@ async fn served(ask: &Ask, endpoint: &Endpoint, wish: &Wish) -> Result<Found, St
         _ => endpoint.wanted().into_iter().collect(),
     };
     let own = judged::own(ask, wish);
-    let mut judgement = judge(&seen.chain, &judged::terms(wish, own, names, None, seen.stapled.is_none(), true));
+    let terms = judged::terms(wish, own, names, None, seen.stapled.is_none(), true);
+    let terms = Terms { stapled: seen.stapled.as_deref(), ..terms };
+    let mut judgement = judge(&seen.chain, &terms);
     let unreadable = seen.unreadable.into_iter().map(|(element, why)| Fault {
         what: Wrong::Unreadable { why },
         element: Some(element),
         severity: Severity::Critical,
     });
-    judgement.faults.splice(0..0, unreadable);
+    let refused = seen.refused.map(|why| Fault {
+        what: Wrong::ClientRefused { why },
+        element: None,
+        severity: Severity::Critical,
+    });
+    judgement.faults.splice(0..0, refused.into_iter().chain(unreadable));
     if let (Some(leaf), None) = (seen.chain.first(), &wish.name) {
         judged::patterns(ask, leaf, &mut judgement);
     }
+    let target = Target::Endpoint(Endpoint { name: None, ..endpoint });
     Ok(Found {
-        target: Target::Endpoint(Endpoint { name: None, ..endpoint }),
-        of: ask.of.clone(),
         cert: seen.chain.into_iter().next(),
         judgement,
         failed: None,
         version: Some(seen.version),
         outdated: seen.outdated,
+        trust: terms.trust.name.clone(),
+        ..Found::failed(ask, target, String::new())
     })
 }
 

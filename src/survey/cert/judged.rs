@@ -1,8 +1,9 @@
 //! What was found at a place, and what came of judging it.
 
-use super::{Ask, Own, Target, Wish};
+use super::{Ask, OnHost, Own, Target, Wish};
 use crate::cert::{Certificate, Fault, Judgement, Name, Severity, Terms, Wanted, Wrong, judge};
 use jiff::Timestamp;
+use std::collections::HashMap;
 
 /// What was found at one place.
 #[derive(Clone, Debug)]
@@ -21,6 +22,10 @@ pub struct Found {
     pub version: Option<String>,
     /// As [`Seen`](crate::cert::dial::Seen) has it.
     pub outdated: Option<String>,
+    /// As [`Ask`] has it.
+    pub installed: Option<OnHost>,
+    /// The name of whom it was held against.
+    pub trust: String,
 }
 
 impl Found {
@@ -43,7 +48,31 @@ impl Found {
     pub(super) fn failed(ask: &Ask, target: Target, why: String) -> Self {
         let judgement = Judgement { faults: Vec::new(), path: Vec::new(), whole: false };
         let of = ask.of.clone();
-        Self { target, of, cert: None, judgement, failed: Some(why), version: None, outdated: None }
+        let (installed, trust) = (ask.installed.clone(), String::new());
+        let failed = Some(why);
+        Self { target, of, cert: None, judgement, failed, version: None, outdated: None, installed, trust }
+    }
+}
+
+/// Tells of each endpoint that serves another certificate than lies where it should have it from: nobody made it read that
+/// again.
+pub(super) fn compare(all: &mut [Found]) {
+    let lie: HashMap<OnHost, Certificate> = all
+        .iter()
+        .filter_map(|found| match (&found.target, &found.cert) {
+            (Target::OnHost(on), Some(cert)) => Some((on.clone(), cert.clone())),
+            _ => None,
+        })
+        .collect();
+    for found in all.iter_mut() {
+        let Some(at) = &found.installed else { continue };
+        if let (Some(is), Some(lies)) = (&found.cert, lie.get(at))
+            && is.fingerprint != lies.fingerprint
+        {
+            let place = Target::OnHost(at.clone()).to_string();
+            let what = Wrong::NotInstalled { place, serial: lies.serial.clone(), until: lies.not_after };
+            found.judgement.faults.push(Fault { what, element: Some(0), severity: Severity::Warning });
+        }
     }
 }
 
@@ -102,18 +131,24 @@ pub(super) fn lying(ask: &Ask, target: Target, wish: &Wish, what: Lying) -> Foun
     // a file of CAs is no chain of any of them
     let chain = !first.ca && (trusted || what.certificates.len() > 1);
     let half = if let Beside::Half(half) = &what.key { Some(half.as_slice()) } else { None };
-    let mut judgement = judge(&what.certificates, &terms(wish, own, names, half, false, chain));
+    let terms = terms(wish, own, names, half, false, chain);
+    let mut judgement = judge(&what.certificates, &terms);
     let of_key = match what.key {
         Beside::Fits(false) => Some((Wrong::KeyMismatch, Severity::Critical)),
         // whoever uses it has its password: that is told, and is no fault
         Beside::Encrypted => Some((Wrong::KeyEncrypted, Severity::Ok)),
-        Beside::Unread(why) => Some((Wrong::KeyUnread { why }, Severity::Unknown)),
+        Beside::Unread(ref why) => Some((Wrong::KeyUnread { why: why.clone() }, Severity::Unknown)),
         Beside::None | Beside::Half(_) | Beside::Fits(true) => None,
     };
     judgement.faults.splice(0..0, of_key.map(|(what, severity)| Fault { what, element: Some(0), severity }));
     patterns(ask, &first, &mut judgement);
-    let of = ask.of.clone();
-    Found { target, of, cert: Some(first), judgement, failed: None, version: None, outdated: None }
+    Found {
+        trust: terms.trust.name.clone(),
+        cert: Some(first),
+        judgement,
+        failed: None,
+        ..Found::failed(ask, target, String::new())
+    }
 }
 
 pub(super) fn terms<'a>(
@@ -128,5 +163,5 @@ pub(super) fn terms<'a>(
     let warn = own.and_then(|own| own.warn).unwrap_or(wish.warn);
     let crit = own.and_then(|own| own.crit).unwrap_or(wish.crit);
     let trust = own.and_then(|own| own.trust.as_ref()).unwrap_or(&wish.trust);
-    Terms { at: *at, names, warn, crit, share: *share, trust, crls, key, unstapled, chain }
+    Terms { at: *at, names, warn, crit, share: *share, trust, crls, key, unstapled, stapled: None, chain }
 }

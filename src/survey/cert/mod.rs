@@ -1,6 +1,7 @@
 //! Looks at certificates where they are served and where they lie, and judges them.
 
 mod crowd;
+pub mod declared;
 mod here;
 mod hosts;
 mod judged;
@@ -63,11 +64,13 @@ pub struct Ask {
     pub of: Option<String>,
     /// The names that it is declared to be for, there; the first is asked for.
     pub names: Vec<String>,
+    /// Of an endpoint: where the certificate lies that it should serve.
+    pub installed: Option<OnHost>,
 }
 
 impl From<Target> for Ask {
     fn from(target: Target) -> Self {
-        Self { target, key: None, password: None, of: None, names: Vec::new() }
+        Self { target, key: None, password: None, of: None, names: Vec::new(), installed: None }
     }
 }
 

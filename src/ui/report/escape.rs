@@ -4,7 +4,7 @@ use crate::{base::Text, ui::paint::plain};
 
 /// A text that may stand anywhere in HTML and XML, in an attribute too. What XML cannot hold is shown by its number; names
 /// of secrets become `***`.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let shown = Text(text.to_owned()).shown();
     let mut safe = String::with_capacity(shown.len() + shown.len() / 8);
     for c in plain(&shown).chars() {
@@ -22,7 +22,7 @@ pub(super) fn text(text: &str) -> String {
 }
 
 /// The same for a sentence: what stands in backticks becomes code.
-pub(super) fn sentence(sentence: &str) -> String {
+pub(crate) fn sentence(sentence: &str) -> String {
     let safe = text(sentence);
     let parts: Vec<&str> = safe.split('`').collect();
     let last = parts.len() - 1;

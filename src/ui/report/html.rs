@@ -34,8 +34,7 @@ pub(super) fn page(report: &Report) -> String {
         main += &format!("<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2>\n{body}</section>\n");
     }
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n\
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{POLICY}\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"generator\" content=\"svcops {version}\">\n<link rel=\"icon\" href=\"data:,\">\n\
          <title>{outcome}: {title}, run {run}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<div class=\"wrap\">\n\
@@ -48,6 +47,21 @@ pub(super) fn page(report: &Report) -> String {
         foot = page.foot(),
     )
 }
+
+/// A page of the same looks, with nothing but a title and its body.
+pub(crate) fn sheet(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{POLICY}\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"generator\" content=\"svcops {version}\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<div class=\"wrap\">\n{body}</div>\n</body>\n</html>\n",
+        version = env!("CARGO_PKG_VERSION"),
+        title = text(title),
+    )
+}
+
+/// Nothing is loaded, and no script runs.
+const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n";
 
 struct Page<'a> {
     report: &'a Report,

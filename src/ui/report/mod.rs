@@ -4,7 +4,7 @@ mod blocks;
 mod changed;
 mod course;
 mod drawing;
-mod escape;
+pub(crate) mod escape;
 mod events;
 mod html;
 mod junit;
@@ -17,6 +17,7 @@ mod tests;
 pub use changed::{Changed, Now, What};
 pub use course::{Course, Fate, Mark, Stretch};
 pub use events::Events;
+pub(crate) use html::sheet;
 pub use outputs::{Outputs, Stream, Written};
 
 use super::{facts, history::Listed, lines, summary};
