@@ -3,7 +3,7 @@
 use super::app::{NoRunbook, balancer, quorum, step};
 use crate::{
     base::{HostName, words},
-    inventory::{By, CertPlace, Certificate, Inventory, Share},
+    inventory::{By, CertPlace, Certificate, Host, Inventory, Share},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -77,6 +77,11 @@ pub fn compose(inventory: &Inventory, renewal: &Renewal<'_>) -> Result<String, N
         let certificate = find(inventory, name)?;
         let places: Vec<(usize, &CertPlace)> =
             stored(certificate).filter(|(_, place)| lies_at(inventory, place, renewal.site)).collect();
+        let elsewhere = |host: &&Host| host.site.as_deref() != renewal.site;
+        let everywhere = stored(certificate).flat_map(|(_, place)| inventory.hosts_at(place));
+        if certificate.shared && renewal.site.is_some() && everywhere.into_iter().any(|host| elsewhere(&host)) {
+            return Err(NoRunbook::Shared { certificate: certificate.name.clone() });
+        }
         if renewal.chains.is_empty() {
             steps.extend(requests(inventory, certificate, &places, renewal));
             for (number, place) in &places {
@@ -101,6 +106,13 @@ pub fn compose(inventory: &Inventory, renewal: &Renewal<'_>) -> Result<String, N
             steps.push(switch(inventory, certificate, (*number, place), renewal.site));
         }
     }
+    let all = all_targets(inventory, renewal);
+    for step in steps.iter_mut().filter_map(Value::as_object_mut) {
+        // what is said above need not be said again
+        if step.get("targets").and_then(Value::as_str) == Some(&all) {
+            step.remove("targets");
+        }
+    }
     let whose = renewal.names.join(", ");
     let place = renewal.site.map(|s| format!(" at {s}")).unwrap_or_default();
     let runbook = json!({
@@ -110,7 +122,7 @@ pub fn compose(inventory: &Inventory, renewal: &Renewal<'_>) -> Result<String, N
             _ => format!("cert-{verb}"),
         },
         "title": format!("{title} {whose}{place}"),
-        "targets": all_targets(inventory, renewal),
+        "targets": all,
         "steps": steps,
     });
     let text = serde_yaml::to_string(&runbook).map_err(|e| NoRunbook::Unwritable(e.to_string()))?;
@@ -235,12 +247,91 @@ mod tests {
 
     #[test]
     fn a_renewal_has_every_certificate_before_the_first_host_is_switched() {
-        insta::assert_snapshot!(composed(&["billing-tls"], Some("dc1"), false), @"");
+        insta::assert_snapshot!(composed(&["billing-tls"], Some("dc1"), false), @r"
+        svcops: 1
+        name: cert-renew-billing-tls
+        title: Renew billing-tls at dc1
+        targets: role=app, site=dc1
+        steps:
+        - name: Key and request of billing-tls, where it is due
+          cert.request:
+            certificate: billing-tls
+        - name: Order billing-tls, one by one
+          rolling:
+            batch: 1
+          steps:
+          - name: Get the certificate
+            cert.order:
+              certificate: billing-tls
+        - name: Switch to the new billing-tls, batch by batch
+          rolling:
+            batch: 1
+          steps:
+          - name: Are enough others healthy?
+            check.app:
+              app: billing
+              min_healthy: 1
+          - name: Put it in place
+            cert.install:
+              certificate: billing-tls
+            then:
+            - cert.serve:
+                certificate: billing-tls
+        ");
+    }
+
+    /// Each step with what it is given and where it runs, groups unfolded.
+    fn outline(text: &str) -> Vec<String> {
+        fn walk(steps: &Value, around: &str, out: &mut Vec<String>) {
+            for step in steps.as_array().into_iter().flatten() {
+                let on = step.get("targets").and_then(Value::as_str).unwrap_or(around);
+                if let Some(inner) = step.get("steps") {
+                    walk(inner, on, out);
+                    continue;
+                }
+                let (action, args) = step.as_object().unwrap().iter().find(|(key, _)| key.contains('.')).unwrap();
+                let place = args.get("place").map(|place| format!(" at {place}")).unwrap_or_default();
+                out.push(format!("{action}{place} on {on}"));
+            }
+        }
+        let value: Value = serde_yaml::from_str(text).unwrap();
+        let mut out = vec![];
+        walk(&value["steps"], value["targets"].as_str().unwrap(), &mut out);
+        out
     }
 
     #[test]
-    fn a_restart_is_behind_the_balancer_and_places_are_counted_where_there_are_several() {
-        insta::assert_snapshot!(composed(&["pair", "front-tls"], None, true), @"");
+    fn a_key_that_all_share_is_made_on_the_first_host_before_the_others_ask_for_it() {
+        let steps = outline(&composed(&["pair"], None, true));
+        assert_eq!(steps[..2], ["cert.request at 1 on dc1-app1", "cert.request at 1 on role=app"]);
+        assert_eq!(steps[2..4], ["cert.request at 2 on role=lb", "cert.request at 3 on role=lb"]);
+        assert_eq!(steps.last().unwrap(), "cert.install at 3 on role=lb");
+        let renewal = Renewal { names: vec!["pair"], site: Some("dc2"), ..Renewal::default() };
+        let why = compose(&sample(), &renewal).unwrap_err().to_string();
+        assert_eq!(why, "all hosts of certificate `pair` share one key: it is renewed at all sites or at none");
+    }
+
+    #[test]
+    fn what_is_restarted_is_out_of_its_balancer_meanwhile() {
+        let mut inventory = sample();
+        inventory.certificates.get_mut("billing-tls").unwrap().places[0].by = By::Restart;
+        let renewal = Renewal { names: vec!["billing-tls"], ..Renewal::default() };
+        let steps = outline(&compose(&inventory, &renewal).unwrap());
+        let actions: Vec<_> = steps.iter().map(|step| step.split(' ').next().unwrap()).collect();
+        assert_eq!(
+            actions,
+            ["cert.request", "cert.order", "check.app", "haproxy.drain", "cert.install", "haproxy.enable"]
+        );
+    }
+
+    #[test]
+    fn an_answer_is_staged_on_its_own_host_and_then_all_are_switched() {
+        let chains = BTreeMap::from([(("corp-tls".to_owned(), 2, HostName::new("lb")), "PEM\n".to_owned())]);
+        let renewal = Renewal { names: vec!["corp-tls"], chains, ..Renewal::default() };
+        let text = compose(&sample(), &renewal).unwrap();
+        let on = |step: &str| format!("{step} on role=lb");
+        assert_eq!(outline(&text), ["file.copy on lb".to_owned(), on("cert.install at 1"), on("cert.install at 2")]);
+        assert!(text.contains("dest: /etc/corp/.svcops-corp-tls.pem"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod hosts;
 
 mod asking;
 mod bundle;
+mod certs;
 mod cut;
 mod examples;
 mod failing;

@@ -105,7 +105,9 @@ impl Face {
         renewal.names = found.iter().map(|certificate| certificate.name.as_str()).filter(|name| of(name)).collect();
         self.tell_waiting(standings.iter().filter(|one| waits(one)));
         if renewal.names.is_empty() {
-            return Ok(self.nothing_due(&standings));
+            let waiting = standings.iter().any(waits);
+            let rest: Vec<&Standing> = standings.iter().filter(|one| !waits(one)).collect();
+            return Ok(self.nothing_due(&rest, waiting));
         }
         self.compose_and_run(&project, &renewal, "cert renew")
     }
@@ -200,8 +202,8 @@ impl Face {
     }
 
     /// Nothing is due: what will be next.
-    fn nothing_due(&self, standings: &[Standing]) -> ExitCode {
-        let next = standings.iter().filter_map(|one| Some((one.from()?, one))).min_by_key(|(from, _)| *from);
+    fn nothing_due(&self, standings: &[&Standing], waiting: bool) -> ExitCode {
+        let next = standings.iter().filter_map(|one| Some((one.from()?, *one))).min_by_key(|(from, _)| *from);
         let end = |one: &Standing| one.facts.as_ref().ok()?.installed.as_ref().map(|leaf| leaf.not_after);
         if matches!(self.global.output, Output::Json | Output::Jsonl) {
             let next = next.map(|(from, one)| {
@@ -210,15 +212,16 @@ impl Face {
             self.screen.json(&json!({"schema_version": 1, "due": [], "next": next}));
             return ExitCode::Done;
         }
+        let nothing = if waiting { "nothing else is due" } else { "nothing is due" };
         let text = match next {
             Some((from, one)) => format!(
-                "nothing is due; next is `{}` on `{}`, from {} on{}\n",
+                "{nothing}; next is `{}` on `{}`, from {} on{}\n",
                 one.certificate,
                 one.host,
                 date(from),
                 end(one).map(|end| format!(" (it expires on {})", date(end))).unwrap_or_default()
             ),
-            None => "nothing is due\n".to_owned(),
+            None => format!("{nothing}\n"),
         };
         if !self.global.quiet {
             self.screen.data(&text);
