@@ -159,6 +159,7 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
         crls: &[],
         key: None,
         unstapled: false,
+        stapled: None,
         chain: true,
     };
     // that it is for clients is what was asked for

@@ -4,12 +4,15 @@ mod check;
 mod draw;
 mod forms;
 mod inspect;
+mod list;
+mod renewals;
 mod secrets;
 mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use check::Check;
 use inspect::Inspect;
+use list::List;
 
 /// `cert …`.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +23,9 @@ pub enum Cert {
     /// Tell all that a certificate, a chain, a request or a revocation list says
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(Inspect),
+    /// What is declared, where it is, until when it lasts, and when it was renewed last
+    #[command(after_help = list::EXAMPLES)]
+    List(List),
 }
 
 impl Face {
@@ -27,6 +33,7 @@ impl Face {
         match of {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
+            Cert::List(args) => self.cert_list(args),
         }
     }
 }

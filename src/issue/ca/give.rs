@@ -228,6 +228,7 @@ impl Ca {
                 crls: &[],
                 key: None,
                 unstapled: false,
+                stapled: None,
                 chain: true,
             };
             let wrong = judge(&shown.certificates, &terms).faults.into_iter().find(|fault| {

@@ -334,6 +334,7 @@ fn what_is_revoked_is_told_by_a_list_that_both_verifiers_believe() {
                 crls: &crls,
                 key: None,
                 unstapled: false,
+                stapled: None,
                 chain: true,
             };
             judge(&shown, &terms).faults
