@@ -144,15 +144,23 @@ impl Action for Reload {
             let expect = json!({"running": true, "health": {"healthy": true}});
             return self.app.reload().map_or_else(Next::done, |change| Next::act(change, expect));
         }
-        let of_unit = turn.seen.unit.since > 0;
-        if of_unit && turn.seen.unit.since == turn.before.unit.since {
-            return until(&self.app, turn, "the reload does not show yet");
-        }
-        running(&self.app, true, turn)
+        settled(&self.app, true, turn)
     }
     fn undo(&self, turn: &Turn<AppFacts>) -> Next {
         back(&self.app, turn)
     }
+}
+
+/// Waits until a reload (or a restart) that was carried out shows, and the app is healthy.
+pub(super) fn settled(app: &App, reload: bool, turn: &Turn<AppFacts>) -> Next {
+    let of_unit = turn.seen.unit.since > 0;
+    if reload && of_unit && turn.seen.unit.since == turn.before.unit.since {
+        return until(app, turn, "the reload does not show yet");
+    }
+    if !reload && same_process(&turn.before, &turn.seen) {
+        return until(app, turn, "the old process is still there");
+    }
+    running(app, true, turn)
 }
 
 /// The app of that name on the target's host.
@@ -220,7 +228,7 @@ fn stopped(app: &App, turn: &Turn<AppFacts>) -> Next {
 }
 
 /// One move back: running as it was, with the health that it had and no more.
-fn back(app: &App, turn: &Turn<AppFacts>) -> Next {
+pub(super) fn back(app: &App, turn: &Turn<AppFacts>) -> Next {
     if !turn.before.running {
         return stopped(app, turn);
     }

@@ -3,6 +3,7 @@
 
 mod app;
 mod args;
+mod cert;
 mod check;
 mod command;
 mod dns;
@@ -10,6 +11,7 @@ mod file;
 mod haproxy;
 mod notify;
 mod order;
+mod prove;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -19,6 +21,7 @@ use crate::{
     inventory::{Host, Inventory},
     resources::{Answers, ReadError, Resource},
 };
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -43,8 +46,11 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<wait::Pause>(),
     Entry::of::<haproxy::Drain>(),
     Entry::of::<haproxy::Enable>(),
-    Entry::of::<dns::Update>(),
+    Entry::of::<cert::Request>(),
     Entry::of::<order::Order>(),
+    Entry::of::<cert::Install>(),
+    Entry::of::<cert::Serve>(),
+    Entry::of::<dns::Update>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];
@@ -206,6 +212,8 @@ pub struct Target<'a> {
     pub timeout: Duration,
     /// The step's `touches:`.
     pub touches: &'a [String],
+    /// When that is: what is due is judged by it, and by no watch.
+    pub now: Timestamp,
 }
 
 impl Target<'_> {

@@ -1,18 +1,19 @@
 //! `cert.order`: the certificate for a request that waits on a host. What is staged there and what the issuer knows is all the
 //! state there is, so whoever was killed goes on where it was.
 
-use super::{Action, Next, Refusal, Target, Turn};
+use super::{Action, Next, Refusal, Target, Turn, prove};
 use crate::{
     base::{
         At, Change, Content, Hash, Lock, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderStep, PairFacts, PairSpot,
         Place, Read, Source, Staged, StagedRequest, Text,
     },
     inventory::IssuerKind,
-    resources::{Answers, Pair, ReadError, Resource},
+    resources::{Answers, Pair, Proof, Proving, ProvingFacts, ReadError, Resource},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What `cert.order` takes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,6 +31,9 @@ pub(super) struct Ordered {
     pair: Pair,
     /// None: people issue it.
     order: Option<OrderAsk>,
+    /// How its names are proven; none: its issuer believes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proving: Option<Proving>,
 }
 
 /// What is seen of it.
@@ -37,7 +41,13 @@ pub(super) struct Ordered {
 pub(super) struct OrderedFacts {
     pair: PairFacts,
     #[serde(default)]
-    order: OrderFacts,
+    pub(super) order: OrderFacts,
+    /// Where names are proven.
+    #[serde(default)]
+    pub(super) proving: ProvingFacts,
+    /// What is there of this order.
+    #[serde(default)]
+    pub(super) ours: BTreeSet<Proof>,
 }
 
 impl Resource for Ordered {
@@ -50,7 +60,8 @@ impl Resource for Ordered {
     }
     fn reads(&self) -> Vec<At<Read>> {
         let order = self.order.iter().map(|ask| Place::HERE.at(Read::Order(ask.clone())));
-        self.pair.reads().into_iter().chain(order).collect()
+        let proving = self.proving.iter().flat_map(Proving::reads);
+        self.pair.reads().into_iter().chain(order).chain(proving).collect()
     }
     fn facts(&self, answers: &mut Answers) -> Result<OrderedFacts, ReadError> {
         let pair = self.pair.facts(answers)?;
@@ -58,22 +69,24 @@ impl Resource for Ordered {
             Some(_) => answers.take(|a| if let crate::base::Answer::Order(facts) = a { Some(*facts) } else { None })?,
             None => OrderFacts::default(),
         };
-        Ok(OrderedFacts { pair, order })
+        let proving = self.proving.as_ref().map(|proving| proving.facts(answers)).transpose()?.unwrap_or_default();
+        let ours = prove::ours(self.proving.as_ref(), &order, &proving);
+        Ok(OrderedFacts { pair, order, proving, ours })
     }
-    /// What was staged: an issuer forgets nothing, and what it gave harms nobody.
+    /// What was staged, and what proves names: an issuer forgets nothing, and what it gave harms nobody.
     fn lasting(facts: OrderedFacts) -> OrderedFacts {
         let chain = facts.pair.staged.complete().cloned();
         let pair = PairFacts { staged: Staged { chain, ..Staged::default() }, ..PairFacts::default() };
-        OrderedFacts { pair, order: OrderFacts::default() }
+        OrderedFacts { pair, ours: facts.ours, ..OrderedFacts::default() }
     }
 }
 
 /// `cert.order`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
-    on: Ordered,
+    pub(super) on: Ordered,
     /// The names and addresses it is to be for.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// What to do with the request where people issue it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
@@ -89,10 +102,9 @@ impl Action for Order {
     type On = Ordered;
     fn bind(args: OrderArgs, target: &Target<'_>) -> Result<Self, Refusal> {
         let inventory = target.inventory;
-        let known = || inventory.certificates.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let certificate = inventory.certificates.get(&args.certificate).ok_or_else(|| {
-            let why = format!("svcops.yaml has no certificate `{}`, it has {}", args.certificate, known());
-            Refusal::of("certificate", why)
+        let known = &inventory.certificates;
+        let certificate = known.get(&args.certificate).ok_or_else(|| {
+            super::args::unknown("certificate", "certificate", &args.certificate, known.keys().map(String::as_str))
         })?;
         let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name)).ok_or_else(|| {
             Refusal::of("certificate", format!("`{}` has no issuer: it is only watched", certificate.name))
@@ -118,21 +130,24 @@ impl Action for Order {
         let names = certificate.names_on(target.host).map_err(|e| Refusal::of("certificate", e.to_string()))?;
         let spot = PairSpot { name: certificate.name.clone(), store };
         let subject = format!("{}@{host}{}", certificate.name, spot.key_file());
-        let (order, note) = match &issuer.kind {
-            IssuerKind::Csr { note } => (None, note.clone()),
-            IssuerKind::Ca { .. } => (Some(OrderAsk { issuer: issuer.name.clone(), subject }), None),
-            IssuerKind::Acme(_) => {
-                let why = format!("`{}` is issued by `{}`, a server of ACME", certificate.name, issuer.name);
-                return Err(Refusal::of("certificate", why));
-            }
+        let ask = OrderAsk { issuer: issuer.name.clone(), subject };
+        let (order, note, proving) = match &issuer.kind {
+            IssuerKind::Csr { note } => (None, note.clone(), None),
+            IssuerKind::Ca { .. } => (Some(ask), None, None),
+            IssuerKind::Acme(acme) => (Some(ask), None, Some(prove::proving(acme, &names, target)?)),
         };
-        Ok(Self { on: Ordered { pair: Pair { at: target.place(), spot }, order }, names, note })
+        Ok(Self { on: Ordered { pair: Pair { at: target.place(), spot }, order, proving }, names, note })
     }
     fn on(&self) -> &Ordered {
         &self.on
     }
     fn next(&self, turn: &Turn<OrderedFacts>) -> Next {
         let staged = &turn.seen.pair.staged;
+        if (staged.complete().is_some() || staged.asked().is_none())
+            && let Some(away) = self.away(turn)
+        {
+            return away;
+        }
         if let Some(leaf) = staged.complete() {
             let changed = turn.before.pair.staged.chain != turn.seen.pair.staged.chain;
             return Next::Done { outputs: json!({"changed": changed, "serial": leaf.serial}) };
@@ -150,19 +165,27 @@ impl Action for Order {
         };
         match turn.seen.order.chain.as_ref().filter(|chain| chain.answers(&request.spki, &self.names)) {
             Some(chain) => self.stage(chain, turn),
-            None => self.sign(order, request, turn),
+            None => match &self.on.proving {
+                Some(proving) => self.prove((order, proving), request, turn),
+                None => self.sign(order, request, turn),
+            },
         }
     }
     fn undo(&self, turn: &Turn<OrderedFacts>) -> Next {
         let (before, seen) = (&turn.before.pair.staged, &turn.seen.pair.staged);
+        let changes = self.unprove(turn);
+        if !changes.is_empty() {
+            return Next::Do { changes, expect: Value::Null };
+        }
         if seen.complete() == before.complete() {
             return Next::done();
         }
-        if seen.complete().is_none() || !turn.did.is_empty() {
+        let change = self.on.pair.at.at(Change::RemoveFile(self.on.pair.spot.staged_chain()));
+        let tried = turn.last.as_ref() == Some(&change) || (self.on.proving.is_none() && !turn.did.is_empty());
+        if seen.complete().is_none() || tried {
             return Next::GiveUp(format!("what is staged for {} is not as it was before", self.on.pair.title()));
         }
-        let change = Change::RemoveFile(self.on.pair.spot.staged_chain());
-        Next::act(self.on.pair.at.at(change), json!({"pair": {"staged": {}}}))
+        Next::act(change, json!({"pair": {"staged": {}}}))
     }
 }
 
@@ -177,6 +200,7 @@ impl Order {
             spki: request.spki.clone(),
             names: self.names.clone(),
             kind: OrderMove::Sign,
+            proof: None,
         };
         Next::act(Place::HERE.at(Change::Order(step)), json!({"order": {"spki": request.spki}}))
     }

@@ -50,6 +50,7 @@ fn bind(
         under_way: more.0,
         timeout: Duration::from_secs(300),
         touches: more.1,
+        now: "2026-11-23T12:00:00Z".parse().unwrap(),
     };
     Entry::find(CATALOG, action).unwrap_or_else(|| panic!("no action {action}")).bind(args, &target)
 }

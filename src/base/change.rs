@@ -91,7 +91,7 @@ impl Change {
     /// Doing it a second time does no more than doing it once, and a look tells whether it was done: where this process
     /// ended before it had an answer, nobody has to be asked what became of it.
     pub const fn is_told_by_a_look(&self) -> bool {
-        matches!(self, Self::UpdateRecord(_))
+        matches!(self, Self::UpdateRecord(_) | Self::Order(_))
     }
 }
 

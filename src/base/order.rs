@@ -30,6 +30,12 @@ pub struct OrderFacts {
     /// What it gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<OrderChain>,
+    /// The issuer does not answer now, and why; the rest is what is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<String>,
+    /// The issuer wants to be left alone for so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u64>,
 }
 
 /// How far an order is (RFC 8555, 7.1.6).
@@ -72,10 +78,8 @@ pub struct OrderChallenge {
     pub place: String,
     /// What is to stand there: public, and worth nothing to anybody else.
     pub value: String,
-    /// It was met already.
+    /// It was met before.
     pub met: bool,
-    /// Everybody can see it there who answers for that place.
-    pub visible: bool,
 }
 
 /// What an issuer gave.
@@ -109,6 +113,9 @@ pub struct OrderStep {
     pub names: Vec<String>,
     /// What is done.
     pub kind: OrderMove,
+    /// How its names are proven; none: its issuer believes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ChallengeKind>,
 }
 
 /// The moves.

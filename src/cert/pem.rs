@@ -165,3 +165,23 @@ fn first(der: &[u8]) -> &[u8] {
 }
 
 const BEGIN: &[u8] = b"-----BEGIN ";
+
+/// DER in the armour of RFC 7468.
+#[must_use]
+pub fn armour(label: &str, der: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = format!("-----BEGIN {label}-----\n");
+    // 48 bytes are a line of 64 digits
+    for line in der.chunks(48) {
+        for three in line.chunks(3) {
+            let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+                let digit = DIGITS.get((bits >> shift & 63) as usize).copied().unwrap_or(b'=');
+                text.push(if at <= three.len() { char::from(digit) } else { '=' });
+            }
+        }
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}

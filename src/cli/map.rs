@@ -28,7 +28,7 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
         ["resolve" | "cancel"] => &["reason"],
         ["history", "prune"] => &["yes", "reason"],
         ["inventory", ..] | ["cert", "check" | "list"] => &["selector"],
-        ["init"] => &["yes"],
+        ["init"] | ["cert", "ca", "rotate" | "retire" | "revoke"] => &["yes"],
         _ => &[],
     }
 }

@@ -273,6 +273,7 @@ impl Engine<'_> {
                 under_way: &station.under_way,
                 timeout: step.timeout.unwrap_or(TIMEOUT).0,
                 touches: &step.touches,
+                now: self.stage.clock.now(),
             },
         )
     }

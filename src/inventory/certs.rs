@@ -97,6 +97,8 @@ pub enum IssuerKind {
         days: u16,
         /// What they are for.
         profile: Profile,
+        /// Where the list of what it revoked can be fetched: its certificates say it; none: they say nothing.
+        crl: Option<String>,
     },
     /// A server of ACME (RFC 8555).
     Acme(Acme),

@@ -118,12 +118,21 @@ impl Drafts {
                 _ => Profile::Server,
             })
         });
+        let crl = fields.take("crl", notes).and_then(|n| {
+            let url = n.text(notes)?;
+            if !url.starts_with("http://") {
+                // a client that must check a certificate to fetch the list goes in circles (RFC 5280, 8)
+                notes.error(n.mark, format!("`{url}` is no http:// address"));
+            }
+            Some(url)
+        });
         fields.end(notes);
         Some(IssuerKind::Ca {
             folder: folder?,
             password: password?,
             days: days.unwrap_or(DAYS),
             profile: profile.unwrap_or_default(),
+            crl,
         })
     }
 

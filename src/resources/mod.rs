@@ -3,20 +3,24 @@
 pub mod app;
 pub mod backend;
 pub mod command;
+pub mod consumer;
 pub mod endpoint;
 pub mod file;
 pub mod group;
 pub mod pair;
+pub mod proving;
 pub mod record;
 pub mod unit;
 
 pub use app::{App, AppFacts, HealthFacts};
 pub use backend::BackendServer;
 pub use command::{NoFacts, Nothing, Saying, WorkFacts, Workplace};
+pub use consumer::{Consumer, ConsumerFacts};
 pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
-pub use pair::{Pair, Staging};
+pub use pair::{Pair, Staging, StagingFacts};
+pub use proving::{Proof, Proving, ProvingFacts};
 pub use record::{Record, SetFacts};
 pub use unit::Unit;
 

@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod cert;
+pub mod pair;
 pub mod reach;

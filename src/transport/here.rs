@@ -167,12 +167,6 @@ impl Here {
         let unknown = |why: &str| Settled::Was(Receipt::of(Outcome::Unknown(why.to_owned())));
         match &*deed {
             Deed::Done(receipt) => Settled::Was(receipt.clone()),
-            Deed::Begun | Deed::Open
-                if change.is_told_by_a_look() && !matches!(*deed, Deed::Open if act.boot == self.boot) =>
-            {
-                Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
-            }
-            Deed::Begun => unknown("it was interrupted"),
             Deed::Open if act.boot != self.boot && matches!(change, Change::Order(_)) => {
                 let Change::Order(step) = change else { return unknown("it is no order") };
                 let settled = self.orders.settle(step).await;
@@ -181,6 +175,12 @@ impl Here {
                 }
                 settled
             }
+            Deed::Begun | Deed::Open
+                if change.is_told_by_a_look() && !matches!(*deed, Deed::Open if act.boot == self.boot) =>
+            {
+                Settled::Was(Receipt::of(Outcome::Failed("it was interrupted".to_owned())))
+            }
+            Deed::Begun => unknown("it was interrupted"),
             Deed::Open if act.boot != self.boot && !matches!(change, Change::Ask { .. }) => {
                 unknown("it was announced by another process, and its receipt is gone with that")
             }

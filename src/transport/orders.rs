@@ -3,12 +3,15 @@
 use super::{Settled, vault::Vault};
 use crate::{
     base::{
-        Answer, Clock as _, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderState, OrderStep, Outcome, Receipt,
-        Secret, WallClock,
+        Answer, ChallengeKind, Clock as _, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState,
+        OrderStep, Outcome, Receipt, Secret, WallClock,
     },
     cert::{self, Certificate, Severity, Terms, Trust, pem},
-    inventory::{Inventory, Issuer, IssuerKind},
-    issue::ca::{self, Ca, CaError},
+    inventory::{Acme, Challenge, Inventory, Issuer, IssuerKind},
+    issue::{
+        acme,
+        ca::{self, Ca, CaError},
+    },
 };
 use jiff::Timestamp;
 use std::{
@@ -79,11 +82,11 @@ impl Orders {
                 Ok(OrderFacts {
                     spki: Some(chain.spki.clone()),
                     state: OrderState::Valid,
-                    challenges: vec![],
                     chain: Some(chain),
+                    ..OrderFacts::default()
                 })
             }
-            IssuerKind::Acme(_) => Err(format!("`{}` is a server of ACME: that is not there yet", issuer.name)),
+            IssuerKind::Acme(settings) => self.acme_facts(issuer, settings, ask).await,
             IssuerKind::Csr { .. } => Ok(OrderFacts::default()),
         }
     }
@@ -91,7 +94,7 @@ impl Orders {
     async fn step(&self, step: &OrderStep) -> Result<(), String> {
         let issuer = self.issuer(&step.order.issuer)?;
         match (&issuer.kind, step.kind) {
-            (IssuerKind::Ca { folder, password, days, profile }, OrderMove::Sign) => {
+            (IssuerKind::Ca { folder, password, days, profile, crl }, OrderMove::Sign) => {
                 let (folder, subject) = (self.path(folder), step.order.subject.clone());
                 let password = self.secret(password)?;
                 let order = ca::Order {
@@ -99,13 +102,83 @@ impl Orders {
                     names: step.names.clone(),
                     profile: profile_of(*profile),
                     days: u32::from(*days),
-                    crl: None,
+                    crl: crl.clone(),
                 };
                 let now = WallClock.now();
                 apart(move || Ca::open(&folder)?.give_for(&subject, &order, &password, now)).await.map(drop)
             }
+            (IssuerKind::Acme(settings), kind) => self.acme_step(issuer, settings, step, kind).await,
             (kind, _) => Err(format!("`{}` {} and takes no such step", issuer.name, what(kind))),
         }
+    }
+
+    async fn acme_facts(&self, issuer: &Issuer, settings: &Acme, ask: &OrderAsk) -> Result<OrderFacts, String> {
+        let Some(seen) = self.acme(issuer, settings, false)?.look(&ask.subject).await.map_err(|e| e.to_string())?
+        else {
+            return Ok(OrderFacts::default());
+        };
+        let kind = kind_of(settings);
+        let mut facts = OrderFacts {
+            spki: Some(seen.spki),
+            challenges: seen.proofs.iter().filter_map(|proof| challenge(proof, kind)).collect(),
+            wait: seen.wait.map(|wait| wait.as_secs()),
+            ..OrderFacts::default()
+        };
+        facts.state = match seen.status {
+            acme::Status::Silent(why) => {
+                facts.silent = Some(why);
+                OrderState::Pending
+            }
+            acme::Status::Pending => OrderState::Pending,
+            acme::Status::Ready => OrderState::Ready,
+            acme::Status::Processing => OrderState::Processing,
+            acme::Status::Valid => OrderState::Valid,
+            acme::Status::Invalid(why) => OrderState::Invalid(why),
+        };
+        if let Some(text) = seen.chain {
+            let trust = match self.trust(issuer)? {
+                Some(trust) => trust,
+                None => Trust::system(),
+            };
+            facts.chain = Some(chain(text, &trust, WallClock.now())?);
+        }
+        Ok(facts)
+    }
+
+    async fn acme_step(
+        &self,
+        issuer: &Issuer,
+        settings: &Acme,
+        step: &OrderStep,
+        kind: OrderMove,
+    ) -> Result<(), String> {
+        let (server, subject) = (self.acme(issuer, settings, true)?, &step.order.subject);
+        let done = match kind {
+            OrderMove::New => server.begin(subject, &step.spki, &step.names, None).await,
+            OrderMove::Answer => server.answer(subject, kind_of(settings)).await,
+            OrderMove::Finalize => {
+                let pieces = pem::Pieces::read(step.request.as_bytes()).map_err(|e| e.to_string())?;
+                let request = pieces.requests.first().ok_or("there is no request to hand in")?;
+                server.finalize(subject, request).await
+            }
+            OrderMove::Sign => return Err(format!("`{}` {} and takes no such step", issuer.name, what(&issuer.kind))),
+        };
+        done.map_err(|e| e.to_string())
+    }
+
+    /// A server of ACME as it is declared. Its secrets are read where it is spoken to for a change.
+    fn acme(&self, issuer: &Issuer, settings: &Acme, acts: bool) -> Result<acme::Server, String> {
+        let state = self.grounds.state.as_ref().ok_or("there is no state directory to keep an account in")?;
+        let eab = settings.eab.as_ref().filter(|_| acts);
+        let eab = eab.map(|eab| Ok::<_, String>((eab.kid.clone(), self.secret(&eab.key)?))).transpose()?;
+        Ok(acme::Server {
+            name: issuer.name.clone(),
+            directory: settings.directory.clone(),
+            ca: settings.ca.as_ref().map(|ca| self.path(ca)),
+            contact: settings.contact.clone(),
+            eab,
+            folder: state.join("issuers").join(&issuer.name),
+        })
     }
 
     fn issuer(&self, name: &str) -> Result<&Issuer, String> {
@@ -158,8 +231,8 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
         trust,
         crls: &[],
         key: None,
-        unstapled: false,
         stapled: None,
+        unstapled: false,
         chain: true,
     };
     // that it is for clients is what was asked for
@@ -175,6 +248,28 @@ fn chain(text: String, trust: &Trust, at: Timestamp) -> Result<OrderChain, Strin
         not_after: leaf.not_after,
         wrong: wrong.map(|fault| fault.what.to_string()),
         pem: text,
+    })
+}
+
+const fn kind_of(settings: &Acme) -> acme::Kind {
+    match settings.challenge {
+        Challenge::Dns => acme::Kind::Dns,
+        Challenge::Webroot { .. } | Challenge::Responder { .. } => acme::Kind::Http,
+    }
+}
+
+/// What is to stand where; none: the name cannot be proven so.
+fn challenge(proof: &acme::Proof, kind: acme::Kind) -> Option<OrderChallenge> {
+    let (name, met) = (proof.name.clone(), proof.met);
+    Some(match kind {
+        acme::Kind::Dns => {
+            let (place, value) = (format!("_acme-challenge.{name}"), proof.record.clone()?);
+            OrderChallenge { name, kind: ChallengeKind::Dns, place, value, met }
+        }
+        acme::Kind::Http => {
+            let (place, value) = (proof.token.clone()?, proof.answer.clone()?);
+            OrderChallenge { name, kind: ChallengeKind::Http, place, value, met }
+        }
     })
 }
 

@@ -5,7 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What differs between two states of a thing, in words; what moves by itself is left out.
 pub fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String) {
-    const MOVES: [&str; 9] = ["pid", "invocation", "since", "sessions", "body", "size", "stdout", "stderr", "error"];
+    // of a certificate its serial and its end say enough
+    const MOVES: [&str; 14] = [
+        "pid",
+        "invocation",
+        "since",
+        "sessions",
+        "body",
+        "size",
+        "stdout",
+        "stderr",
+        "error",
+        "fingerprint",
+        "spki",
+        "pem",
+        "not_before",
+        "names",
+    ];
     let leaves = |value: Option<&Value>| {
         let mut all = BTreeMap::new();
         flatten("", value.unwrap_or(&Value::Null), &mut all);
@@ -35,7 +51,7 @@ pub fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String)
 
 fn shorten(name: &str, leaf: &str) -> String {
     match name {
-        "hash" => leaf.chars().take(12).collect(),
+        "hash" | "key" => leaf.chars().take(12).collect(),
         "mode" => leaf.parse::<u32>().map_or_else(|_| leaf.to_owned(), |mode| format!("{mode:04o}")),
         _ => leaf.chars().take(40).collect(),
     }

@@ -58,6 +58,28 @@ pub enum NoRunbook {
         /// The site.
         site: Option<String>,
     },
+    /// No such certificate.
+    #[error("svcops.yaml has no certificate `{certificate}`{}", near.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    NoCertificate {
+        /// The word.
+        certificate: String,
+        /// The nearest one that there is.
+        near: Option<String>,
+    },
+    /// It has no issuer.
+    #[error("nobody issues certificate `{certificate}`: it is only watched")]
+    Watched {
+        /// The certificate.
+        certificate: String,
+    },
+    /// It is on no host.
+    #[error("certificate `{certificate}` lies nowhere{}", site.as_ref().map(|s| format!(" at site `{s}`")).unwrap_or_default())]
+    Nowhere {
+        /// The certificate.
+        certificate: String,
+        /// The site.
+        site: Option<String>,
+    },
     /// Requirements that need each other.
     #[error("the apps that `{app}` requires or is required by go round in a circle at `{again}`")]
     Circle {
@@ -190,7 +212,7 @@ fn rolling(inventory: &Inventory, verb: Verb, app: &App, site: Option<&str>) -> 
 }
 
 /// Counts the others at each site, except where a host is alone: there nothing could ever be enough.
-fn quorum(inventory: &Inventory, app: &App, site: Option<&str>) -> Option<Value> {
+pub(super) fn quorum(inventory: &Inventory, app: &App, site: Option<&str>) -> Option<Value> {
     let min = app.rolling.min_healthy;
     let accompanied = |host: &&Host| inventory.hosts_of(app).filter(|h| h.site == host.site).count() > 1;
     let (some, alone): (Vec<_>, Vec<_>) = hosts(inventory, app, site).into_iter().partition(accompanied);
@@ -238,7 +260,7 @@ fn aimed(
     steps.map(aim).collect()
 }
 
-fn balancer(app: &App, name: &str, action: &str) -> Option<Value> {
+pub(super) fn balancer(app: &App, name: &str, action: &str) -> Option<Value> {
     let place = app.balancer.as_ref()?;
     let server =
         place.server.clone().unwrap_or_else(|| "{{ host.name }}".into()).replace("app.name", &quoted(&app.name));
@@ -250,7 +272,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', ""))
 }
 
-fn step(name: &str, action: &str, args: Value) -> Value {
+pub(super) fn step(name: &str, action: &str, args: Value) -> Value {
     Value::Object(Map::from_iter([("name".to_owned(), json!(name)), (action.to_owned(), args)]))
 }
 

@@ -309,6 +309,16 @@ fn plural(kind: &str) -> String {
     if kind.ends_with(|c: char| c.is_ascii_lowercase()) { format!("{kind}s") } else { kind.to_owned() }
 }
 
+/// What examples of certificates are about.
+const CERTIFICATES: &str = "issuers:
+  house: {ca: {folder: ca, password: ca-key}}
+certificates:
+  billing-tls:
+    names: [\"{{ host.name }}.lab.test\"]
+    issuer: house
+    places: [{hosts: role=app, cert: /etc/billing/tls.crt, key: /etc/billing/tls.key, app: billing}]
+";
+
 /// What examples name beyond the project of the other tests.
 const ZONES: &str = r#"
 zones:
@@ -324,7 +334,8 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    std::fs::write(place("svcops.yaml"), project + ZONES).unwrap();
+    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES;
+    std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {
         assert!(action.example.contains(&format!("{}:", action.name)), "`{}` has no example", action.name);

@@ -8,6 +8,7 @@
 mod support;
 
 mod audit;
+mod authority;
 mod bundle;
 mod certs;
 mod contention;

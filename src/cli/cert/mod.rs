@@ -1,5 +1,6 @@
 //! `svcops cert`: certificates where they are served and where they lie.
 
+mod ca;
 mod check;
 mod draw;
 mod forms;
@@ -10,6 +11,7 @@ mod secrets;
 mod targets;
 
 use super::{Face, exit::ExitCode, words::Failure};
+use ca::Ca;
 use check::Check;
 use inspect::Inspect;
 use list::List;
@@ -26,6 +28,15 @@ pub enum Cert {
     /// What is declared, where it is, until when it lasts, and when it was renewed last
     #[command(after_help = list::EXAMPLES)]
     List(List),
+    /// Own authorities: make one, see what it gave, take back, change its root
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        after_help = "Examples:
+  svcops cert ca create house
+  svcops cert ca show house"
+    )]
+    Ca(Ca),
 }
 
 impl Face {
@@ -34,6 +45,7 @@ impl Face {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
             Cert::List(args) => self.cert_list(args),
+            Cert::Ca(of) => self.cert_ca(of),
         }
     }
 }

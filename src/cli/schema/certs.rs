@@ -33,6 +33,7 @@ pub(super) fn issuer() -> Value {
             "password": text("The name of the secret that opens its key"),
             "days": such("How long its certificates are good", json!(90), json!({"type": "integer", "minimum": 1, "maximum": 3650})),
             "profile": such("What its certificates are for", json!("server"), json!({"enum": ["server", "client", "both"]})),
+            "crl": text("Where the list of what it revoked is fetched from, an http:// address: its certificates name it"),
         }),
     );
     let http = object(

@@ -339,6 +339,8 @@ impl<'r> Room<'r> {
                 under_way: bound.hosts,
                 timeout: bound.step.timeout.map_or(TIMEOUT, |t| t.0),
                 touches: &bound.step.touches,
+                // what is due is asked when it runs
+                now: jiff::Timestamp::UNIX_EPOCH,
             };
             if let Err(refusal) = bound.entry.bind(filled, &target) {
                 let (key, why) = unwrapped(refusal);

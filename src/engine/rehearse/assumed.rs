@@ -105,7 +105,6 @@ impl Wished {
             }
             Read::Record(_) => Answer::Record(RecordFacts::default()),
             Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
-            Read::Addresses(_) => Answer::Open,
             Read::Order(_) => Answer::Order(Box::default()),
             Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
             Read::Served(_) if !healthy => {
@@ -118,7 +117,7 @@ impl Wished {
                 Answer::Served(ServedFacts { serial, fingerprint, not_after: Some(leaf.not_after), error: None })
             }
             // what else they would say, nobody knows
-            Read::Http(_) | Read::Run(_) => Answer::Open,
+            Read::Addresses(_) | Read::Http(_) | Read::Run(_) => Answer::Open,
         }
     }
 }

@@ -227,8 +227,8 @@ impl Ca {
                 trust: &trust,
                 crls: &[],
                 key: None,
-                unstapled: false,
                 stapled: None,
+                unstapled: false,
                 chain: true,
             };
             let wrong = judge(&shown.certificates, &terms).faults.into_iter().find(|fault| {

@@ -172,6 +172,12 @@ impl Ca {
         &self.folder
     }
 
+    /// The common name of its first root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.register.name
+    }
+
     /// All of its roots, the retired ones too, oldest first.
     #[must_use]
     pub fn generations(&self) -> &[Generation] {

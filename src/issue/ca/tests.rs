@@ -333,8 +333,8 @@ fn what_is_revoked_is_told_by_a_list_that_both_verifiers_believe() {
                 trust: &trust,
                 crls: &crls,
                 key: None,
-                unstapled: false,
                 stapled: None,
+                unstapled: false,
                 chain: true,
             };
             judge(&shown, &terms).faults

@@ -54,7 +54,10 @@ pub(super) async fn the_proof_of_a_name_comes_and_goes_with_the_folders_that_wer
     assert_eq!(site.facts().await, nothing(0));
     for _ in 0..2 {
         assert_eq!(site.put().await, Outcome::Ok);
-        assert_eq!(site.facts().await, ProofFacts { served: [(TOKEN.to_owned(), VALUE.to_owned())].into(), folders: 2 });
+        assert_eq!(
+            site.facts().await,
+            ProofFacts { served: [(TOKEN.to_owned(), VALUE.to_owned())].into(), folders: 2 }
+        );
     }
     assert_eq!(fs::read_to_string(format!("{folder}/{TOKEN}")).unwrap(), VALUE);
     let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -89,7 +92,10 @@ pub(super) async fn what_answers_for_a_name_serves_it_alone_and_is_gone_when_it_
     // a second time is the same process
     for _ in 0..2 {
         assert_eq!(site.put().await, Outcome::Ok);
-        assert_eq!(site.facts().await, ProofFacts { served: [(TOKEN.to_owned(), VALUE.to_owned())].into(), folders: 2 });
+        assert_eq!(
+            site.facts().await,
+            ProofFacts { served: [(TOKEN.to_owned(), VALUE.to_owned())].into(), folders: 2 }
+        );
     }
     let right = got(port, &format!("/.well-known/acme-challenge/{TOKEN}")).unwrap();
     assert!(right.starts_with("HTTP/1.1 200 OK\r\n") && right.ends_with(&format!("\r\n\r\n{VALUE}")), "{right}");

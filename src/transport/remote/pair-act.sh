@@ -137,6 +137,8 @@ SVCOPS_PASS
     p_real "$P_certfile"
     p_keep_old "$P_real"
   fi
+  # on the way back it waits again, and it may be on somebody's desk
+  [ ! -f "$P_base.csr" ] || [ ! -d "$P_store" ] || cp -- "$P_base.csr" "$P_store/request-$P_name" 2>/dev/null
   p_rename
   rm -f -- "$P_base.key" "$P_base.csr" "$P_base.pem" "$P_base.new-key" "$P_base.new-pem"
   p_flush "$P_folder/"
@@ -170,6 +172,7 @@ p_restage() {
   p_flush "$P_base.new-key" "$P_base.new-pem"
   p_do mv -f -- "$P_base.new-pem" "$P_base.pem"
   p_done mv -f -- "$P_base.new-key" "$P_base.key"
+  [ ! -f "$P_store/request-$P_name" ] || cp -- "$P_store/request-$P_name" "$P_base.csr" 2>/dev/null
 }
 p_restored() {
   p_rename

@@ -47,6 +47,7 @@ impl World {
                 return;
             }
             (Read::Pair(spot), Answer::Pair(facts), Some(host)) => return self.learn_pair(host, spot, facts),
+            (Read::Served(ask), Answer::Served(facts), _) => self.learn_served(ask, facts),
             (Read::Server { .. }, Answer::Server(facts), _) => {
                 if let Some(key) = server_key(read) {
                     let since = (facts.state != ServerState::Ready).then(Instant::now);
@@ -70,8 +71,8 @@ impl World {
         if self.processes.contains_key(&key) {
             return;
         }
-        let config = self.config_now(&key);
-        self.processes.insert(key.clone(), Process { unit, config, sick: false, ready: None, changed: false });
+        let (config, shows) = (self.config_now(&key), self.shown_before(&key));
+        self.processes.insert(key.clone(), Process { unit, config, shows, sick: false, ready: None, changed: false });
         let checks: Vec<At<Read>> = self.learnt.iter().map(|(r, _)| r.clone()).collect();
         for read in checks.iter().filter(|r| self.links.health(r).is_some_and(|(k, _)| *k == key)).collect::<Vec<_>>() {
             self.diagnose(read);
@@ -114,6 +115,7 @@ impl World {
             (Read::Pair(spot), Some(host)) => {
                 self.seen(read).is_none() && !self.pairs.contains_key(&(host.clone(), spot.clone()))
             }
+            (Read::Served(ask), _) => self.seen(read).is_none() && self.served(ask).is_none(),
             (Read::Server { .. }, _) => {
                 self.seen(read).is_none() && server_key(read).is_some_and(|k| !self.servers.contains_key(&k))
             }
@@ -143,6 +145,7 @@ impl World {
             }
             (Read::Order(ask), _) => self.order(ask),
             (Read::Pair(spot), Some(host)) => self.pair(host, spot),
+            (Read::Served(ask), _) => self.served(ask).unwrap_or_else(|| self.checked(read)),
             (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
             (Read::Record(ask), _) => self.records(ask),
             (Read::Proof(by), Some(host)) => self.proofs(host, by),

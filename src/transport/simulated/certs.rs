@@ -1,14 +1,18 @@
 //! Certificates in the simulated world. A key is a name of its own, a request and a chain are texts that say what they are:
 //! nothing here computes a signature, and no text holds a time, so that two plans of one thing are one.
 
-use super::world::{Opened, World};
+use super::{
+    links::{Consumer, Key},
+    world::{Opened, World},
+};
 use crate::{
     base::{
         Answer, At, Content, FileFacts, Hash, HostName, Keystore, Leaf, PairChange, PairFacts, PairSpot, Place, Read,
-        Source, Staged, StagedKey, StagedRequest,
+        ServedAsk, ServedFacts, Source, Staged, StagedKey, StagedRequest, UnitState,
     },
     cert::pem::Pieces,
 };
+use std::collections::BTreeMap;
 
 /// Where a pair is.
 pub(super) type PairKey = (HostName, PairSpot);
@@ -93,6 +97,60 @@ impl World {
         }
     }
 
+    /// What a process would show if it read its certificates now, by place; those that nobody has looked at are left out.
+    pub(super) fn shows_now(&self, key: &Key) -> BTreeMap<PairKey, ServedFacts> {
+        let consumers = self.links.consumers.iter().filter(|consumer| consumer.app.as_ref() == Some(key));
+        let known = |consumer: &Consumer| {
+            let pair = self.pairs.get(&consumer.pair)?;
+            Some((consumer.pair.clone(), shown(pair)))
+        };
+        consumers.filter_map(known).collect()
+    }
+
+    /// Whether it cannot read its certificates: a key is another certificate's.
+    pub(super) fn has_half_a_pair(&self, key: &Key) -> bool {
+        let own = self.links.consumers.iter().filter(|consumer| consumer.app.as_ref() == Some(key));
+        own.filter_map(|consumer| self.pairs.get(&consumer.pair)).any(|pair| pair.installed.is_some() && !pair.key_fits)
+    }
+
+    /// An endpoint was seen to show something: so does the process behind it.
+    pub(super) fn learn_served(&mut self, ask: &ServedAsk, facts: &ServedFacts) {
+        let Some(consumer) = self.links.consumer(&ask.endpoint) else { return };
+        let (pair, app) = (consumer.pair.clone(), consumer.app.clone());
+        if let Some(process) = app.and_then(|app| self.processes.get_mut(&app)).filter(|p| !p.changed) {
+            process.shows.insert(pair, facts.clone());
+        }
+    }
+
+    /// What was seen of a process's endpoints before it was met.
+    pub(super) fn shown_before(&self, key: &Key) -> BTreeMap<PairKey, ServedFacts> {
+        let seen = self.learnt.iter().filter_map(|(read, answer)| match (&read.what, answer) {
+            (Read::Served(ask), Answer::Served(facts)) => {
+                let consumer = self.links.consumer(&ask.endpoint)?;
+                (consumer.app.as_ref() == Some(key)).then(|| (consumer.pair.clone(), facts.clone()))
+            }
+            _ => None,
+        });
+        seen.collect()
+    }
+
+    /// What an endpoint shows; none: it is linked to nothing here.
+    pub(super) fn served(&self, ask: &ServedAsk) -> Option<Answer> {
+        let consumer = self.links.consumer(&ask.endpoint)?;
+        let Some(app) = &consumer.app else {
+            return self.pairs.get(&consumer.pair).map(|pair| Answer::Served(shown(pair)));
+        };
+        if self.is_open(&Opened::Process(app.clone())) {
+            return Some(Answer::Open);
+        }
+        let process = self.processes.get(app).filter(|process| process.changed)?;
+        let refused = || ServedFacts { error: Some("connection refused".to_owned()), ..ServedFacts::default() };
+        if process.unit.state != UnitState::Active {
+            return Some(Answer::Served(refused()));
+        }
+        Some(process.shows.get(&consumer.pair).map_or(Answer::Open, |shown| Answer::Served(shown.clone())))
+    }
+
     /// The key that lies at a path of another host, staged or in place.
     fn key_at(&self, host: &HostName, path: &str, content: &Content) -> Option<StagedKey> {
         self.pairs.iter().filter(|((on, _), _)| on == host).find_map(|((_, spot), facts)| {
@@ -163,6 +221,10 @@ impl World {
                 }
                 let former = self.former.iter().rev().find(|(at, was)| *at == key && was.files == *files);
                 let former = former.map(|(_, was)| was.clone()).unwrap_or_default();
+                // the request is kept as well, where anything was
+                if staged.chain.is_some() && files.values().any(Option::is_some) {
+                    staged.request.clone_from(&former.staged.request);
+                }
                 PairFacts { files: files.clone(), staged, ..former }
             }
         };
@@ -171,6 +233,19 @@ impl World {
         }
         self.pairs.insert(key, after);
         Ok(())
+    }
+}
+
+/// What a server shows that has read this pair.
+fn shown(pair: &PairFacts) -> ServedFacts {
+    match &pair.installed {
+        Some(leaf) => ServedFacts {
+            serial: Some(leaf.serial.clone()),
+            fingerprint: Some(leaf.fingerprint.clone()),
+            not_after: Some(leaf.not_after),
+            error: None,
+        },
+        None => ServedFacts { error: Some("there is no certificate to show".to_owned()), ..ServedFacts::default() },
     }
 }
 
@@ -183,12 +258,7 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn files(
-        &self,
-        spot: &PairSpot,
-        before: &PairFacts,
-        chain: &Leaf,
-    ) -> std::collections::BTreeMap<String, Option<FileFacts>> {
+    fn files(&self, spot: &PairSpot, before: &PairFacts, chain: &Leaf) -> BTreeMap<String, Option<FileFacts>> {
         let key = before.staged.key.as_ref();
         let file = |path: &str, holds_key: bool| {
             let old = before.files.get(path).and_then(Option::as_ref);

@@ -125,8 +125,9 @@ impl World {
     fn launch(&mut self, key: &Key) -> Result<(), String> {
         self.takes_away(key);
         let config = self.config_now(key);
-        let broken = config.values().flatten().any(|hash| self.breaking.contains(hash));
+        let broken = config.values().flatten().any(|hash| self.breaking.contains(hash)) || self.has_half_a_pair(key);
         let sick = config.values().flatten().any(|hash| self.sickening.contains(hash));
+        let shows = self.shows_now(key);
         let tick = self.tick();
         let (count, start) = (self.count, self.links.start(key));
         let process = self.known(key)?;
@@ -135,6 +136,7 @@ impl World {
         process.unit.state = if broken { UnitState::Failed } else { UnitState::Active };
         process.unit.pid = if broken || matches!(key, Key::App(..)) { 0 } else { 100_000 + count };
         process.config = config;
+        process.shows.extend(shows);
         process.sick = sick;
         process.ready = Instant::now().checked_add(start);
         process.changed = true;
@@ -144,7 +146,8 @@ impl World {
     fn reload(&mut self, key: &Key) -> Result<(), String> {
         let config = self.config_now(key);
         let sick = config.values().flatten().any(|hash| self.sickening.contains(hash));
-        let broken = config.values().flatten().any(|hash| self.breaking.contains(hash));
+        let broken = config.values().flatten().any(|hash| self.breaking.contains(hash)) || self.has_half_a_pair(key);
+        let shows = self.shows_now(key);
         let tick = self.tick();
         let loaded = self.processes.get(key).map(|process| process.config.clone()).unwrap_or_default();
         let by_config = loaded.values().flatten().any(|hash| self.sickening.contains(hash));
@@ -157,6 +160,7 @@ impl World {
             return Err("exit 1".into());
         }
         process.config = config;
+        process.shows.extend(shows);
         // what only its configuration made ill is well again with another one
         process.sick = sick || (process.sick && !by_config);
         process.changed = true;

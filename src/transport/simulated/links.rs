@@ -1,10 +1,10 @@
 //! What hangs together, as far as `svcops.yaml` says it: which unit stands behind a URL, which files it reads at its
 //! start, which server of a backend it is.
 
-use super::world::START;
+use super::{certs::PairKey, world::START};
 use crate::{
-    base::{At, HaproxyApi, HostName, Invocation, Program, Read},
-    inventory::{AppOn, HealthCheck, Inventory, Manager},
+    base::{At, HaproxyApi, HostName, Invocation, PairSpot, Program, Read},
+    inventory::{AppOn, CertPlace, Certificate, HealthCheck, Inventory, Manager},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +28,8 @@ pub struct Links {
     /// The hosts whose apps a balancer's host answers for.
     behind: BTreeMap<HostName, BTreeSet<HostName>>,
     users: BTreeMap<HostName, String>,
+    /// Who serves which certificates.
+    pub(super) consumers: Vec<Consumer>,
     /// What `rolling.min_healthy` says of each app.
     pub(super) min_healthy: BTreeMap<String, usize>,
 }
@@ -79,6 +81,15 @@ pub(super) struct Member {
     pub(super) server: Option<ServerKey>,
 }
 
+/// Who serves a certificate that lies on a host.
+#[derive(Clone, Debug)]
+pub(super) struct Consumer {
+    pub(super) pair: PairKey,
+    /// None: it takes a new one by itself.
+    pub(super) app: Option<Key>,
+    endpoints: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Asked {
     Http(String),
@@ -107,7 +118,26 @@ impl Links {
                 }
             }
         }
+        for certificate in inventory.certificates.values() {
+            for place in &certificate.places {
+                links.serve(inventory, certificate, place);
+            }
+        }
         links
+    }
+
+    fn serve(&mut self, inventory: &Inventory, certificate: &Certificate, place: &CertPlace) {
+        let Some(store) = &place.store else { return };
+        for host in inventory.hosts_at(place) {
+            let spot = PairSpot { name: certificate.name.clone(), store: store.clone() };
+            let app = place.app.as_ref().and_then(|name| self.app(&host.name, name)).cloned();
+            let endpoints = certificate.served_on(place, host).unwrap_or_default();
+            self.consumers.push(Consumer { pair: (host.name.clone(), spot), app, endpoints });
+        }
+    }
+    /// Who answers at an endpoint.
+    pub(super) fn consumer(&self, endpoint: &str) -> Option<&Consumer> {
+        self.consumers.iter().find(|consumer| consumer.endpoints.iter().any(|one| one == endpoint))
     }
 
     fn add(&mut self, on: &AppOn<'_>) {
@@ -202,6 +232,7 @@ impl Links {
         let named = match &read.what {
             Read::Http(ask) => url_host(&ask.url),
             Read::Tcp { host, .. } => Some(host.as_str()),
+            Read::Served(ask) => ask.endpoint.rsplit_once(':').map(|(host, _)| host.rsplit('/').next().unwrap_or(host)),
             _ => None,
         };
         if let Some(host) = named.and_then(|n| self.addresses.get(n)) {

@@ -1,7 +1,10 @@
 //! Orders for certificates in the simulated world: its issuers give what they are asked for.
 
 use super::{certs::chain_text, world::World};
-use crate::base::{Answer, Hash, Leaf, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderState, OrderStep};
+use crate::base::{
+    Answer, ChallengeKind, Hash, Leaf, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState,
+    OrderStep,
+};
 use jiff::Timestamp;
 
 impl World {
@@ -19,16 +22,64 @@ impl World {
                 *known = OrderFacts {
                     spki: Some(step.spki.clone()),
                     state: OrderState::Valid,
-                    challenges: vec![],
                     chain: Some(made(step)),
+                    ..OrderFacts::default()
                 };
             }
-            OrderMove::New | OrderMove::Answer | OrderMove::Finalize => {
-                return Err("this issuer takes no such step".to_owned());
+            OrderMove::New => {
+                let live = !matches!(known.state, OrderState::None | OrderState::Invalid(_));
+                if known.spki.as_ref() == Some(&step.spki) && live {
+                    return Ok(());
+                }
+                self.count += 1;
+                let challenges = step.proof.map(|kind| challenges(step, kind, self.count)).unwrap_or_default();
+                let (spki, state) = (Some(step.spki.clone()), OrderState::Pending);
+                *known = OrderFacts { spki, state, challenges, ..OrderFacts::default() };
+            }
+            OrderMove::Answer if known.state == OrderState::Pending => {
+                let asked = known.challenges.clone();
+                let missed = asked.into_iter().find(|challenge| !self.is_met(challenge));
+                let state = missed.map_or(OrderState::Ready, |challenge| {
+                    OrderState::Invalid(format!("nothing proves `{}`", challenge.name))
+                });
+                self.orders.entry(step.order.clone()).or_default().state = state;
+            }
+            OrderMove::Finalize if known.state == OrderState::Ready => {
+                known.state = OrderState::Valid;
+                known.chain = Some(made(step));
+            }
+            OrderMove::Answer | OrderMove::Finalize => {
+                if matches!(known.state, OrderState::None | OrderState::Invalid(_) | OrderState::Pending) {
+                    return Err("the order does not take this step now".to_owned());
+                }
             }
         }
         Ok(())
     }
+
+    /// What the issuer looks for is there.
+    fn is_met(&self, challenge: &OrderChallenge) -> bool {
+        let OrderChallenge { place, value, kind, .. } = challenge;
+        match kind {
+            ChallengeKind::Dns => self.has_text(place, value),
+            ChallengeKind::Http => self.proves(place, value),
+        }
+    }
+}
+
+/// What a server of ACME would want to see: another thing for each order.
+fn challenges(step: &OrderStep, kind: ChallengeKind, count: u32) -> Vec<OrderChallenge> {
+    let of = |name: &String| {
+        let name = name.strip_prefix("*.").unwrap_or(name).to_owned();
+        let word = Hash::of(format!("{} {name} {count}", step.spki).as_bytes()).0;
+        let token: String = word.chars().take(40).collect();
+        let (place, value) = match kind {
+            ChallengeKind::Dns => (format!("_acme-challenge.{name}"), token),
+            ChallengeKind::Http => (token.clone(), format!("{token}.account")),
+        };
+        OrderChallenge { name, kind, place, value, met: false }
+    };
+    step.names.iter().map(of).collect()
 }
 
 /// What an issuer of the simulated world gives: no text in it holds a time, so that two plans of one thing are one.

@@ -36,6 +36,11 @@ impl World {
         let ttl = if update.add.is_empty() { facts.primary.ttl } else { Some(update.ttl) };
         facts.primary = RecordSet { ttl: ttl.filter(|_| !values.is_empty()), values };
     }
+    /// Whether a name has this text.
+    pub(super) fn has_text(&self, name: &str, text: &str) -> bool {
+        let mut texts = self.records.iter().filter(|((_, on, kind), _)| on == name && *kind == RecordType::Txt);
+        texts.any(|(_, facts)| facts.primary.values.contains(text))
+    }
     /// Each set that is there, under the name of its lock.
     pub(super) fn standing_records(&self) -> impl Iterator<Item = (String, String)> {
         let there = self.records.iter().filter(|(_, facts)| !facts.primary.values.is_empty());

@@ -14,6 +14,10 @@ impl World {
                 if process.sick {
                     is += ", sick";
                 }
+                for ((_, spot), shown) in &process.shows {
+                    let serial = shown.serial.as_deref().unwrap_or("nothing");
+                    is += &format!(", showing `{}` {serial}", spot.name);
+                }
                 for (path, hash) in &process.config {
                     is += &format!(", with `{path}` {}", content(hash.as_ref()));
                 }
@@ -73,6 +77,13 @@ impl World {
             for (path, loaded) in &process.config {
                 if now.get(path).is_some_and(|on_disk| on_disk != loaded) {
                     stale.insert(format!("{} runs with an earlier `{path}` than the one on its disk", title(key)));
+                }
+            }
+            for (pair, shown) in self.shows_now(key) {
+                let loaded = process.shows.get(&pair);
+                if loaded.is_some_and(|loaded| loaded.fingerprint != shown.fingerprint) {
+                    let path = pair.1.key_file();
+                    stale.insert(format!("{} shows another certificate than the one beside `{path}`", title(key)));
                 }
             }
         }

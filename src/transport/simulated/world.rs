@@ -12,7 +12,7 @@ use super::{
 use crate::{
     base::{
         Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, Place, Read,
-        Receipt, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
+        Receipt, ServedFacts, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
@@ -89,6 +89,8 @@ pub(super) struct Process {
     pub(super) unit: UnitFacts,
     /// What it read at its start.
     pub(super) config: BTreeMap<String, Option<Hash>>,
+    /// The certificates that it read at its start, as it shows them.
+    pub(super) shows: BTreeMap<PairKey, ServedFacts>,
     /// It never becomes healthy.
     pub(super) sick: bool,
     /// When it is healthy; none: since long.
