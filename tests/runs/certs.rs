@@ -400,3 +400,36 @@ fn the_list_tells_what_is_due_and_status_what_is_near() {
     let status = bare.svcops(&["status"]).exits(0);
     assert!(!status.stdout.contains("certificate"), "{status}");
 }
+
+#[test]
+fn the_list_names_the_run_that_renewed_a_certificate_and_none_that_was_taken_back() {
+    let house = House::new();
+    house.cert("shop", "here.shop.test,DNS:localhost", 20);
+    house.cert("next", "here.shop.test,DNS:localhost", 90);
+    fs::write(house.at("word"), "open sesame").unwrap();
+    let crm = declaring(&house, 1, "");
+    let yaml = fs::read_to_string(crm.root().join("svcops.yaml")).unwrap();
+    crm.file("svcops.yaml", &yaml.replace(", served: \"localhost:1\"", ""));
+    // staged by hand, as an order leaves it
+    let stage = || {
+        let chain = ["next.crt", "ca.crt"].map(|name| fs::read_to_string(house.at(name)).unwrap()).concat();
+        fs::write(house.at(".svcops-shop.pem"), chain).unwrap();
+        fs::copy(house.at("next.key"), house.at(".svcops-shop.key")).unwrap();
+    };
+    let install = "svcops: 1\nname: renew\ntargets: here\nsteps:\n  - cert.install: {certificate: shop}\n";
+    crm.file("runbooks/renew.yaml", install);
+    crm.file("runbooks/broken.yaml", &format!("{install}  - check.command: {{run: 'false'}}\n"));
+    let renewed = || crm.svcops(&["cert", "list", "-o", "json"]).json()["certificates"][0]["renewed"].clone();
+    stage();
+    crm.svcops(&["run", "broken", "--yes"]).exits(1);
+    assert_eq!(renewed(), serde_json::Value::Null);
+    stage();
+    crm.svcops(&["run", "renew", "--yes"]).exits(0);
+    let run = crm.svcops(&["history", "list", "-o", "json"]).exits(0).json()["runs"][0]["run"].clone();
+    assert_eq!(renewed()["run"], run);
+    let list = crm.svcops(&["cert", "list"]).exits(0);
+    assert!(list.stdout.contains(run.as_str().unwrap()), "{list}");
+    // a run that found nothing to do renewed nothing
+    crm.svcops(&["run", "renew", "--yes"]);
+    assert_eq!(renewed()["run"], run);
+}
