@@ -20,6 +20,7 @@ mod cut;
 mod examples;
 mod failing;
 mod killed;
+mod looks;
 mod mail;
 mod planned;
 mod power;
