@@ -124,9 +124,10 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..] | ["status" | "doctor", ..] | ["history", "verify", ..] | ["cert", "check", ..] => {
-            ExitCode::Stands
-        }
+        ["app", "status", ..]
+        | ["status" | "doctor", ..]
+        | ["history", "verify", ..]
+        | ["cert", "check" | "list", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
 }

@@ -12,6 +12,7 @@ mod audit;
 mod client;
 mod hosts;
 
+mod acme;
 mod asking;
 mod bundle;
 mod certs;
@@ -19,6 +20,7 @@ mod cut;
 mod examples;
 mod failing;
 mod killed;
+mod looks;
 mod mail;
 mod planned;
 mod power;

@@ -366,3 +366,70 @@ fn the_page_of_a_check_loads_nothing_and_holds_no_markup_of_others() {
     assert!(page.contains("WARNING") && !page.contains("<b>") && !page.contains("<script"), "{page}");
     crm.svcops(&["cert", "inspect", &word(&house.at("a.crt")), "-o", "html"]).exits(2).says("belongs to");
 }
+
+#[test]
+fn the_list_tells_what_is_due_and_status_what_is_near() {
+    let mut house = House::new();
+    house.cert("shop", "here.shop.test,DNS:localhost", 90);
+    house.cert("own", "localhost", 90);
+    let port = house.serve("shop");
+    fs::write(house.at("word"), "open sesame").unwrap();
+    let watched =
+        format!("  watched: {{trust: {}, places: [{{served: \"localhost:{port}\"}}]}}\n", word(&house.at("ca.crt")));
+    let crm = declaring(&house, port, &watched);
+    let list = crm.svcops(&["cert", "list"]).exits(0).says("2 certificates, nothing is wrong, and none is due");
+    assert!(list.stdout.contains("1 file, 1 endpoint") && list.stdout.contains("not by svcops"), "{list}");
+    let json = crm.svcops(&["cert", "list", "shop", "-o", "json"]).exits(0).json();
+    let shop = &json["certificates"][0];
+    assert_eq!((&shop["name"], &shop["issuer"], &shop["is_due"]), (&"shop".into(), &"house".into(), &false.into()));
+    assert_eq!((&shop["renewed"], shop["places"].as_array().map(Vec::len)), (&serde_json::Value::Null, Some(2)));
+    crm.svcops(&["status"]).exits(0).says("2 certificates in order").says("is the next to end, in");
+    crm.svcops(&["status", "--no-hosts"]).exits(0).says("2 certificates, none was looked at");
+    crm.svcops(&["cert", "list", "shopp"]).exits(3).says("did you mean `shop`?");
+
+    // a third of ninety days are thirty: at twenty it is due, and below the threshold of its own
+    house.cert("shop", "here.shop.test,DNS:localhost", 20);
+    crm.svcops(&["cert", "list"]).exits(1).says("1 not as it should be").says("here:");
+    crm.svcops(&["status"]).exits(1).says("certificate `shop` at `here:");
+    fs::write(house.at("shop.crt"), "nothing").unwrap();
+    crm.svcops(&["cert", "list", "-q"]).exits(3).says("UNKNOWN: 2 certificates");
+    crm.svcops(&["status", "-q"]).exits(3);
+    // without a declaration there is nothing to list, and nothing that status would say
+    let bare = Project::new("project: certs\nhosts:\n  here: {local: true}\n");
+    bare.svcops(&["cert", "list"]).exits(3).says("declares no certificates");
+    let status = bare.svcops(&["status"]).exits(0);
+    assert!(!status.stdout.contains("certificate"), "{status}");
+}
+
+#[test]
+fn the_list_names_the_run_that_renewed_a_certificate_and_none_that_was_taken_back() {
+    let house = House::new();
+    house.cert("shop", "here.shop.test,DNS:localhost", 20);
+    house.cert("next", "here.shop.test,DNS:localhost", 90);
+    fs::write(house.at("word"), "open sesame").unwrap();
+    let crm = declaring(&house, 1, "");
+    let yaml = fs::read_to_string(crm.root().join("svcops.yaml")).unwrap();
+    crm.file("svcops.yaml", &yaml.replace(", served: \"localhost:1\"", ""));
+    // staged by hand, as an order leaves it
+    let stage = || {
+        let chain = ["next.crt", "ca.crt"].map(|name| fs::read_to_string(house.at(name)).unwrap()).concat();
+        fs::write(house.at(".svcops-shop.pem"), chain).unwrap();
+        fs::copy(house.at("next.key"), house.at(".svcops-shop.key")).unwrap();
+    };
+    let install = "svcops: 1\nname: renew\ntargets: here\nsteps:\n  - cert.install: {certificate: shop}\n";
+    crm.file("runbooks/renew.yaml", install);
+    crm.file("runbooks/broken.yaml", &format!("{install}  - check.command: {{run: 'false'}}\n"));
+    let renewed = || crm.svcops(&["cert", "list", "-o", "json"]).json()["certificates"][0]["renewed"].clone();
+    stage();
+    crm.svcops(&["run", "broken", "--yes"]).exits(1);
+    assert_eq!(renewed(), serde_json::Value::Null);
+    stage();
+    crm.svcops(&["run", "renew", "--yes"]).exits(0);
+    let run = crm.svcops(&["history", "list", "-o", "json"]).exits(0).json()["runs"][0]["run"].clone();
+    assert_eq!(renewed()["run"], run);
+    let list = crm.svcops(&["cert", "list"]).exits(0);
+    assert!(list.stdout.contains(run.as_str().unwrap()), "{list}");
+    // a run that found nothing to do renewed nothing
+    crm.svcops(&["run", "renew", "--yes"]);
+    assert_eq!(renewed()["run"], run);
+}

@@ -138,12 +138,7 @@ impl Face {
             Output::Json => self.screen.json(&forms::json(&found, &wish)),
             _ => self.screen.data(&draw::text(&self.screen, self.global.quiet, &found, &wish)),
         }
-        Ok(match draw::worst(&found) {
-            Severity::Ok => ExitCode::Done,
-            Severity::Warning => ExitCode::AsBefore,
-            Severity::Critical => ExitCode::Wrong,
-            Severity::Unknown => ExitCode::Stands,
-        })
+        Ok(exit(draw::worst(&found)))
     }
 
     /// Looks at them, with a bar where that takes long.
@@ -157,6 +152,16 @@ impl Face {
             }
             found
         })
+    }
+}
+
+/// As of all verbs that check.
+pub(super) const fn exit(severity: Severity) -> ExitCode {
+    match severity {
+        Severity::Ok => ExitCode::Done,
+        Severity::Warning => ExitCode::AsBefore,
+        Severity::Critical => ExitCode::Wrong,
+        Severity::Unknown => ExitCode::Stands,
     }
 }
 

@@ -5,7 +5,9 @@ mod check;
 mod draw;
 mod forms;
 mod inspect;
+mod list;
 mod renew;
+mod renewals;
 mod secrets;
 mod targets;
 
@@ -13,6 +15,7 @@ use super::{Face, exit::ExitCode, words::Failure};
 use ca::Ca;
 use check::Check;
 use inspect::Inspect;
+use list::List;
 use renew::{Import, Renew};
 
 /// `cert …`.
@@ -24,6 +27,9 @@ pub enum Cert {
     /// Tell all that a certificate, a chain, a request or a revocation list says
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(Inspect),
+    /// What is declared, where it is, until when it lasts, and when it was renewed last
+    #[command(after_help = list::EXAMPLES)]
+    List(List),
     /// Renew what is due: new keys and certificates on their hosts, switched node by node, and seen to be served
     #[command(after_help = renew::RENEW)]
     Renew(Renew),
@@ -46,6 +52,7 @@ impl Face {
         match of {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
+            Cert::List(args) => self.cert_list(args),
             Cert::Renew(args) => self.cert_renew(args),
             Cert::Import(args) => self.cert_import(args),
             Cert::Ca(of) => self.cert_ca(of),

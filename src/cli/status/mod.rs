@@ -1,11 +1,13 @@
 //! `svcops status`: one look at all of it. Gathers what the sections judge, and prints what they say.
 
+mod certs;
 pub mod draw;
 pub mod sections;
 
 use super::{Face, args::Output, exit::ExitCode, history::Past, owed, stage, words::Failure};
 use crate::{
     base::{Clock as _, HostName, WallClock, Way},
+    cert::Trust,
     inventory::{App, Host, Inventory},
     journal::{
         Journal as _, JournalError, RunRow,
@@ -16,11 +18,12 @@ use crate::{
         state::{RunState, TaskState},
     },
     runbook::Project,
-    survey::{self, app::Level},
+    survey::{self, app::Level, cert},
     ui::{history::Listed, looking::Looking, message::Message},
 };
-use sections::{Apps, Left, SECTIONS, Seen, UnderWay};
-use std::collections::BTreeSet;
+use certs::Certs;
+use sections::{Apps, Left, Seen, UnderWay};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// `status`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -51,8 +54,9 @@ impl Face {
         let past = self.past(&opened, Some(&project));
         let apps = self.apps(&project, args.no_hosts)?;
         // read after the hosts were looked at, which may take a while: what is printed is as new as it can be
-        let seen = seen(&past, &opened.locks, apps, &project.inventory.project)?;
-        let sections: Vec<_> = SECTIONS.iter().map(|section| section(&seen)).collect();
+        let certs = self.certs(&project, args.no_hosts)?;
+        let seen = seen(&past, &opened.locks, (apps, certs), &project.inventory.project)?;
+        let sections = sections::sections(&seen);
         let name = &project.inventory.project;
         if self.global.output == Output::Table {
             let (paint, width) = (self.screen.data_paint, self.screen.width);
@@ -66,6 +70,36 @@ impl Face {
             Level::Critical => ExitCode::Wrong,
             Level::Unknown => ExitCode::Stands,
         })
+    }
+
+    fn certs(&self, project: &Project, no_hosts: bool) -> Result<Certs, Failure> {
+        let inventory = &project.inventory;
+        let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
+        let mut asks = Vec::new();
+        for certificate in inventory.certificates.values() {
+            let takes =
+                |host: &HostName| chosen.as_ref().is_none_or(|chosen: &BTreeSet<HostName>| chosen.contains(host));
+            let places = cert::declared::places(inventory, certificate, &takes);
+            asks.extend(places.map_err(|e| Failure::wrong(Message::of(&e)))?);
+        }
+        if no_hosts || asks.is_empty() {
+            return Ok(Certs::NotAsked(if no_hosts { inventory.certificates.len() } else { 0 }));
+        }
+        let own = inventory.certificates.values();
+        let own = own.map(|c| (c.name.clone(), cert::declared::own(inventory, &project.root, c))).collect();
+        let now = WallClock.now();
+        let hosts = Some(self.fleet(&project.root, inventory, None).transport);
+        let wish = Arc::new(cert::Wish { own, hosts, ..cert::Wish::plain(now, Trust::system()) });
+        let looking = Looking::new(&self.screen, self.global.quiet, "looking at certificates");
+        let found = self.runtime()?.block_on(async {
+            let told = |done, of| looking.told(done, of);
+            let found = stage::unless_interrupted(looking.during(cert::look(asks, &wish, &told))).await;
+            if let Some(hosts) = &wish.hosts {
+                hosts.close().await;
+            }
+            found
+        })?;
+        Ok(Certs::Seen(cert::standings(inventory, found, now)))
     }
 
     fn apps(&self, project: &Project, no_hosts: bool) -> Result<Apps, Failure> {
@@ -110,7 +144,7 @@ fn of_hosts<'a>(inventory: &'a Inventory, chosen: Option<&BTreeSet<HostName>>) -
 }
 
 /// The state directory may hold runs of other projects: they are not this one's to tell.
-fn seen(past: &Past<'_>, locks: &Locks, apps: Apps, project: &str) -> Result<Seen, JournalError> {
+fn seen(past: &Past<'_>, locks: &Locks, (apps, certs): (Apps, Certs), project: &str) -> Result<Seen, JournalError> {
     let (mut under_way, mut left) = (Vec::new(), Vec::new());
     for run in past.journal.troubled()? {
         let Listed { row, alive } = past.listed(past.journal.row(&run)?);
@@ -131,6 +165,7 @@ fn seen(past: &Past<'_>, locks: &Locks, apps: Apps, project: &str) -> Result<See
     let ended = newest.into_iter().filter(|r| r.ended.is_some());
     Ok(Seen {
         apps,
+        certs,
         owed: owed::unpaid(past, Some(project))?,
         undelivered: past.journal.undelivered()?,
         held: locks.held(),

@@ -1,7 +1,10 @@
 //! The parts of `svcops status`: each a pure function from what was seen to how it stands. A new thing to look at is one
 //! field of [`Seen`], one function here, and its line in [`SECTIONS`].
 
-use super::super::app;
+use super::{
+    super::app,
+    certs::{self, Certs},
+};
 use crate::{
     base::{HostName, TaskId, words},
     journal::{
@@ -24,6 +27,8 @@ use serde_json::{Value, json};
 pub struct Seen {
     /// How each app stands.
     pub apps: Apps,
+    /// How each declared certificate stands.
+    pub certs: Certs,
     /// The runs that a living process drives.
     pub under_way: Vec<UnderWay>,
     /// The runs that nobody drives and that are not at their end.
@@ -102,10 +107,15 @@ pub struct Item {
 }
 
 /// All parts, in their order.
-pub const SECTIONS: &[fn(&Seen) -> Section] = &[apps, under_way, left, owed, tickets, locks, last];
+const SECTIONS: &[fn(&Seen) -> Section] = &[apps, certs::certificates, under_way, left, owed, tickets, locks, last];
+
+/// What each part says; one that is about nothing of this project says nothing.
+pub fn sections(seen: &Seen) -> Vec<Section> {
+    SECTIONS.iter().map(|section| section(seen)).filter(|section| !section.says.is_empty()).collect()
+}
 
 /// So many single things are shown; the rest is counted.
-const MOST: usize = 5;
+pub(super) const MOST: usize = 5;
 /// So many apps that are well are named; more are counted.
 const MOST_APPS: usize = 8;
 

@@ -33,8 +33,8 @@ fn well(name: &str, n: usize) -> AppStatus {
 /// What the sections say of the stored journal and these apps.
 fn say(stored: &Stored, apps: Apps) -> Vec<Section> {
     let past = stored.past(Output::Table);
-    let seen = seen(&past, &stored.locks, apps, "crm").unwrap();
-    SECTIONS.iter().map(|section| section(&seen)).collect()
+    let seen = seen(&past, &stored.locks, (apps, Certs::NotAsked(0)), "crm").unwrap();
+    sections::sections(&seen)
 }
 
 fn draw(sections: &[Section]) -> String {

@@ -5,8 +5,10 @@ pub mod declared;
 mod here;
 mod hosts;
 mod judged;
+mod standing;
 
 pub use judged::Found;
+pub use standing::{Standing, standings};
 
 use crate::{
     base::{HostName, Secret, Text},
@@ -114,6 +116,28 @@ pub struct Wish {
     pub password: Option<Password>,
     /// The way to hosts, where there are any.
     pub hosts: Option<Arc<dyn Transport>>,
+}
+
+impl Wish {
+    /// Nothing special: thirty days and seven, ten seconds an endpoint.
+    #[must_use]
+    pub const fn plain(at: Timestamp, trust: Trust) -> Self {
+        Self {
+            at,
+            name: None,
+            warn: 30,
+            crit: 7,
+            share: None,
+            trust,
+            own_trust: false,
+            crls: Vec::new(),
+            own: BTreeMap::new(),
+            dial: Dial { within: std::time::Duration::from_secs(10), client: None },
+            pace: Pace::USUAL,
+            password: None,
+            hosts: None,
+        }
+    }
 }
 
 /// How many places are looked at at once.
