@@ -87,7 +87,7 @@ impl Face {
         let mut renewal = Renewal { site, force: args.force, ..Renewal::default() };
         if args.show {
             renewal.names = found.iter().map(|certificate| certificate.name.as_str()).collect();
-            return self.show(&project, &renewal);
+            return self.show_runbook(&project, &renewal);
         }
         if args.force {
             renewal.names = found.iter().map(|certificate| certificate.name.as_str()).collect();
@@ -154,12 +154,12 @@ impl Face {
         self.tell_waiting(standings.iter().filter(|one| is_answer_awaited(inventory, one)).filter(answered));
         let renewal = Renewal { names: vec![found.name.as_str()], chains, ..Renewal::default() };
         if args.show {
-            return self.show(&project, &renewal);
+            return self.show_runbook(&project, &renewal);
         }
         self.compose_and_run(&project, &renewal, "cert import")
     }
 
-    fn show(&self, project: &Project, renewal: &Renewal<'_>) -> Result<ExitCode, Failure> {
+    fn show_runbook(&self, project: &Project, renewal: &Renewal<'_>) -> Result<ExitCode, Failure> {
         self.no_stream()?;
         let text = compose(&project.inventory, renewal).map_err(|e| Failure::wrong(Message::of(&e)))?;
         self.screen.data(&text);
