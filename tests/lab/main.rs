@@ -12,6 +12,7 @@ mod audit;
 mod client;
 mod hosts;
 
+mod acme;
 mod asking;
 mod bundle;
 mod certs;
