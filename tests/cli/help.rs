@@ -100,7 +100,7 @@ fn the_short_help_lists_the_verbs() {
     Run things:
       run          Plan a runbook, ask, carry it out
       app          Stop, start, restart or reload an app, in batches; look at it
-      cert         Look at certificates: what they are, what is wrong with them, and until when
+      cert         Look at certificates: what is wrong with them, and until when; renew them
       resume       Go on with an interrupted, stopped or unknown run
       rollback     Bring back what a run changed, last first
       cancel       Ask a run to stop, or end what a dead one left running

@@ -233,7 +233,8 @@ const RESET: &str =
     test ! -d /etc/systemd/system/billing-tls.service.d || {
         sudo rm -r /etc/systemd/system/billing-tls.service.d; sudo systemctl daemon-reload; }
     test ! -d /var/tmp/svcops-tls || {
-        sudo cp -p /var/tmp/svcops-tls/tls.* .; sudo rm -r /var/tmp/svcops-tls; sudo systemctl reload billing-tls; }
+        sudo cp -p /var/tmp/svcops-tls/tls.crt /var/tmp/svcops-tls/tls.key . && sudo rm -r /var/tmp/svcops-tls &&
+        sudo systemctl reload billing-tls; }
     test ! -e /opt/billing/VERSION.before || {
         sudo mv /opt/billing/VERSION.before /opt/billing/VERSION; sudo systemctl restart billing; }
     systemctl is-active -q billing && systemctl is-active -q billing-tls || {

@@ -138,7 +138,10 @@ SVCOPS_PASS
     p_keep_old "$P_real"
   fi
   # on the way back it waits again, and it may be on somebody's desk
-  [ ! -f "$P_base.csr" ] || [ ! -d "$P_store" ] || cp -- "$P_base.csr" "$P_store/request-$P_name" 2>/dev/null
+  if [ -f "$P_base.csr" ]; then
+    (umask 022; mkdir -p -- "${P_store%/undo/*}") 2>/dev/null
+    mkdir -p -- "$P_store" && chmod 700 "$P_store" && cp -- "$P_base.csr" "$P_store/request-$P_name"
+  fi 2>/dev/null
   p_rename
   rm -f -- "$P_base.key" "$P_base.csr" "$P_base.pem" "$P_base.new-key" "$P_base.new-pem"
   p_flush "$P_folder/"

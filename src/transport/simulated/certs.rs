@@ -228,9 +228,13 @@ impl World {
                 }
                 let former = self.former.iter().rev().find(|(at, was)| *at == key && was.files == *files);
                 let former = former.map(|(_, was)| was.clone()).unwrap_or_default();
-                // the request is kept as well, where anything was
-                if staged.chain.is_some() && files.values().any(Option::is_some) {
-                    staged.request.clone_from(&former.staged.request);
+                // its request is kept as well
+                let waited = |was: &PairFacts| was.staged.complete().is_some_and(|leaf| leaf.spki == *spki);
+                if let Some((_, was)) = self.former.iter().rev().find(|(at, was)| *at == key && waited(was))
+                    && staged.request.is_none()
+                    && staged.chain.is_some()
+                {
+                    staged.request.clone_from(&was.staged.request);
                 }
                 PairFacts { files: files.clone(), staged, ..former }
             }

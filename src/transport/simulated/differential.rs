@@ -1,7 +1,7 @@
 //! The same change on a real host and on the simulated one, and the same reads afterwards: what is not volatile is equal.
 
 use super::*;
-use crate::base::Outcome;
+use crate::base::{Algorithm, FileFacts, Keystore, Leaf, Outcome, PairChange, PairSpot, Staged};
 use crate::{
     base::{Content, HaproxyApi, HttpAsk, Redactor, RunId, ServerState, Source, Span, TaskId, Text, UnitState, Way},
     inventory::{Inventory, sample::sample},
@@ -145,6 +145,103 @@ async fn every_change_has_the_same_effect_on_a_real_host() {
         let (is, modelled) = (lasting(&after.0, &before.0), lasting(&after.1, &before.1));
         if is != modelled {
             differ.push(format!("{:?}:\n  real      {is:?}\n  simulated {modelled:?}", change.what));
+        }
+    }
+    real.close().await;
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// What there is of a pair, whatever its keys are.
+fn shape(answer: &Answer) -> String {
+    let Answer::Pair(facts) = answer else { return format!("{answer:?}") };
+    let file = |(path, file): (&String, &Option<FileFacts>)| {
+        let facts = file.as_ref().map(|f| format!("{:o} {} {}", f.mode, f.owner, f.group));
+        format!("{path}: {facts:?}")
+    };
+    let files: Vec<String> = facts.files.iter().map(file).collect();
+    let Staged { key, request, chain } = &facts.staged;
+    let staged = (key.is_some(), request.is_some(), chain.is_some());
+    format!("{} {} {:?} {staged:?} {}", facts.installed.is_some(), facts.key_fits, facts.obstacle, files.join(", "))
+}
+
+fn signed(request: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("r.csr"), request).unwrap();
+    let script = "openssl req -x509 -newkey ed25519 -nodes -subj /CN=X -keyout k -out c 2>/dev/null
+        openssl x509 -req -in r.csr -CA c -CAkey k -days 3 2>/dev/null";
+    let out = std::process::Command::new("sh").args(["-euc", script]).current_dir(dir.path()).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_changes_in_the_same_way_on_a_real_host() {
+    let Some((inventory, _lock)) = lab() else { return };
+    let redactor = Redactor::default();
+    let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+    let real = Fleet::new(&inventory, vault, redactor, Options::default(), Arc::new(Nobody));
+    let simulated = Simulated::new(Links::of(&inventory));
+    let at = |name: &str| format!("/etc/billing/svcops-differential.{name}");
+    let spot = PairSpot { name: "differential".into(), store: Keystore::Files { cert: at("crt"), key: at("key") } };
+    let read = host().at(Read::Pair(spot.clone()));
+    let see = async |world: &dyn Transport| {
+        let mut answers = world.look(read.at.host.as_ref(), std::slice::from_ref(&read)).await.unwrap().answers;
+        answers.remove(0)
+    };
+    simulated.learn(&read, &see(&real).await);
+    let run = RunId::at_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap());
+    let before = see(&real).await;
+    let Answer::Pair(before) = before else { panic!("{before:?}") };
+    let mut differ = vec![];
+    for (number, deed) in ["make", "stage", "switch", "make", "stage", "switch", "restore", "drop", "restore", "drop"]
+        .into_iter()
+        .enumerate()
+    {
+        for world in [&real as &dyn Transport, &simulated] {
+            let Answer::Pair(now) = see(world).await else { panic!("no pair") };
+            let pair = |change: PairChange| Change::Pair { spot: spot.clone(), change };
+            let spki = now.key.clone().unwrap_or_default();
+            let what = match deed {
+                "make" => pair(PairChange::MakeKey { algorithm: Algorithm::P256, names: vec!["d.lab.test".into()] }),
+                "stage" => {
+                    let asked = now.staged.asked().unwrap();
+                    let leaf = certs::leaf_of(&certs::chain_text(&Leaf {
+                        serial: "1".into(),
+                        fingerprint: asked.spki.clone(),
+                        spki: asked.spki.clone(),
+                        issuer: "CN=X".into(),
+                        names: asked.names.clone(),
+                        not_before: jiff::Timestamp::MIN,
+                        not_after: jiff::Timestamp::MAX,
+                        pem: Hash::of(b""),
+                    }));
+                    let real = asked.pem.starts_with("-----BEGIN");
+                    let text = if real { signed(&asked.pem) } else { certs::chain_text(&leaf.unwrap()) };
+                    let (hash, size) = (Hash::of(text.as_bytes()), text.len() as u64);
+                    let content = Content { hash, size, from: Source::Text(Text(text)) };
+                    let (owner, group, validate) = (None, None, None);
+                    Change::WriteFile { path: spot.staged_chain(), content, mode: None, owner, group, validate }
+                }
+                "switch" => {
+                    let leaf = now.staged.complete().unwrap();
+                    let (spki, pem, mode) = (leaf.spki.clone(), leaf.pem.clone(), None);
+                    pair(PairChange::Switch { spki, pem, mode, owner: None, group: None })
+                }
+                "restore" => pair(PairChange::Restore { files: before.files.clone(), spki }),
+                _ => pair(PairChange::Drop),
+            };
+            let change = host().at(what);
+            let boot = world.open(&run, &change.at).await.unwrap();
+            let act = Act { run: run.clone(), task: TaskId::from("1@x"), way: Way::Forward, number, boot };
+            let terms = Terms { within: Duration::from_secs(60), interruptible: true };
+            let receipt = world.carry(&act, &change, terms).await.unwrap();
+            if receipt.outcome != Outcome::Ok {
+                differ.push(format!("{deed}: {:?}", receipt.outcome));
+            }
+        }
+        let (is, modelled) = (shape(&see(&real).await), shape(&see(&simulated).await));
+        if is != modelled {
+            differ.push(format!("{deed}:\n  real      {is}\n  simulated {modelled}"));
         }
     }
     real.close().await;
