@@ -56,11 +56,15 @@ impl Engine<'_> {
         self.stay_stuck(scope, &back);
         self.settle_all(&back).await?;
         self.pass_over_what_is_as_before(&back).await?;
+        let mut kept = BTreeSet::new();
         for station in &stations {
             if held(station, &stations, &back) {
+                // what was done there before stays under what stays: its undo would come out of turn
+                kept.extend(self.still_to_return(station, &back));
                 continue;
             }
-            let hosts: Vec<HostName> = station.hosts.iter().filter(|h| back.hosts.contains(*h)).cloned().collect();
+            let goes = |host: &&HostName| back.hosts.contains(*host) && !kept.contains(*host);
+            let hosts: Vec<HostName> = station.hosts.iter().filter(goes).cloned().collect();
             self.side_by_side(&hosts, |host| self.station_back(station, host, &back)).await?;
         }
         if let Some(first) = stations.last() {
@@ -76,6 +80,18 @@ impl Engine<'_> {
             self.say(Event::RolledBack { scope: scope.clone() }).await?;
         }
         Ok(())
+    }
+
+    /// The hosts on which a station has something to take back.
+    fn still_to_return(&self, station: &Station, back: &Return) -> Vec<HostName> {
+        let open = |t: &&TaskState| {
+            t.began.step == station.number
+                && back.hosts.contains(&t.began.host)
+                && station.hosts.contains(&t.began.host)
+                && returns(t)
+                && t.undo.as_ref().is_none_or(|undo| undo.how.is_none())
+        };
+        self.with(|s| s.tasks.iter().filter(open).map(|t| t.began.host.clone()).collect())
     }
 
     /// Where an undo failed on the way back of a narrower scope, this one goes no further either: what waited there for that

@@ -430,6 +430,9 @@ fn a_renewal_is_rehearsed_at_authority_host_and_consumer_and_is_clean() {
     have `house` sign a certificate for dc1-app2.lab.test, billing.lab.test
     write `/etc/billing/.svcops-billing-tls.pem`
     put the new certificate of `billing-tls` in place: `/etc/billing/tls.key`, `/etc/billing/tls.crt`
+    reload `billing.service`
+    put the new certificate of `billing-tls` in place: `/etc/billing/tls.key`, `/etc/billing/tls.crt`
+    reload `billing.service`
     ");
     assert_eq!(rehearsal.points.len(), rehearsal.deeds.len() * Trouble::ALL.len());
     assert_eq!(wrong(&rehearsal), [] as [String; 0]);

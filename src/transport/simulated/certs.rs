@@ -143,7 +143,11 @@ impl World {
         if self.is_open(&Opened::Process(app.clone())) {
             return Some(Answer::Open);
         }
-        let process = self.processes.get(app).filter(|process| process.changed)?;
+        let process = self.processes.get(app)?;
+        if !process.changed {
+            // whatever else has changed on its host: it shows what it showed
+            return process.shows.get(&consumer.pair).map(|shown| Answer::Served(shown.clone()));
+        }
         let refused = || ServedFacts { error: Some("connection refused".to_owned()), ..ServedFacts::default() };
         if process.unit.state != UnitState::Active {
             return Some(Answer::Served(refused()));
@@ -177,7 +181,10 @@ impl World {
         let after = match change {
             PairChange::MakeKey { names, .. } => {
                 self.tick();
-                let made = Hash::of(format!("{host} {} {}", spot.staged_key(), self.count).as_bytes());
+                // named by how many were made there, whatever else happened meanwhile: two ways to one end are one end
+                let count = self.keys_made.entry(key.clone()).or_default();
+                *count += 1;
+                let made = Hash::of(format!("{host} {} {count}", spot.staged_key()).as_bytes());
                 let staged = StagedKey { spki: made.0.clone(), hash: Hash::of(made.0.as_bytes()), size: 241 };
                 let mut request = StagedRequest { pem: String::new(), spki: made.0, names: names.clone() };
                 request.pem = serde_json::to_string(&request).map_err(|e| e.to_string())? + "\n";
@@ -234,6 +241,16 @@ impl World {
         };
         for (path, file) in &after.files {
             self.files.insert((host.clone(), path.clone()), file.clone());
+        }
+        let staged = &after.staged;
+        for (gone, path) in [
+            (staged.key.is_none(), spot.staged_key()),
+            (staged.request.is_none(), spot.staged_request()),
+            (staged.chain.is_none(), spot.staged_chain()),
+        ] {
+            if let Some(file) = self.files.get_mut(&(host.clone(), path)).filter(|_| gone) {
+                *file = None;
+            }
         }
         self.pairs.insert(key, after);
         Ok(())

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) written: BTreeMap<Spot, Option<Source>>,
     /// Certificates with their keys, by host and place.
     pub(super) pairs: BTreeMap<PairKey, PairFacts>,
+    /// How many keys were made for each.
+    pub(super) keys_made: BTreeMap<PairKey, u32>,
     /// What stood in their places before.
     pub(super) former: Vec<(PairKey, PairFacts)>,
     /// The undo folders.
@@ -146,6 +148,7 @@ impl World {
             written: BTreeMap::new(),
             pairs: BTreeMap::new(),
             former: vec![],
+            keys_made: BTreeMap::new(),
             kept: BTreeSet::new(),
             breaking: BTreeSet::new(),
             sickening: BTreeSet::new(),
