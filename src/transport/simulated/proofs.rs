@@ -39,12 +39,16 @@ impl World {
     pub(super) fn standing_proofs(&self) -> impl Iterator<Item = (String, String)> {
         let there = self.proofs.iter().filter(|(_, facts)| !facts.served.is_empty() || facts.folders < 2);
         there.map(|((host, by), facts)| {
-            let place = match by {
-                ProofBy::Webroot(root) => root.clone(),
-                ProofBy::Responder(port) => format!("/{port}"),
-            };
             let names: Vec<&str> = facts.served.keys().map(String::as_str).collect();
-            (format!("{host}/proofs{place}"), format!("{} in {} folders", names.join(", "), facts.folders))
+            (title(host, by), format!("{} in {} folders", names.join(", "), facts.folders))
         })
+    }
+}
+
+/// What all that is served by it is called.
+pub(super) fn title(host: &HostName, by: &ProofBy) -> String {
+    match by {
+        ProofBy::Webroot(root) => format!("{host}/proofs{root}"),
+        ProofBy::Responder(port) => format!("{host}/proofs/{port}"),
     }
 }

@@ -47,9 +47,18 @@ impl World {
         there.map(|((server, name, kind), RecordFacts { primary, .. })| {
             let values: Vec<&str> = primary.values.iter().map(String::as_str).collect();
             let ttl = primary.ttl.unwrap_or_default();
-            (format!("{server}/record/{name}/{kind}"), format!("{} for {ttl} s", values.join(", ")))
+            (place(server, name, *kind), format!("{} for {ttl} s", values.join(", ")))
         })
     }
+}
+
+/// What the set of an update is called there.
+pub(super) fn title(update: &RecordUpdate) -> String {
+    place(&update.at.server, &update.name, update.kind)
+}
+
+fn place(server: &str, name: &str, kind: RecordType) -> String {
+    format!("{server}/record/{name}/{kind}")
 }
 
 fn entry(at: &Zone, name: &str, kind: RecordType) -> Entry {

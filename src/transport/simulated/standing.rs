@@ -54,6 +54,9 @@ impl World {
     }
 
     pub(super) fn hosts_of(&self, thing: &str) -> Vec<HostName> {
+        if let Some(hosts) = self.hands.get(thing) {
+            return hosts.iter().cloned().collect();
+        }
         let server = self.servers.keys().find(|(host, api, backend, server)| {
             let home = match (host, api) {
                 (Some(host), _) => host.as_str(),
@@ -104,6 +107,14 @@ impl World {
     /// Remembers what a command without a model has done, until one takes it back: by its author's word, but on what both
     /// say that they touch.
     pub(super) fn mark(&mut self, act: &Act, change: &At<Change>) {
+        let thing = match &change.what {
+            Change::UpdateRecord(update) => Some(super::records::title(update)),
+            Change::Proof { spot, .. } => change.at.host.as_ref().map(|host| super::proofs::title(host, &spot.by)),
+            _ => None,
+        };
+        if let (Some(thing), Some((_, host))) = (thing, act.task.as_str().rsplit_once('@')) {
+            self.hands.entry(thing).or_default().insert(HostName::new(host.trim_end_matches('~')));
+        }
         let Some(host) = &change.at.host else { return };
         let opaque = match &change.what {
             Change::Run(run) if self.links.command(Some(host), run).is_none() => Some(&run.touches),

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) servers: BTreeMap<ServerKey, Server>,
     pub(super) proofs: Proofs,
     pub(super) records: Records,
+    /// For which hosts something was changed that belongs to none, or to another: by the names of [`standing`](World::standing).
+    pub(super) hands: BTreeMap<String, BTreeSet<HostName>>,
     /// What issuers know.
     pub(super) orders: BTreeMap<OrderAsk, OrderFacts>,
     /// What was seen of things without a model, and the words of health checks.
@@ -141,6 +143,7 @@ impl World {
             servers: BTreeMap::new(),
             proofs: Proofs::new(),
             records: Records::new(),
+            hands: BTreeMap::new(),
             orders: BTreeMap::new(),
             learnt: vec![],
             opened: vec![],
