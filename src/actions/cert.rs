@@ -380,14 +380,14 @@ fn app_turn(turn: &Turn<ConsumerFacts>) -> Option<Turn<AppFacts>> {
 }
 
 /// A certificate at one of its places on a host.
-struct Found<'a> {
-    certificate: &'a Certificate,
+pub(super) struct Found<'a> {
+    pub(super) certificate: &'a Certificate,
     place: &'a CertPlace,
     spot: PairSpot,
 }
 
 impl Found<'_> {
-    fn pair(&self, target: &Target<'_>) -> Pair {
+    pub(super) fn pair(&self, target: &Target<'_>) -> Pair {
         Pair { at: target.place(), spot: self.spot.clone() }
     }
     /// The pair of the first host of all, where that is another one.
@@ -409,7 +409,7 @@ fn origin<'a>(
 }
 
 /// The certificate of that name at a place on the target's host.
-fn find<'a>(name: &str, number: Option<usize>, target: &Target<'a>) -> Result<Found<'a>, Refusal> {
+pub(super) fn find<'a>(name: &str, number: Option<usize>, target: &Target<'a>) -> Result<Found<'a>, Refusal> {
     let known = &target.inventory.certificates;
     let certificate = known
         .get(name)

@@ -1,11 +1,11 @@
 //! `cert.order`: the certificate for a request that waits on a host. What is staged there and what the issuer knows is all the
 //! state there is, so whoever was killed goes on where it was.
 
-use super::{Action, Next, Refusal, Target, Turn, prove};
+use super::{Action, Next, Refusal, Target, Turn, cert, prove};
 use crate::{
     base::{
-        At, Change, Content, Hash, Lock, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderStep, PairFacts, PairSpot,
-        Place, Read, Source, Staged, StagedRequest, Text,
+        At, Change, Content, Hash, Lock, OrderAsk, OrderChain, OrderFacts, OrderMove, OrderStep, PairFacts, Place,
+        Read, Source, Staged, StagedRequest, Text,
     },
     inventory::IssuerKind,
     resources::{Answers, Pair, Proof, Proving, ProvingFacts, ReadError, Resource},
@@ -101,42 +101,24 @@ impl Action for Order {
     type Args = OrderArgs;
     type On = Ordered;
     fn bind(args: OrderArgs, target: &Target<'_>) -> Result<Self, Refusal> {
-        let inventory = target.inventory;
-        let known = &inventory.certificates;
-        let certificate = known.get(&args.certificate).ok_or_else(|| {
-            super::args::unknown("certificate", "certificate", &args.certificate, known.keys().map(String::as_str))
+        let found = cert::find(&args.certificate, args.place, target)?;
+        let certificate = found.certificate;
+        let issuers = &target.inventory.issuers;
+        let issuer = certificate.issuer.as_ref().and_then(|name| issuers.get(name)).ok_or_else(|| {
+            let why = format!("nobody issues certificate `{}`: it is only watched", certificate.name);
+            Refusal::of("certificate", why)
         })?;
-        let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name)).ok_or_else(|| {
-            Refusal::of("certificate", format!("`{}` has no issuer: it is only watched", certificate.name))
-        })?;
-        let here = |place: &crate::inventory::CertPlace| {
-            place.store.is_some() && inventory.hosts_at(place).iter().any(|host| host.name == target.host.name)
-        };
-        let (places, host) = (&certificate.places, &target.host.name);
-        let mut on_host = places.iter().filter(|place| here(place));
-        let place = if let Some(number) = args.place {
-            number.checked_sub(1).and_then(|at| places.get(at)).filter(|place| here(place))
-        } else {
-            let first = on_host.next();
-            if on_host.next().is_some() {
-                let why = format!("`{}` has several places on `{host}`: say which", certificate.name);
-                return Err(Refusal::of("place", why));
-            }
-            first
-        };
-        let store = place.and_then(|place| place.store.clone()).ok_or_else(|| {
-            Refusal::of("certificate", format!("`{}` has no such place on `{host}`", certificate.name))
-        })?;
-        let names = certificate.names_on(target.host).map_err(|e| Refusal::of("certificate", e.to_string()))?;
-        let spot = PairSpot { name: certificate.name.clone(), store };
-        let subject = format!("{}@{host}{}", certificate.name, spot.key_file());
+        let names =
+            certificate.names_on(target.host).map_err(|e| Refusal::of("certificate", format!("{e}: {}", e.why)))?;
+        let pair = found.pair(target);
+        let subject = format!("{}@{}{}", certificate.name, target.host.name, pair.spot.key_file());
         let ask = OrderAsk { issuer: issuer.name.clone(), subject };
         let (order, note, proving) = match &issuer.kind {
             IssuerKind::Csr { note } => (None, note.clone(), None),
             IssuerKind::Ca { .. } => (Some(ask), None, None),
             IssuerKind::Acme(acme) => (Some(ask), None, Some(prove::proving(acme, &names, target)?)),
         };
-        Ok(Self { on: Ordered { pair: Pair { at: target.place(), spot }, order, proving }, names, note })
+        Ok(Self { on: Ordered { pair, order, proving }, names, note })
     }
     fn on(&self) -> &Ordered {
         &self.on

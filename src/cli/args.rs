@@ -262,13 +262,14 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops app status billing"
     )]
     App(App),
-    /// Look at certificates: what they are, what is wrong with them, and until when
+    /// Look at certificates: what is wrong with them, and until when; renew them
     #[command(
         subcommand,
         disable_help_subcommand = true,
         after_help = "Examples:
   svcops cert check crm.example.org
-  svcops cert check /etc/ssl/crm/"
+  svcops cert check /etc/ssl/crm/
+  svcops cert renew billing-tls"
     )]
     Cert(super::cert::Cert),
     /// Show what svcops.yaml declares

@@ -20,7 +20,7 @@ pub const PARTIAL: &[&str] = &["selector", "limit", "failed_from", "parallel", "
 /// Those of [`PARTIAL`] that the verb of these words has a use for.
 pub fn known(words: &[&str]) -> &'static [&'static str] {
     match words {
-        ["run"] | ["app", "stop" | "start" | "restart" | "reload"] => PARTIAL,
+        ["run"] | ["app", "stop" | "start" | "restart" | "reload"] | ["cert", "renew" | "import"] => PARTIAL,
         ["plan" | "rehearse"] => &["selector", "limit", "failed_from", "parallel"],
         ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
 

@@ -80,6 +80,12 @@ pub enum NoRunbook {
         /// The site.
         site: Option<String>,
     },
+    /// One site alone would leave the others with another key.
+    #[error("all hosts of certificate `{certificate}` share one key: it is renewed at all sites or at none")]
+    Shared {
+        /// The certificate.
+        certificate: String,
+    },
     /// Requirements that need each other.
     #[error("the apps that `{app}` requires or is required by go round in a circle at `{again}`")]
     Circle {

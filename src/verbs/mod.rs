@@ -2,3 +2,4 @@
 //! `--show` prints what is run, ready to be saved and changed.
 
 pub mod app;
+pub mod cert;

@@ -229,7 +229,11 @@ pub fn all_ready() -> BTreeMap<String, &'static str> {
 pub const APP_HOSTS: [&str; 4] = ["dc1-app1", "dc1-app2", "dc2-app1", "dc2-app2"];
 
 const RESET: &str =
-    "cd /etc/billing && sudo rm -f fail-start hang-start slow-stop sick billing.conf /var/tmp/svcops-marks
+    "cd /etc/billing && sudo rm -f fail-start hang-start slow-stop sick billing.conf .svcops-* /var/tmp/svcops-marks
+    test ! -d /etc/systemd/system/billing-tls.service.d || {
+        sudo rm -r /etc/systemd/system/billing-tls.service.d; sudo systemctl daemon-reload; }
+    test ! -d /var/tmp/svcops-tls || {
+        sudo cp -p /var/tmp/svcops-tls/tls.* .; sudo rm -r /var/tmp/svcops-tls; sudo systemctl reload billing-tls; }
     test ! -e /opt/billing/VERSION.before || {
         sudo mv /opt/billing/VERSION.before /opt/billing/VERSION; sudo systemctl restart billing; }
     systemctl is-active -q billing && systemctl is-active -q billing-tls || {

@@ -12,8 +12,10 @@ mod audit;
 mod client;
 mod hosts;
 
+mod acme;
 mod asking;
 mod bundle;
+mod certs;
 mod cut;
 mod examples;
 mod failing;

@@ -19,6 +19,7 @@ mod later;
 mod mail;
 mod prune;
 mod refusing;
+mod renewal;
 mod resources;
 mod secrets;
 mod terminal;

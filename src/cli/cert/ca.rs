@@ -132,11 +132,11 @@ impl Face {
         self.no_stream()?;
         let now = WallClock.now();
         match of {
-            Ca::Create(args) => self.create(args, now),
-            Ca::Show { issuer } => self.show(issuer, now),
-            Ca::Rotate(args) => self.rotate(args, now),
-            Ca::Retire { issuer, force } => self.retire(issuer, *force, now),
-            Ca::Revoke(args) => self.revoke(args, now),
+            Ca::Create(args) => self.ca_create(args, now),
+            Ca::Show { issuer } => self.ca_show(issuer, now),
+            Ca::Rotate(args) => self.ca_rotate(args, now),
+            Ca::Retire { issuer, force } => self.ca_retire(issuer, *force, now),
+            Ca::Revoke(args) => self.ca_revoke(args, now),
             Ca::Crl { issuer, days } => {
                 let found = self.authority(issuer)?;
                 let file = found.open()?.crl(*days, &found.password()?, now).map_err(failure)?;
@@ -149,7 +149,7 @@ impl Face {
         }
     }
 
-    fn create(&self, args: &Create, now: Timestamp) -> Result<ExitCode, Failure> {
+    fn ca_create(&self, args: &Create, now: Timestamp) -> Result<ExitCode, Failure> {
         let found = self.authority(&args.issuer)?;
         let name = args.name.clone().unwrap_or_else(|| format!("{} {}", found.project.inventory.project, args.issuer));
         let wish = Wish { name, algorithm: args.algorithm, days: args.days, intermediate: args.intermediate };
@@ -159,7 +159,7 @@ impl Face {
         self.made(&ca, &format!("`{}` is an authority now", args.issuer))
     }
 
-    fn rotate(&self, args: &Rotate, now: Timestamp) -> Result<ExitCode, Failure> {
+    fn ca_rotate(&self, args: &Rotate, now: Timestamp) -> Result<ExitCode, Failure> {
         let found = self.authority(&args.issuer)?;
         let mut ca = found.open()?;
         let intermediate = ca.generations().last().is_some_and(|of| of.intermediate);
@@ -190,7 +190,7 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    fn retire(&self, issuer: &str, force: bool, now: Timestamp) -> Result<ExitCode, Failure> {
+    fn ca_retire(&self, issuer: &str, force: bool, now: Timestamp) -> Result<ExitCode, Failure> {
         let found = self.authority(issuer)?;
         let mut ca = found.open()?;
         let question = format!("End the trust in the older roots of `{issuer}`, and destroy their keys?");
@@ -204,7 +204,7 @@ impl Face {
         Ok(self.did(&what, &json!({"retired": retired, "trust": ca.trust_file()})))
     }
 
-    fn revoke(&self, args: &Revoke, now: Timestamp) -> Result<ExitCode, Failure> {
+    fn ca_revoke(&self, args: &Revoke, now: Timestamp) -> Result<ExitCode, Failure> {
         let found = self.authority(&args.issuer)?;
         let mut ca = found.open()?;
         let serial = serial(&args.certificate)?;
@@ -221,7 +221,7 @@ impl Face {
         ))
     }
 
-    fn show(&self, issuer: &str, now: Timestamp) -> Result<ExitCode, Failure> {
+    fn ca_show(&self, issuer: &str, now: Timestamp) -> Result<ExitCode, Failure> {
         let found = self.authority(issuer)?;
         let ca = found.open()?;
         let issued = ca.issued().map_err(failure)?;

@@ -6,6 +6,7 @@ mod draw;
 mod forms;
 mod inspect;
 mod list;
+mod renew;
 mod renewals;
 mod secrets;
 mod targets;
@@ -15,6 +16,7 @@ use ca::Ca;
 use check::Check;
 use inspect::Inspect;
 use list::List;
+use renew::{Import, Renew};
 
 /// `cert …`.
 #[derive(Debug, clap::Subcommand)]
@@ -28,6 +30,12 @@ pub enum Cert {
     /// What is declared, where it is, until when it lasts, and when it was renewed last
     #[command(after_help = list::EXAMPLES)]
     List(List),
+    /// Renew what is due: new keys and certificates on their hosts, switched node by node, and seen to be served
+    #[command(after_help = renew::RENEW)]
+    Renew(Renew),
+    /// Take what people answered to a request, check it, and put it in place
+    #[command(after_help = renew::IMPORT)]
+    Import(Import),
     /// Own authorities: make one, see what it gave, take back, change its root
     #[command(
         subcommand,
@@ -45,6 +53,8 @@ impl Face {
             Cert::Check(args) => self.cert_check(args),
             Cert::Inspect(args) => self.cert_inspect(args),
             Cert::List(args) => self.cert_list(args),
+            Cert::Renew(args) => self.cert_renew(args),
+            Cert::Import(args) => self.cert_import(args),
             Cert::Ca(of) => self.cert_ca(of),
         }
     }

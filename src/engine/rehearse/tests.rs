@@ -409,3 +409,41 @@ fn facts_that_were_kept_are_read_again_and_others_are_refused() {
     assert!(matches!(Known::read(b"{}"), Err(FactsError::Shape(_))));
     assert!(matches!(Known::read(br#"{"schema_version": 2, "facts": []}"#), Err(FactsError::Version(2))));
 }
+
+fn renewal(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certs");
+    let names: Vec<&'static str> = CATALOG.iter().map(|e| e.name).collect();
+    let project = Project::open(&path, &names).unwrap();
+    let wish = crate::verbs::cert::Renewal { names: vec![name], ..Default::default() };
+    crate::verbs::cert::compose(&project.inventory, &wish).unwrap()
+}
+
+#[test]
+fn a_renewal_is_rehearsed_at_authority_host_and_consumer_and_is_clean() {
+    let rehearsal = rehearsed("tests/data/certs", &renewal("billing-tls"), Wish::Healthy, false);
+    let mut deeds: Vec<&str> = rehearsal.deeds.iter().map(|d| d.what.as_str()).collect();
+    deeds.dedup();
+    insta::assert_snapshot!(deeds.join("\n"), @r"
+    make a key for `billing-tls` beside `/etc/billing/tls.key`
+    have `house` sign a certificate for dc1-app1.lab.test, billing.lab.test
+    write `/etc/billing/.svcops-billing-tls.pem`
+    have `house` sign a certificate for dc1-app2.lab.test, billing.lab.test
+    write `/etc/billing/.svcops-billing-tls.pem`
+    put the new certificate of `billing-tls` in place: `/etc/billing/tls.key`, `/etc/billing/tls.crt`
+    ");
+    assert_eq!(rehearsal.points.len(), rehearsal.deeds.len() * Trouble::ALL.len());
+    assert_eq!(wrong(&rehearsal), [] as [String; 0]);
+    assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
+    // whoever dies on the way can be gone on with, or taken back
+    let of = |trouble| rehearsal.points.iter().filter(move |p| p.trouble == trouble).map(|p| p.ending.verdict);
+    assert!(of(Trouble::KilledResumed).all(|v| v == Verdict::Done));
+    assert!(of(Trouble::KilledBack).all(|v| v == Verdict::Before));
+}
+
+#[test]
+fn a_request_for_people_is_rehearsed_and_waits_for_them() {
+    let rehearsal = rehearsed("tests/data/certs", &renewal("corp-tls"), Wish::Healthy, false);
+    assert_eq!(rehearsal.deeds.len(), 1, "{:?}", rehearsal.deeds);
+    assert_eq!(wrong(&rehearsal), [] as [String; 0]);
+    assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
+}
