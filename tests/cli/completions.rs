@@ -10,7 +10,8 @@ fn site() -> Site {
     Site::new()
         .host("web-1")
         .host("web-2")
-        .yaml("sites: {dc1: {title: Основной ЦОД}}\napps: {billing: {title: Биллинг, hosts: all, manager: {systemd: b.service}}}")
+        .yaml("sites: {dc1: {title: Основной ЦОД}}\napps: {billing: {title: Биллинг, hosts: all, manager: {systemd: b.service}}}\n\
+             certificates: {shop-tls: {title: Магазин, places: [{served: \"shop.example.org:443\"}]}}\nsecrets: {store: {env: STORE}}")
         .runbook(
             "
             svcops: 1
@@ -114,6 +115,8 @@ fn bash_completes_what_the_project_has() {
         ("svcops run renew -p site=dc1 -p node=w", &["web-1", "web-2"]),
         ("svcops app restart ", &["billing"]),
         ("svcops app restart billing --site=d", &["dc1"]),
+        ("svcops cert list ", &["shop-tls"]),
+        ("svcops cert check --password ", &["store"]),
         ("svcops inventory hosts -l site=dc1,web", &["site=dc1,web-1", "site=dc1,web-2"]),
         ("svcops schema p", &["project"]),
         ("svcops -C /nonexistent run ", &[]),

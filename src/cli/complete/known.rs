@@ -60,6 +60,23 @@ impl Known {
             .collect()
     }
 
+    pub(super) fn certificates(&self) -> Vec<Offer> {
+        let Some(project) = self.project() else { return Vec::new() };
+        let declared = project.inventory.certificates.values();
+        declared.map(|c| Offer::new(&c.name, c.title.clone().unwrap_or_default())).collect()
+    }
+
+    pub(super) fn issuers(&self) -> Vec<Offer> {
+        let Some(project) = self.project() else { return Vec::new() };
+        project.inventory.issuers.keys().map(|name| Offer::new(name, String::new())).collect()
+    }
+
+    /// Secrets by their names; none is read.
+    pub(super) fn secrets(&self) -> Vec<Offer> {
+        let Some(project) = self.project() else { return Vec::new() };
+        project.inventory.secrets.keys().map(|name| Offer::new(name, String::new())).collect()
+    }
+
     /// Terms of a selector; what stands before the last comma stays.
     pub(super) fn selectors(&self, word: &str) -> Vec<Offer> {
         let Some(project) = self.project() else { return Vec::new() };
