@@ -32,6 +32,8 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(lab: &'a Lab) -> Self {
+        // it answers for its names once `lb` is up, and stays for the next test
+        lab.lab(&["service", "start", "pebble"]);
         let state = std::env::var("SVCOPS_LAB").unwrap();
         let crm = lab.crm();
         let key = fs::read_to_string(format!("{state}/tsig.key")).unwrap();

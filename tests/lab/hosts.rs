@@ -180,7 +180,8 @@ impl Lab {
         self.on("lb", &format!("echo '{line}' | sudo socat - UNIX-CONNECT:/run/haproxy/admin.sock"))
     }
 
-    fn lab(&self, words: &[&str]) {
+    /// The lab's own command, as its README has it.
+    pub fn lab(&self, words: &[&str]) {
         let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab");
         let status = Command::new(lab).args(words).env("SVCOPS_LAB_DIR", &self.state).status().unwrap();
         assert!(status.success(), "lab {words:?}");
