@@ -111,7 +111,7 @@ impl Action for Order {
         let names =
             certificate.names_on(target.host).map_err(|e| Refusal::of("certificate", format!("{e}: {}", e.why)))?;
         let pair = found.pair(target);
-        let subject = format!("{}@{}{}", certificate.name, target.host.name, pair.spot.key_file());
+        let subject = pair.spot.subject(&target.host.name);
         let ask = OrderAsk { issuer: issuer.name.clone(), subject };
         let (order, note, proving) = match &issuer.kind {
             IssuerKind::Csr { note } => (None, note.clone(), None),

@@ -3,7 +3,7 @@
 //! A private key is made on its host and stays there. What is staged for a pair lies beside it under names that begin with a
 //! dot, so that no program that loads a folder takes it: `.svcops-NAME.key`, `.svcops-NAME.csr`, `.svcops-NAME.pem`.
 
-use super::{Algorithm, FileFacts, Hash, Keystore, Span};
+use super::{Algorithm, FileFacts, Hash, HostName, Keystore, Span};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +30,10 @@ impl PairSpot {
         match &self.store {
             Keystore::Files { key: path, .. } | Keystore::Pem(path) | Keystore::Pkcs12 { path, .. } => path,
         }
+    }
+    /// Under which name an issuer's orders for it are kept.
+    pub fn subject(&self, host: &HostName) -> String {
+        format!("{}@{host}{}", self.name, self.key_file())
     }
     /// Where the new key waits.
     pub fn staged_key(&self) -> String {

@@ -154,7 +154,7 @@ impl Orders {
     ) -> Result<(), String> {
         let (server, subject) = (self.acme(issuer, settings, true)?, &step.order.subject);
         let done = match kind {
-            OrderMove::New => server.begin(subject, &step.spki, &step.names, None).await,
+            OrderMove::New => server.begin(subject, &step.spki, &step.names).await,
             OrderMove::Answer => server.answer(subject, kind_of(settings)).await,
             OrderMove::Finalize => {
                 let pieces = pem::Pieces::read(step.request.as_bytes()).map_err(|e| e.to_string())?;
@@ -171,14 +171,7 @@ impl Orders {
         let state = self.grounds.state.as_ref().ok_or("there is no state directory to keep an account in")?;
         let eab = settings.eab.as_ref().filter(|_| acts);
         let eab = eab.map(|eab| Ok::<_, String>((eab.kid.clone(), self.secret(&eab.key)?))).transpose()?;
-        Ok(acme::Server {
-            name: issuer.name.clone(),
-            directory: settings.directory.clone(),
-            ca: settings.ca.as_ref().map(|ca| self.path(ca)),
-            contact: settings.contact.clone(),
-            eab,
-            folder: state.join("issuers").join(&issuer.name),
-        })
+        Ok(acme::Server { eab, ..server(&issuer.name, settings, &self.grounds.project, state) })
     }
 
     fn issuer(&self, name: &str) -> Result<&Issuer, String> {
@@ -198,6 +191,18 @@ impl Orders {
 
     fn path(&self, path: &str) -> PathBuf {
         below(&self.grounds.project, path)
+    }
+}
+
+/// A server of ACME as it is declared, without the secret of an account that exists elsewhere.
+pub fn server(issuer: &str, settings: &Acme, project: &Path, state: &Path) -> acme::Server {
+    acme::Server {
+        name: issuer.to_owned(),
+        directory: settings.directory.clone(),
+        ca: settings.ca.as_ref().map(|ca| below(project, ca)),
+        contact: settings.contact.clone(),
+        eab: None,
+        folder: state.join("issuers").join(issuer),
     }
 }
 

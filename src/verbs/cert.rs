@@ -6,7 +6,7 @@ use crate::{
     inventory::{By, CertPlace, Certificate, Host, Inventory, Share},
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What to renew.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Renewal<'a> {
     pub site: Option<&'a str>,
     /// Also what is not due.
     pub force: bool,
+    /// What is renewed though it is not due by itself: by certificate, place (from 1) and host.
+    pub early: BTreeSet<(String, usize, HostName)>,
     /// Chains that came from elsewhere, as PEM: by certificate, place (from 1) and host.
     pub chains: BTreeMap<(String, usize, HostName), String>,
 }
@@ -183,8 +185,11 @@ fn requests(
     renewal: &Renewal<'_>,
 ) -> Vec<Value> {
     let mut steps = Vec::new();
-    let request = |name: &str, number: usize, targets: &str| {
-        let mut one = step(name, "cert.request", args(certificate, number, renewal.force));
+    let early = || renewal.early.iter().filter(|(of, ..)| *of == certificate.name);
+    // a key that all share is new for all of them
+    let all = renewal.force || (certificate.shared && early().next().is_some());
+    let request = |name: &str, number: usize, targets: &str, force: bool| {
+        let mut one = step(name, "cert.request", args(certificate, number, force));
         aim(&mut one, targets);
         one
     };
@@ -192,13 +197,18 @@ fn requests(
         .find_map(|(number, place)| Some((number, inventory.hosts_at(place).first()?.name.as_str().to_owned())))
         .filter(|_| certificate.shared);
     if let Some((number, host)) = &origin {
-        steps.push(request(&format!("The key of {} that all share", certificate.name), *number, host));
+        steps.push(request(&format!("The key of {} that all share", certificate.name), *number, host, all));
+    }
+    for (_, number, host) in early().filter(|_| !all) {
+        let title = format!("Key and request of {}, as its issuer asks", certificate.name);
+        steps.push(request(&title, *number, host.as_str(), true));
     }
     for (number, place) in places {
         steps.push(request(
             &format!("Key and request of {}, where it is due", certificate.name),
             *number,
             &targets(place, renewal.site),
+            all,
         ));
     }
     steps
@@ -309,6 +319,19 @@ mod tests {
         let renewal = Renewal { names: vec!["pair"], site: Some("dc2"), ..Renewal::default() };
         let why = compose(&sample(), &renewal).unwrap_err().to_string();
         assert_eq!(why, "all hosts of certificate `pair` share one key: it is renewed at all sites or at none");
+    }
+
+    #[test]
+    fn what_an_issuer_asks_for_is_requested_on_that_host_alone() {
+        let early = [("billing-tls".to_owned(), 1, HostName::new("dc1-app1"))].into();
+        let renewal = Renewal { names: vec!["billing-tls"], early, ..Renewal::default() };
+        let text = compose(&sample(), &renewal).unwrap();
+        let steps = outline(&text);
+        assert_eq!(steps[..2], ["cert.request on dc1-app1", "cert.request on role=app"]);
+        assert_eq!(text.matches("force: true").count(), 1, "{text}");
+        let early = [("pair".to_owned(), 2, HostName::new("lb"))].into();
+        let renewal = Renewal { names: vec!["pair"], early, ..Renewal::default() };
+        assert_eq!(compose(&sample(), &renewal).unwrap(), composed(&["pair"], None, true), "all share its key");
     }
 
     #[test]

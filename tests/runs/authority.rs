@@ -14,6 +14,31 @@ fn house() -> Project {
 }
 
 #[test]
+fn what_an_own_authority_took_back_is_critical_where_it_still_lies() {
+    let project = house();
+    let at = |name: &str| project.root().join(name).display().to_string();
+    project.file("svcops.yaml", &format!("{}certificates:\n  web:\n    names: [web.lab.test]\n    issuer: house\n    places: [{{hosts: here, cert: {}, key: {}}}]\n",
+        fs::read_to_string(project.root().join("svcops.yaml")).unwrap(), at("web.crt"), at("web.key")));
+    project.svcops(&["cert", "ca", "create", "house"]).exits(0);
+    project.svcops(&["cert", "renew", "--yes"]).exits(0);
+    project.svcops(&["cert", "check", "web"]).exits(0);
+    let listed = project.svcops(&["cert", "list", "-o", "json"]).exits(0).json();
+    let serial = listed["certificates"][0]["places"][0]["serial"].as_str().unwrap().to_owned();
+
+    project.svcops(&["cert", "ca", "revoke", "house", &serial, "--yes"]).exits(0);
+    project.svcops(&["cert", "check", "web"]).exits(2).says("CRITICAL").says("revoked").says("crl.pem");
+    project.svcops(&["cert", "list"]).exits(2).says("CRITICAL").says("revoked");
+    project.svcops(&["status"]).exits(2).says("revoked");
+    // a list that does not read is no list without it
+    project.file("pki/house/crl.pem", "half a li");
+    project.svcops(&["cert", "check", "web"]).exits(3).says("crl.pem");
+    // a new one takes its place
+    project.svcops(&["cert", "ca", "crl", "house"]).exits(0);
+    project.svcops(&["cert", "renew", "--force", "--yes"]).exits(0);
+    project.svcops(&["cert", "check", "web"]).exits(0);
+}
+
+#[test]
 fn an_authority_is_made_shown_rotated_and_retired() {
     let project = house();
     project

@@ -108,9 +108,13 @@ impl Face {
         let client = args.client_cert.as_deref().map(|cert| secrets::client(cert, args.client_key.as_deref()));
         let password = secrets::password(&wanted, args.password.as_deref(), args.ask_password)?;
         let (asks, own, project) = wanted.done()?;
-        let own = own.into_iter().map(|(name, own)| {
+        let named = crls(&args.crl)?;
+        let own = own.into_iter().map(|(name, mut own)| {
             // who names another trust means it
-            let trust = if args.ca.is_some() { None } else { own.trust };
+            let trust = if args.ca.is_some() { None } else { own.trust.take() };
+            if !own.crls.is_empty() {
+                own.crls.extend(named.iter().cloned());
+            }
             (name, Own { trust, ..own })
         });
         let ways = project.map(|project| self.fleet(&project.root, &project.inventory, None));
@@ -122,8 +126,8 @@ impl Face {
             share: args.share,
             own_trust: args.ca.is_some(),
             trust,
-            crls: crls(&args.crl)?,
             own: own.collect(),
+            crls: named,
             dial: Dial { within: args.timeout.0, client: client.transpose()? },
             pace: args.at_once.map_or(Pace::USUAL, Pace::strict),
             password,

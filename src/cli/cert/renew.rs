@@ -14,7 +14,10 @@ use crate::{
     inventory::{self, IssuerKind},
     resources::pair::date,
     runbook::Project,
-    survey::pair::{Standing, look, places},
+    survey::{
+        pair::{Standing, look, places},
+        window::{Early, early},
+    },
     transport::vault::home,
     ui::message::Message,
     verbs::cert::{Renewal, compose, find, issued},
@@ -56,6 +59,9 @@ pub struct Import {
     pub show: bool,
 }
 
+/// So long a server may take to say when it would like a certificate to be renewed.
+const COURTESY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// For its help.
 pub(super) const RENEW: &str = "Examples:
   svcops cert renew                        all that is due
@@ -95,10 +101,19 @@ impl Face {
         }
         let standings = self.standings(&project, &found, site)?;
         let waits = |one: &Standing| is_answer_awaited(inventory, one);
+        let opened = self.open_to_read(&inventory.project)?;
+        let ways = (project.root.as_path(), opened.state.as_path());
+        let soon = (self.global.parallel, COURTESY);
+        let asked = self.runtime()?.block_on(stage::unless_interrupted(early(inventory, ways, &standings, soon)))?;
+        drop(opened);
+        renewal.early = asked.iter().map(|one| (one.certificate.clone(), one.place, one.host.clone())).collect();
+        self.tell_early(&asked);
+        let sooner = |one: &Standing| renewal.early.contains(&(one.certificate.clone(), one.place, one.host.clone()));
         let concerned = |one: &&Standing| {
-            one.facts.as_ref().map_or(true, |facts| {
-                !waits(one) && (facts.staged.key.is_some() || facts.staged.chain.is_some() || one.due().is_some())
-            })
+            sooner(one)
+                || one.facts.as_ref().map_or(true, |facts| {
+                    !waits(one) && (facts.staged.key.is_some() || facts.staged.chain.is_some() || one.due().is_some())
+                })
         };
         let concerned: Vec<&Standing> = standings.iter().filter(concerned).collect();
         let of = |name: &str| concerned.iter().any(|one| one.certificate == name);
@@ -227,6 +242,18 @@ impl Face {
             self.screen.data(&text);
         }
         ExitCode::Done
+    }
+
+    /// What is not due by itself, and is renewed nevertheless.
+    fn tell_early(&self, asked: &[Early]) {
+        if self.global.quiet {
+            return;
+        }
+        for one in asked {
+            let (from, to) = (date(one.window.from), date(one.window.to));
+            let text = format!("`{}` asks for `{}` on `{}` to be renewed now", one.issuer, one.certificate, one.host);
+            self.screen.tell(&Message::warning(text).because(format!("its window is from {from} to {to}")));
+        }
     }
 
     /// Requests that nobody has answered yet.

@@ -64,7 +64,10 @@ pub(super) async fn open_or_make(server: &Server) -> Result<Open, AcmeError> {
     let bound = bound.transpose()?;
     let made =
         Account::builder_with_http(Box::new(way)).create(&wanted, server.directory.clone(), bound.as_ref()).await;
-    let (account, credentials) = made.map_err(|e| told::words(server, &e, &patience))?;
+    let (account, credentials) = made.map_err(|e| match (&server.eab, &e) {
+        (Some((kid, _)), instant_acme::Error::Api(problem)) => told::unbound(server, kid, problem),
+        _ => told::words(server, &e, &patience),
+    })?;
     keep(server, &credentials)?;
     Ok(Open { account, patience })
 }

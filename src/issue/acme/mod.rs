@@ -3,9 +3,12 @@
 
 mod account;
 mod client;
+mod given;
 #[cfg(test)]
 mod tests;
 mod told;
+
+pub use given::Window;
 
 use super::safe;
 use crate::base::{Hash, Secret};
@@ -125,7 +128,12 @@ impl Server {
         let (spki, proofs) = (kept.spki.clone(), kept.proofs.clone());
         let of = |status, chain, wait| Some(Progress { spki, status, proofs, chain, wait });
         match self.progress(kept).await {
-            Ok(Some((status, chain, wait))) => Ok(of(status, chain, wait)),
+            Ok(Some((status, chain, wait))) => {
+                if let Some(chain) = &chain {
+                    self.remember(subject, chain, Timestamp::now());
+                }
+                Ok(of(status, chain, wait))
+            }
             Ok(None) => Ok(of(Status::Invalid(format!("`{}` knows the order no more", self.name)), None, None)),
             Err(AcmeError::Silent(why)) => Ok(of(Status::Silent(why), None, None)),
             Err(refused) => Err(refused),
@@ -159,17 +167,11 @@ impl Server {
     }
 
     /// Makes an order for a subject and the public key of its request, and keeps it. One that can still come to something
-    /// stays. `replaces` is the certificate in DER that it comes after: a server may favour that (RFC 9773, 5).
+    /// stays. A server is told which certificate it comes after: it may favour that (RFC 9773, 5).
     ///
     /// # Errors
     /// As the server says.
-    pub async fn begin(
-        &self,
-        subject: &str,
-        spki: &str,
-        names: &[String],
-        replaces: Option<&[u8]>,
-    ) -> Result<(), AcmeError> {
+    pub async fn begin(&self, subject: &str, spki: &str, names: &[String]) -> Result<(), AcmeError> {
         if let Some(kept) = self.kept(subject)?.filter(|kept| kept.spki == spki)
             && let Some((status, ..)) = self.progress(kept).await?
             && !matches!(status, Status::Invalid(_))
@@ -179,7 +181,7 @@ impl Server {
         let open = account::open_or_make(self).await?;
         let said = |e: &instant_acme::Error| told::words(self, e, &open.patience);
         let identifiers: Vec<Identifier> = names.iter().map(|name| identifier(name)).collect();
-        let replaced = match replaces.and_then(identity) {
+        let replaced = match self.replaced(subject) {
             // a courtesy: a server that does not know the old one, or no courtesies, takes the order as it is
             Some(id) => open.account.new_order(&NewOrder::new(&identifiers).replaces(id)).await.ok(),
             None => None,
@@ -241,24 +243,6 @@ impl Server {
             return Ok(());
         }
         order.finalize_csr(csr).await.map_err(|e| told::words(self, &e, &open.patience))
-    }
-
-    /// When the server would like a certificate (DER) to be renewed (ARI, RFC 9773); none: it does not say.
-    ///
-    /// # Errors
-    /// The server could not be asked.
-    pub async fn window(&self, certificate: &[u8]) -> Result<Option<(Timestamp, Timestamp)>, AcmeError> {
-        let Some(id) = identity(certificate) else { return Ok(None) };
-        let Some(open) = account::open(self).await? else { return Ok(None) };
-        match open.account.renewal_info(&id).await {
-            Ok((info, _)) => {
-                let window = info.suggested_window;
-                let at = |time: i64| Timestamp::from_second(time).ok();
-                Ok(at(window.start.unix_timestamp()).zip(at(window.end.unix_timestamp())))
-            }
-            Err(instant_acme::Error::Unsupported(_) | instant_acme::Error::Api(_)) => Ok(None),
-            Err(e) => Err(told::words(self, &e, &open.patience)),
-        }
     }
 
     /// What is kept of the order for a subject.

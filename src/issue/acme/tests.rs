@@ -91,7 +91,7 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     };
 
     assert_eq!(server.look(SUBJECT).await.unwrap(), None);
-    server.begin(SUBJECT, "0a", &names, None).await.unwrap();
+    server.begin(SUBJECT, "0a", &names).await.unwrap();
     let account = home.path().join("issuers/acme/account.json");
     assert_eq!(fs::metadata(&account).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(home.path().join("issuers/acme")).unwrap().permissions().mode() & 0o777, 0o700);
@@ -99,7 +99,7 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     // again is the same order, by another process and with the same account
     let again = at("https://127.0.0.1:14000/dir");
     let first = orders();
-    again.begin(SUBJECT, "0a", &names, None).await.unwrap();
+    again.begin(SUBJECT, "0a", &names).await.unwrap();
     assert_eq!(orders(), first);
 
     let pending = again.look(SUBJECT).await.unwrap().unwrap();
@@ -121,29 +121,118 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     server.finalize(SUBJECT, &csr).await.unwrap();
     assert_eq!(fs::read(&account).unwrap(), kept, "one account for all");
 
-    // where it is known when it should be renewed, the server says so, and the next order may name it
+    // what was given is remembered by the server's name for it, and the next order comes after it; a server that does not say
+    // when to renew changes nothing
     let leaf = crate::cert::pem::Pieces::read(chain.as_bytes()).unwrap().certificates.remove(0);
-    if let Some((from, to)) = server.window(leaf.der()).await.unwrap() {
-        assert!(from < to, "{from} {to}");
+    let replaced = server.replaced(SUBJECT).unwrap();
+    assert_eq!(Some(replaced.to_string()), identity(leaf.der()).map(|id| id.to_string()));
+    if let Some(window) = server.window(SUBJECT, &leaf.serial).await.unwrap() {
+        assert!(window.from <= window.at && window.at < window.to, "{window:?}");
     }
-    server.begin(SUBJECT, "0b", &names[..1], Some(leaf.der())).await.unwrap();
+    assert_eq!(server.window(SUBJECT, "0a").await.unwrap(), None, "it gave no such certificate");
+    assert_eq!(server.window("other", &leaf.serial).await.unwrap(), None);
+    server.begin(SUBJECT, "0b", &names[..1]).await.unwrap();
     let next = server.look(SUBJECT).await.unwrap().unwrap();
     assert_eq!((next.spki.as_str(), next.proofs.len(), orders().len()), ("0b", 1, 1));
 
     // a server that finds nothing says so in its own words
     let nowhere = ["nowhere.lab.test".to_owned()];
-    server.begin("other", "0a", &nowhere, None).await.unwrap();
+    server.begin("other", "0a", &nowhere).await.unwrap();
     server.answer("other", Kind::Dns).await.unwrap();
     let Status::Invalid(why) = until(&server, "other", |_| false).await.status else { panic!() };
     assert!(why.starts_with("of `nowhere.lab.test` `acme` says no ("), "{why}");
     // and what came to nothing is ordered anew
-    server.begin("other", "0a", &nowhere, None).await.unwrap();
+    server.begin("other", "0a", &nowhere).await.unwrap();
     assert_eq!(server.look("other").await.unwrap().unwrap().status, Status::Pending);
-    let why = server.begin("bad", "0a", &["not a name".to_owned()], None).await.unwrap_err();
+    let why = server.begin("bad", "0a", &["not a name".to_owned()]).await.unwrap_err();
     assert!(why.to_string().starts_with("`acme` says no ("), "{why}");
-    let elsewhere = at("https://127.0.0.1:14000/none").begin("x", "0a", &names, None).await.unwrap_err().to_string();
+    let elsewhere = at("https://127.0.0.1:14000/none").begin("x", "0a", &names).await.unwrap_err().to_string();
     assert!(elsewhere.contains("is not ACME"), "{elsewhere}");
     assert_eq!(fs::read(&account).unwrap(), kept, "what failed makes no account");
+}
+
+/// A server of this test's own, gone with it.
+struct Pebble(std::process::Child);
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Wants accounts that exist elsewhere; none: it is not installed.
+fn strict_pebble(folder: &Path, kid: &str, key: &str) -> Option<(Pebble, String)> {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    fs::write(folder.join("tls.crt"), own.cert.pem()).unwrap();
+    fs::write(folder.join("tls.key"), own.signing_key.serialize_pem()).unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = serde_json::json!({"pebble": {
+        "listenAddress": address.to_string(), "certificate": folder.join("tls.crt"), "privateKey": folder.join("tls.key"),
+        "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
+        "externalAccountBindingRequired": true, "externalAccountMACKeys": {kid: key},
+    }});
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let log = fs::File::create(folder.join("pebble.log")).unwrap();
+    let started = std::process::Command::new("pebble")
+        .arg("-config")
+        .arg(folder.join("config.json"))
+        .env("PEBBLE_WFE_NONCEREJECT", "0")
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn();
+    let pebble = Pebble(started.ok()?);
+    for _ in 0..200 {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Some((pebble, format!("https://{address}/dir")));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("pebble does not listen: {}", fs::read_to_string(folder.join("pebble.log")).unwrap())
+}
+
+#[tokio::test]
+async fn an_account_that_exists_elsewhere_is_bound_and_its_key_stands_nowhere() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    const WRONG: &str = "d3JvbmcgYnV0IGxvbmcgZW5vdWdoIHRvIGJlIGEga2V5IG9mIEhNQUMuLi4u";
+    let (around, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some((_pebble, directory)) = strict_pebble(around.path(), "kid-1", KEY) else {
+        println!("skipped: it needs the program `pebble`");
+        return;
+    };
+    let with = |eab: Option<(&str, &str)>| Server {
+        eab: eab.map(|(kid, key)| (kid.to_owned(), Secret::new(key.to_owned()))),
+        ..server(&directory, Some(around.path().join("tls.crt")), home.path())
+    };
+    let names = ["a.lab.test".to_owned()];
+    let mut said = Vec::new();
+    for eab in [None, Some(("kid-1", WRONG)), Some(("kid-2", KEY)), Some(("kid-1", "no base64!"))] {
+        let why = with(eab).begin(SUBJECT, "0a", &names).await.unwrap_err();
+        said.push(why.to_string());
+        assert!(matches!(why, AcmeError::Refused(_)), "{why:?}");
+        assert!(!home.path().join("issuers/acme/account.json").exists(), "what was refused makes no account");
+    }
+    let all = said.join("\n");
+    assert!(!all.contains(KEY) && !all.contains(WRONG) && !all.contains("no base64!"), "{all}");
+    insta::assert_snapshot!(all, @r"
+    `acme` says no (externalAccountRequired): ACME server policy requires newAccount requests must include a value for the 'externalAccountBinding' field; it wants an account that exists elsewhere: `eab` of the issuer
+    `acme` makes no account with `eab` of the issuer: external account binding JWS verification error: square/go-jose: error in cryptographic primitive; kid `kid-1` and its key must be as it shows them
+    `acme` makes no account with `eab` of the issuer: the field 'kid' references a key that is not known to the ACME server; kid `kid-2` and its key must be as it shows them
+    the key `kid-1` of `eab` is no base64: it is used as the authority shows it
+    ");
+
+    let right = with(Some(("kid-1", KEY)));
+    right.begin(SUBJECT, "0a", &names).await.unwrap();
+    assert_eq!(right.look(SUBJECT).await.unwrap().unwrap().status, Status::Pending);
+    // the account stands for itself from then on
+    with(None).begin("other", "0a", &names).await.unwrap();
+    let text = format!("{right:?}");
+    assert!(!text.contains(KEY), "{text}");
+    let found =
+        std::process::Command::new("grep").args(["-rlF", "-e", KEY, "-e", WRONG]).arg(home.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    let log = fs::read_to_string(around.path().join("pebble.log")).unwrap();
+    assert!(!log.contains(KEY) && !log.contains(WRONG), "it is never sent");
 }
 
 #[tokio::test]
@@ -174,11 +263,10 @@ async fn a_server_that_cannot_be_reached_or_trusted_is_named_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let at = format!("https://{closed}/dir");
-    let why = server(&at, None, home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err();
+    let why = server(&at, None, home.path()).begin(SUBJECT, "0a", &[]).await.unwrap_err();
     assert_eq!(why, AcmeError::Silent(format!("could not ask `acme` at {at}: connection refused")));
     let none = home.path().join("none.pem");
-    let why =
-        server(&at, Some(none.clone()), home.path()).begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
+    let why = server(&at, Some(none.clone()), home.path()).begin(SUBJECT, "0a", &[]).await.unwrap_err().to_string();
     assert!(why.starts_with(&format!("could not read `{}`", none.display())), "{why}");
 }
 
@@ -191,7 +279,7 @@ async fn an_account_that_cannot_be_read_is_named_and_none_of_it_is_shown() {
     let text = r#"{"id": "x", "key_pkcs8": "c2VjcmV0LWtleQ", "directory": "https://127.0.0.1:1/dir"}"#;
     for broken in [text.get(..40).unwrap(), text, r#"["c2VjcmV0LWtleQ"]"#] {
         fs::write(&path, broken).unwrap();
-        let why = server.begin(SUBJECT, "0a", &[], None).await.unwrap_err().to_string();
+        let why = server.begin(SUBJECT, "0a", &[]).await.unwrap_err().to_string();
         assert!(!why.contains("c2Vj") && !why.contains("secret-key"), "{why}");
         assert!(why.contains("account.json") || why.contains("could not ask") || why.contains("account with"), "{why}");
         assert_eq!(fs::read_to_string(&path).unwrap(), broken, "it is left as it is");

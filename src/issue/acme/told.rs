@@ -26,6 +26,15 @@ pub(super) fn words(server: &Server, error: &Error, patience: &Patience) -> Acme
     }
 }
 
+/// It does not take the account that exists elsewhere.
+pub(super) fn unbound(server: &Server, kid: &str, problem: &Problem) -> AcmeError {
+    let said = problem.detail.as_deref().map_or_else(|| "it does not say why".to_owned(), brief);
+    AcmeError::Refused(format!(
+        "`{}` makes no account with `eab` of the issuer: {said}; kid `{kid}` and its key must be as it shows them",
+        server.name
+    ))
+}
+
 /// What a problem document says (RFC 8555, 6.7), and what to do.
 pub(super) fn refusal(problem: &Problem, patience: &Patience) -> String {
     let kind = problem.r#type.as_deref().and_then(|kind| kind.rsplit(':').next()).unwrap_or("no reason");

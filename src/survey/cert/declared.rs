@@ -2,8 +2,8 @@
 
 use super::{Ask, OnHost, Own, Target};
 use crate::{
-    base::{HostName, Keystore},
-    cert::{BadTrust, Trust, dial::Endpoint},
+    base::{HostName, Keystore, words},
+    cert::{BadTrust, Crl, Trust, dial::Endpoint, pem},
     inventory::{CertPlace, Certificate, Host, Inventory, IssuerKind, NotFilled},
     transport::vault,
 };
@@ -83,8 +83,9 @@ fn served(certificate: &Certificate, text: &str, names: &[String], installed: Op
     Ok(Ask { target, key: None, password: None, of, names: names.to_vec(), installed })
 }
 
-/// What a certificate is held against: its own thresholds, and whom it, or else its issuer, names to be trusted. Where that
-/// file does not read nobody is, and its name says why: one certificate must not keep the others from being looked at.
+/// What a certificate is held against: its own thresholds, whom it, or else its issuer, names to be trusted, and what an own
+/// authority took back. Where a file does not read nobody is trusted, and its name says why: one certificate must not keep
+/// the others from being looked at.
 pub fn own(inventory: &Inventory, root: &Path, certificate: &Certificate) -> Own {
     let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name));
     let named = certificate.trust.as_ref().or_else(|| issuer.and_then(|issuer| issuer.trust.as_ref()));
@@ -95,7 +96,30 @@ pub fn own(inventory: &Inventory, root: &Path, certificate: &Certificate) -> Own
     });
     let nobody = |why: BadTrust| Trust::of(format!("a store that cannot be had ({why})"), Vec::new());
     let trust = file.map(|file| Trust::file(&file).unwrap_or_else(nobody));
-    Own { warn: certificate.warn, crit: certificate.crit, trust }
+    let (crls, unlisted) = match issuer.map(|issuer| &issuer.kind) {
+        Some(IssuerKind::Ca { folder, .. }) => match lists(&located(root, folder).join("crl.pem")) {
+            Ok(crls) => (crls, None),
+            Err(why) => (Vec::new(), Some(why)),
+        },
+        _ => (Vec::new(), None),
+    };
+    Own { warn: certificate.warn, crit: certificate.crit, trust, crls, unlisted }
+}
+
+/// The lists of an own authority: there are none until it takes something back. An error: why they do not read.
+fn lists(file: &Path) -> Result<Vec<Crl>, String> {
+    let name = file.display().to_string();
+    let bytes = match pem::read(file) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(format!("`{name}` cannot be read: {}", words::io(&e))),
+    };
+    let said = |why: String| format!("`{name}`: {why}");
+    let pieces = pem::Pieces::read(&bytes).map_err(|e| said(e.to_string()))?;
+    if pieces.crls.is_empty() {
+        return Err(said("there is no revocation list in it".to_owned()));
+    }
+    pieces.crls.iter().map(|der| Crl::from_der(name.clone(), der).map_err(|e| said(e.to_string()))).collect()
 }
 
 /// A path of `svcops.yaml`: relative to its folder, or with `~`.

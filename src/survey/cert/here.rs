@@ -49,6 +49,9 @@ async fn served(ask: &Ask, endpoint: &Endpoint, wish: &Wish) -> Result<Found, St
     if let (Some(leaf), None) = (seen.chain.first(), &wish.name) {
         judged::patterns(ask, leaf, &mut judgement);
     }
+    if !seen.chain.is_empty() {
+        judged::unlisted(own, &mut judgement);
+    }
     let target = Target::Endpoint(Endpoint { name: None, ..endpoint });
     Ok(Found {
         cert: seen.chain.into_iter().next(),

@@ -142,6 +142,7 @@ pub(super) fn lying(ask: &Ask, target: Target, wish: &Wish, what: Lying) -> Foun
     };
     judgement.faults.splice(0..0, of_key.map(|(what, severity)| Fault { what, element: Some(0), severity }));
     patterns(ask, &first, &mut judgement);
+    unlisted(own, &mut judgement);
     Found {
         trust: terms.trust.name.clone(),
         cert: Some(first),
@@ -149,6 +150,13 @@ pub(super) fn lying(ask: &Ask, target: Target, wish: &Wish, what: Lying) -> Foun
         failed: None,
         ..Found::failed(ask, target, String::new())
     }
+}
+
+/// Lists of its authority that are there and do not read: nobody knows whether it was taken back.
+pub(super) fn unlisted(own: Option<&Own>, judgement: &mut Judgement) {
+    let why = own.and_then(|own| own.unlisted.clone());
+    let what = why.map(|why| Wrong::RevocationUnknown { why });
+    judgement.faults.extend(what.map(|what| Fault { what, element: Some(0), severity: Severity::Unknown }));
 }
 
 pub(super) fn terms<'a>(
@@ -159,7 +167,8 @@ pub(super) fn terms<'a>(
     unstapled: bool,
     chain: bool,
 ) -> Terms<'a> {
-    let Wish { at, share, crls, .. } = wish;
+    let Wish { at, share, .. } = wish;
+    let crls = own.map(|own| &own.crls).filter(|own| !own.is_empty()).unwrap_or(&wish.crls);
     let warn = own.and_then(|own| own.warn).unwrap_or(wish.warn);
     let crit = own.and_then(|own| own.crit).unwrap_or(wish.crit);
     let trust = own.and_then(|own| own.trust.as_ref()).unwrap_or(&wish.trust);

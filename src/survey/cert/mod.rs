@@ -85,6 +85,10 @@ pub struct Own {
     pub crit: Option<i64>,
     /// Whose word counts for it.
     pub trust: Option<Trust>,
+    /// What its own authority took back; none: what [`Wish::crls`] say counts.
+    pub crls: Vec<Crl>,
+    /// Why those lists, which are there, cannot be had.
+    pub unlisted: Option<String>,
 }
 
 /// What all targets are held against.
