@@ -139,7 +139,9 @@ impl Action for Order {
             return Next::Done { outputs: json!({"changed": false}) };
         };
         let Some(order) = &self.on.order else {
-            let mut outputs = json!({"changed": false, "request": request.pem, "names": self.names});
+            let certificate = &self.on.pair.spot.name;
+            let mut outputs =
+                json!({"changed": false, "request": request.pem, "certificate": certificate, "names": self.names});
             if let (Some(outputs), Some(note)) = (outputs.as_object_mut(), &self.note) {
                 outputs.insert("note".into(), json!(note));
             }

@@ -70,8 +70,25 @@ pub struct Phase {
     pub cut: Vec<String>,
     /// Hosts that went back.
     pub undone: Vec<String>,
+    /// Requests for certificates that people are to answer.
+    pub requests: Vec<Asked>,
     /// In milliseconds.
     pub took: u64,
+}
+
+/// A request for a certificate that people are to answer; it is public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The host that it waits on.
+    pub host: String,
+    /// The certificate, by its name in svcops.yaml.
+    pub certificate: Option<String>,
+    /// The names and addresses that it is for.
+    pub names: Vec<String>,
+    /// What its issuer has to say to those who answer.
+    pub note: Option<String>,
+    /// In PEM; none: it is too long to be shown.
+    pub pem: Option<String>,
 }
 
 /// Something that failed, or that nobody knows of.
@@ -147,6 +164,13 @@ pub fn example(name: Name) -> Value {
             doubts: vec![trouble()],
             cut: vec!["web1".into()],
             undone: vec!["web1".into()],
+            requests: vec![Asked {
+                host: "web1".into(),
+                certificate: some(),
+                names: vec!["web1".into()],
+                note: some(),
+                pem: some(),
+            }],
             ..Phase::default()
         }),
         Name::Back => json!({ "all": false, "hosts": ["web1"], "why": "sick" }),

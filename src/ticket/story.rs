@@ -3,14 +3,14 @@
 
 use super::{
     Fingerprint, State,
-    facts::{Ended, Phase, Run, Trouble},
+    facts::{Asked, Ended, Phase, Run, Trouble},
     fingerprint,
     texts::Name,
 };
 use crate::{
     base::{HostName, RunId, TaskId, Way},
     journal::{
-        event::{Batch, End, Event, How, Record, Scope, Summary},
+        event::{Batch, Began, End, Event, How, Record, Scope, Summary},
         state::{Leg, RunState, TaskState},
     },
 };
@@ -379,6 +379,7 @@ struct Part {
     open: BTreeMap<TaskId, HostName>,
     failed: Vec<Trouble>,
     doubts: Vec<Trouble>,
+    requests: Vec<Asked>,
 }
 
 impl Part {
@@ -397,6 +398,7 @@ impl Part {
             open: BTreeMap::new(),
             failed: Vec::new(),
             doubts: Vec::new(),
+            requests: Vec::new(),
         }
     }
 
@@ -443,6 +445,7 @@ impl Part {
                         if *changed {
                             self.changed.insert(host.clone());
                         }
+                        self.requests.extend(asked(&told.began, how));
                     }
                     (Way::Undo, How::Done { .. }) => drop(self.undone.insert(host.clone())),
                     (Way::Undo, _) => {}
@@ -472,6 +475,7 @@ impl Part {
             names: self.names,
             failed: self.failed,
             doubts: self.doubts,
+            requests: self.requests,
         }
     }
 }
@@ -480,4 +484,22 @@ fn trouble(state: &RunState, task: &TaskId, why: &str) -> Option<Trouble> {
     let began = &state.task(task)?.began;
     let why = why.lines().next().unwrap_or_default().to_owned();
     Some(Trouble { task: task.to_string(), name: began.name.clone(), host: began.host.to_string(), why })
+}
+
+/// A request that is longer is not shown: one for a hundred names takes a third of it.
+const LONGEST: usize = 16 << 10;
+
+/// The request that an order leaves for people to answer.
+fn asked(began: &Began, how: &How) -> Option<Asked> {
+    let How::Done { outputs } = how else { return None };
+    let pem = outputs.get("request")?.as_str().filter(|_| began.action == "cert.order")?;
+    let text = |key: &str| outputs.get(key).and_then(Value::as_str).map(str::to_owned);
+    let names = outputs.get("names").and_then(Value::as_array);
+    Some(Asked {
+        host: began.host.to_string(),
+        certificate: text("certificate"),
+        names: names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        note: text("note"),
+        pem: Some(pem.trim_end().to_owned()).filter(|pem| pem.len() <= LONGEST),
+    })
 }

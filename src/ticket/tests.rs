@@ -157,6 +157,33 @@ impl Told {
         let task = self.began(run, step, (name, host)).await;
         self.say(run, Event::Ended { task, way: Way::Forward, how, seen: None, changed: true }).await;
     }
+    /// An order that acts on nothing.
+    async fn order(&mut self, run: &RunId, step: &str, host: &str, outputs: Value) {
+        let task = TaskId::new(step, &host.into());
+        let began = Began {
+            task: task.clone(),
+            step: step.into(),
+            place: String::new(),
+            id: None,
+            name: "Get it".into(),
+            host: host.into(),
+            action: "cert.order".into(),
+            value: Value::Null,
+            before: Some(Value::Null),
+            then: vec![],
+            undo: vec![],
+            inherits: vec![],
+            pays: None,
+            within: Span::secs(60),
+            in_rollback: false,
+            leaves_nothing: false,
+            opaque: false,
+            always: false,
+        };
+        self.say(run, Event::Began(Box::new(began))).await;
+        let how = How::Done { outputs };
+        self.say(run, Event::Ended { task, way: Way::Forward, how, seen: None, changed: false }).await;
+    }
     /// A task that acts.
     async fn began(&mut self, run: &RunId, step: &str, (name, host): (&str, &str)) -> TaskId {
         let task = TaskId::new(step, &host.into());
@@ -686,6 +713,74 @@ async fn a_step_that_was_cut_off_is_never_told_as_nothing_to_do() {
     sync(&told.with_desk(folder.path())).await.unwrap();
     let said = read(&all(folder.path()).await[0]);
     assert!(said.contains("done      on 1 host, 1 changed") && !said.contains("cut off"), "{said}");
+}
+
+#[tokio::test]
+async fn a_request_that_people_are_to_answer_stands_in_the_ticket() {
+    let pem = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n";
+    let outputs = |n: usize, request: &str| {
+        let names = [format!("web{n}.lab.test"), "billing.lab.test".to_owned()];
+        json!({"changed": false, "request": request, "certificate": "billing-tls", "names": names, "note": "В отдел ИБ"})
+    };
+    let mut texts = Vec::new();
+    for language in ["en", "ru"] {
+        let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+        let run = told.begin(None, &json!({ "language": language }));
+        told.phase(&run, "1", "Get it", None, &["web1"]).await;
+        told.order(&run, "1", "web1", outputs(1, pem)).await;
+        let hosts: Vec<String> = (1..=13).map(|n| format!("web{n}")).collect();
+        told.phase(&run, "2", "Get them", None, &hosts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        for (n, host) in hosts.iter().enumerate() {
+            told.order(&run, "2", host, outputs(n + 1, pem)).await;
+        }
+        told.finish(&run, End::Done, None, &[]).await;
+        sync(&told.with_desk(folder.path())).await.unwrap();
+        let ticket = all(folder.path()).await.remove(0);
+        let comments: Vec<&str> =
+            ticket.entries.iter().filter(|e| e.what == What::Comment).map(|e| e.text.as_str()).collect();
+        assert_eq!(comments[2].matches("BEGIN CERTIFICATE REQUEST").count(), 10, "{}", comments[2]);
+        texts.push(format!("{}\n{}", comments[1], comments[2].lines().last().unwrap()));
+    }
+    insta::assert_snapshot!(texts.join("\n--\n"), @r"
+    Step 1: Get it
+
+    on        `web1`
+    as it was 1 host: nothing to do there
+    took      3.0 s
+    request   for `web1.lab.test`, `billing.lab.test` on `web1` waits for people to answer it: В отдел ИБ
+    next      `svcops cert import billing-tls FILE` takes the answer
+    -----BEGIN CERTIFICATE REQUEST-----
+    MIIB
+    -----END CERTIFICATE REQUEST-----
+    request   and 3 more, on `web11`, `web12`, `web13`
+    --
+    Шаг 1: Get it
+
+    где         `web1`
+    как было    1 хост: делать было нечего
+    заняло      3,0 с
+    запрос      для `web1.lab.test`, `billing.lab.test` на `web1` ждёт ответа людей: В отдел ИБ
+    дальше      `svcops cert import billing-tls FILE` примет ответ
+    -----BEGIN CERTIFICATE REQUEST-----
+    MIIB
+    -----END CERTIFICATE REQUEST-----
+    запрос      и ещё 3, на `web11`, `web12`, `web13`
+    ");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_not_shown() {
+    let (request, says) = ("x".repeat(20_000), "too long to be shown");
+    let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
+    let run = told.begin(None, &Value::Null);
+    told.phase(&run, "1", "Get it", None, &["web1"]).await;
+    told.order(&run, "1", "web1", json!({"request": request})).await;
+    // an output of that name that another action gives is none
+    told.task(&run, "1.1", ("Ask", "web1"), How::Done { outputs: json!({"request": "other"}) }).await;
+    told.finish(&run, End::Done, None, &[]).await;
+    sync(&told.with_desk(folder.path())).await.unwrap();
+    let said = read(&all(folder.path()).await[0]);
+    assert!(said.contains(says) && !said.contains("xx") && !said.contains("other"), "{said}");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Face {
         }
         if args.force {
             renewal.names = found.iter().map(|certificate| certificate.name.as_str()).collect();
-            return self.compose_and_run(&project, &renewal, "cert renew");
+            return self.renew_and_tell(&project, &found, &renewal);
         }
         let standings = self.standings(&project, &found, site)?;
         let waits = |one: &Standing| is_answer_awaited(inventory, one);
@@ -118,13 +118,13 @@ impl Face {
         let concerned: Vec<&Standing> = standings.iter().filter(concerned).collect();
         let of = |name: &str| concerned.iter().any(|one| one.certificate == name);
         renewal.names = found.iter().map(|certificate| certificate.name.as_str()).filter(|name| of(name)).collect();
-        self.tell_waiting(standings.iter().filter(|one| waits(one)));
+        self.tell_waiting(inventory, standings.iter().filter(|one| waits(one)));
         if renewal.names.is_empty() {
             let waiting = standings.iter().any(waits);
             let rest: Vec<&Standing> = standings.iter().filter(|one| !waits(one)).collect();
             return Ok(self.nothing_due(&rest, waiting));
         }
-        self.compose_and_run(&project, &renewal, "cert renew")
+        self.renew_and_tell(&project, &found, &renewal)
     }
 
     pub(super) fn cert_import(&self, args: &Import) -> Result<ExitCode, Failure> {
@@ -166,7 +166,8 @@ impl Face {
             return Err(Failure::wrong(Message::error(message).hint("`svcops cert renew` makes requests")));
         }
         let answered = |one: &&Standing| !chains.contains_key(&(one.certificate.clone(), one.place, one.host.clone()));
-        self.tell_waiting(standings.iter().filter(|one| is_answer_awaited(inventory, one)).filter(answered));
+        let waiting = standings.iter().filter(|one| is_answer_awaited(inventory, one));
+        self.tell_waiting(inventory, waiting.filter(answered));
         let renewal = Renewal { names: vec![found.name.as_str()], chains, ..Renewal::default() };
         if args.show {
             return self.show_runbook(&project, &renewal);
@@ -194,6 +195,25 @@ impl Face {
         let opened = self.open(&project.inventory.project)?;
         let order = self.order(&project.inventory, runbook, &Params::default(), &opened)?;
         run::carry_out(self, project, opened, &order, &Terms::default())
+    }
+
+    /// Renews, and says which of the requests that were made people are to answer now.
+    fn renew_and_tell(
+        &self,
+        project: &Project,
+        found: &[&inventory::Certificate],
+        renewal: &Renewal<'_>,
+    ) -> Result<ExitCode, Failure> {
+        let code = self.compose_and_run(project, renewal, "cert renew")?;
+        let inventory = &project.inventory;
+        let people = |c: &&&inventory::Certificate| renewal.names.contains(&c.name.as_str()) && by_people(inventory, c);
+        let asked: Vec<&inventory::Certificate> = found.iter().filter(people).copied().collect();
+        if code == ExitCode::Done && !asked.is_empty() && !self.global.quiet {
+            // the run is over: what cannot be seen now is seen by the next renewal
+            let standings = self.standings(project, &asked, renewal.site).unwrap_or_default();
+            self.tell_waiting(inventory, standings.iter().filter(|one| is_answer_awaited(inventory, one)));
+        }
+        Ok(code)
     }
 
     /// Looks at where they lie.
@@ -257,23 +277,35 @@ impl Face {
     }
 
     /// Requests that nobody has answered yet.
-    fn tell_waiting<'a>(&self, waiting: impl Iterator<Item = &'a Standing>) {
+    fn tell_waiting<'a>(&self, inventory: &inventory::Inventory, waiting: impl Iterator<Item = &'a Standing>) {
         if self.global.quiet {
             return;
         }
         for one in waiting {
-            let text = format!("the request for `{}` on `{}` waits for its answer", one.certificate, one.host);
-            self.screen
-                .tell(&Message::warning(text).hint(format!("`svcops cert import {} FILE` takes it", one.certificate)));
+            let text = format!("the request for `{}` on `{}` waits for people to answer it", one.certificate, one.host);
+            let note = match issuer_of(inventory, &one.certificate).map(|issuer| &issuer.kind) {
+                Some(IssuerKind::Csr { note }) => note.clone(),
+                _ => None,
+            };
+            let message = note.into_iter().fold(Message::warning(text), |message, note| message.row("note", note));
+            let hint = format!("its ticket has it; `svcops cert import {} FILE` takes the answer", one.certificate);
+            self.screen.tell(&message.hint(hint));
         }
     }
 }
 
+fn issuer_of<'a>(inventory: &'a inventory::Inventory, certificate: &str) -> Option<&'a inventory::Issuer> {
+    inventory.issuers.get(inventory.certificates.get(certificate)?.issuer.as_ref()?)
+}
+
+/// People issue it.
+fn by_people(inventory: &inventory::Inventory, certificate: &inventory::Certificate) -> bool {
+    issuer_of(inventory, &certificate.name).is_some_and(|issuer| matches!(issuer.kind, IssuerKind::Csr { .. }))
+}
+
 /// People were asked, and have not answered.
 fn is_answer_awaited(inventory: &inventory::Inventory, one: &Standing) -> bool {
-    let certificate = inventory.certificates.get(&one.certificate);
-    let issuer = certificate.and_then(|c| c.issuer.as_ref()).and_then(|name| inventory.issuers.get(name));
-    let people = issuer.is_some_and(|issuer| matches!(issuer.kind, IssuerKind::Csr { .. }));
+    let people = inventory.certificates.get(&one.certificate).is_some_and(|c| by_people(inventory, c));
     people && one.facts.as_ref().is_ok_and(|f| f.staged.asked().is_some() && f.staged.complete().is_none())
 }
 
