@@ -2,6 +2,7 @@
 
 use super::{Host, Inventory, NotFilled, Selector, app_on};
 use crate::base::{Algorithm, Keystore};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A certificate: what it is for, who issues it, where it lies and is served.
@@ -39,6 +40,23 @@ pub enum Due {
     Days(i64),
     /// With so many hundredths of its life left.
     Share(u8),
+}
+
+impl Due {
+    /// From when on a certificate of that life is due. One that is meant to be due from its beginning on never would be in
+    /// order: it is with a third of its life left.
+    #[must_use]
+    pub fn of(self, not_before: Timestamp, not_after: Timestamp) -> Timestamp {
+        let (from, until) = (not_before.as_second(), not_after.as_second());
+        let life = until.saturating_sub(from).max(0);
+        let share = |percent: i64| life / 100 * percent;
+        let left = match self {
+            Self::Days(days) => days.saturating_mul(24 * 60 * 60),
+            Self::Share(percent) => share(i64::from(percent)),
+        };
+        let left = if left < life { left } else { share(33) };
+        Timestamp::from_second(until.saturating_sub(left)).unwrap_or(Timestamp::MIN)
+    }
 }
 
 /// A place of a certificate.

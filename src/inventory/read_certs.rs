@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     base::{Algorithm, Keystore, Spot, TsigHash, TsigKey, Zone, words},
-    cert::dial::Endpoint,
+    cert::{Wanted, dial::Endpoint},
     yaml::{Fault, Faults, Fields, Key, Kind, Node, Notes},
 };
 use std::collections::BTreeSet;
@@ -26,6 +26,14 @@ pub(super) struct Drafts {
     named: Vec<Named>,
     hosts: Vec<(Selector, Spot)>,
     served: Vec<(String, usize, usize, Spot)>,
+    issued: Vec<Issued>,
+}
+
+/// Where a certificate that is issued says for what and when.
+struct Issued {
+    certificate: String,
+    names: Spot,
+    renew: Option<Spot>,
 }
 
 /// A name, of what kind, and where it stands.
@@ -207,7 +215,8 @@ impl Drafts {
         let Some(mut fields) = Fields::of(node, "a certificate", notes) else { return };
         fields.mark = key.mark;
         let title = fields.text("title", notes);
-        let names = fields.take("names", notes).and_then(|n| n.texts(notes)).unwrap_or_default();
+        let names_node = fields.take("names", notes);
+        let names = names_node.and_then(|n| n.texts(notes)).unwrap_or_default();
         let issuer = fields.take("issuer", notes).and_then(|n| self.name("issuer", n, notes));
         let shared = fields
             .take("key", notes)
@@ -216,7 +225,8 @@ impl Drafts {
         let kinds: Vec<&str> = Algorithm::ALL.iter().map(|(word, _)| *word).collect();
         let algorithm = fields.take("algorithm", notes).and_then(|n| n.word(&kinds, notes));
         let algorithm = Algorithm::ALL.iter().find(|(w, _)| Some(*w) == algorithm.as_deref()).map(|(_, a)| *a);
-        let renew = fields.take("renew", notes).and_then(|n| due(n, notes));
+        let renew_node = fields.take("renew", notes);
+        let renew = renew_node.and_then(|n| due(n, notes));
         let days = |key, fields: &mut Fields<'_>, notes: &mut Notes| {
             fields.take(key, notes).and_then(|n| whole_days(n, notes))
         };
@@ -249,6 +259,13 @@ impl Drafts {
             && warn < crit
         {
             notes.error(mark, format!("`warn` of {warn} days comes after `crit` of {crit}"));
+        }
+        if issuer.is_some() {
+            self.issued.push(Issued {
+                certificate: key.text.clone(),
+                names: notes.spot(names_node.map_or(mark, |n| n.mark)),
+                renew: renew_node.map(|n| notes.spot(n.mark)),
+            });
         }
         self.certificates.push(Certificate {
             name: key.text.clone(),
@@ -320,6 +337,38 @@ impl Drafts {
         Some(CertPlace { hosts, store, mode, owner, group, app, by, served })
     }
 
+    /// Why an issuer cannot give a certificate for its names on a host; none: nothing speaks against it.
+    fn unfit(&self, certificate: &Certificate, issuer: &Issuer, inventory: &Inventory) -> Option<String> {
+        let hosts = certificate.places.iter().flat_map(|place| inventory.hosts_at(place));
+        hosts.into_iter().find_map(|host| {
+            let names = match certificate.names_on(host) {
+                Ok(names) => names,
+                Err(why) => return Some(format!("{why}: {}", why.why)),
+            };
+            names.into_iter().find_map(|name| {
+                if !is_name(&name) {
+                    return Some(format!("`{name}` is no name of a host (names of other scripts are written xn--…)"));
+                }
+                let bare = name.trim_start_matches("*.").trim_end_matches('.').to_lowercase();
+                match &issuer.kind {
+                    IssuerKind::Acme(Acme { challenge: Challenge::Dns, .. }) => {
+                        let lies_in = |zone: &Zone| {
+                            bare.strip_suffix(&zone.name).is_some_and(|r| r.is_empty() || r.ends_with('.'))
+                        };
+                        (!self.zones.iter().any(lies_in)).then(|| {
+                            format!("`{name}` is in no zone of `zones:`, and `{}` proves names by the DNS", issuer.name)
+                        })
+                    }
+                    IssuerKind::Acme(_) if name.starts_with("*.") => Some(format!(
+                        "`{name}` is proven by the DNS only, and `{}` proves names over HTTP",
+                        issuer.name
+                    )),
+                    _ => None,
+                }
+            })
+        })
+    }
+
     /// Holds all of it against the rest, and takes it in.
     pub(super) fn check(
         self,
@@ -354,6 +403,25 @@ impl Drafts {
             });
             faults.0.extend(wrong.map(|why| Fault::error(spot.clone(), why)));
         }
+        for one in &self.issued {
+            let Some(certificate) = self.certificates.iter().find(|c| c.name == one.certificate) else { continue };
+            let Some(issuer) = self.issuers.iter().find(|i| Some(&i.name) == certificate.issuer.as_ref()) else {
+                continue;
+            };
+            if let Some(why) = self.unfit(certificate, issuer, inventory) {
+                faults.0.push(Fault::error(one.names.clone(), why));
+            }
+            if let (IssuerKind::Ca { days, .. }, Due::Days(renew), Some(spot)) =
+                (&issuer.kind, certificate.renew, &one.renew)
+                && renew >= i64::from(*days)
+            {
+                let message =
+                    format!("due {renew} days before its end, and `{}` gives {days}: it always would be", issuer.name);
+                faults.0.push(
+                    Fault::error(spot.clone(), message).hint("write fewer days, or a share of its life such as 33%"),
+                );
+            }
+        }
         inventory.zones = self.zones.into_iter().map(|z| (z.name.clone(), z)).collect();
         inventory.issuers = self.issuers.into_iter().map(|i| (i.name.clone(), i)).collect();
         inventory.certificates = self.certificates.into_iter().map(|c| (c.name.clone(), c)).collect();
@@ -361,6 +429,14 @@ impl Drafts {
 }
 
 /// How it lies there, by `cert`, `key`, `pem`, `pkcs12` and the password of the last.
+/// A name as a certificate has it: a host's, an address, or `*` and a domain.
+fn is_name(name: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(rest) => matches!(rest.parse::<Wanted>(), Ok(Wanted::Dns(_))),
+        None => name.parse::<Wanted>().is_ok(),
+    }
+}
+
 fn stores(files: [Option<&String>; 4], password: Option<String>) -> Result<Option<Keystore>, &'static str> {
     match (files, password) {
         ([None, None, None, None], None) => Ok(None),
@@ -501,6 +577,8 @@ issuers:
   d: {warn: 7d, crit: 30d, renew: 120%, places: [{served: \"{{ host.adress }}:443\", hosts: all}]}
   e: {places: [{hosts: all, pkcs12: /e.p12}, {hosts: all, pem: /e.pem, app: wep, mode: \"0644\"}, {served: \"e:0\"}]}
   f: {places: [], crit: 36h}
+  g: {names: [\"a b.test\"], issuer: house, renew: 90d, places: [{hosts: all, pem: /g.pem}]}
+  h: {names: [\"*.lab.test\", h.test], issuer: pebble, places: [{hosts: all, pem: /h.pem}]}
 ",
         );
         assert_eq!(
@@ -522,6 +600,9 @@ issuers:
                 "5:106 `0` is not a port: 1 to 65535",
                 "6:15 a certificate has at least one place",
                 "6:25 `1d12h` is no number of whole days",
+                "7:14 `a b.test` is no name of a host (names of other scripts are written xn--…)",
+                "7:50 due 90 days before its end, and `house` gives 90: it always would be",
+                "8:14 `h.test` is in no zone of `zones:`, and `pebble` proves names by the DNS",
             ]
         );
     }

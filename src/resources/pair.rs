@@ -92,7 +92,11 @@ impl Staging {
             |leaf: &Leaf| due_from(leaf, self.renew) > self.now && self.names.iter().all(|n| is_for(&leaf.names, n));
         if !staged.complete().is_some_and(sound) {
             staged.chain = None;
-            let asks = |asked: &StagedRequest| self.names.iter().all(|name| is_for(&asked.names, name));
+            // for more names than are wanted it would be refused
+            let asks = |asked: &StagedRequest| {
+                self.names.iter().all(|name| is_for(&asked.names, name))
+                    && asked.names.iter().all(|name| is_for(&self.names, name))
+            };
             if !staged.asked().is_some_and(asks) {
                 *staged = Staged::default();
             }
@@ -103,12 +107,7 @@ impl Staging {
 
 /// From when on a certificate is due.
 pub fn due_from(leaf: &Leaf, renew: Due) -> Timestamp {
-    let (from, until) = (leaf.not_before.as_second(), leaf.not_after.as_second());
-    let left = match renew {
-        Due::Days(days) => days.saturating_mul(24 * 60 * 60),
-        Due::Share(percent) => until.saturating_sub(from).max(0) / 100 * i64::from(percent),
-    };
-    Timestamp::from_second(until.saturating_sub(left)).unwrap_or(Timestamp::MIN)
+    renew.of(leaf.not_before, leaf.not_after)
 }
 
 /// The day of an instant, in UTC.
@@ -169,6 +168,8 @@ mod tests {
         };
         assert_eq!(due_from(&leaf, Due::Days(30)), at(170));
         assert_eq!(due_from(&leaf, Due::Share(33)), at(167));
+        // never from its beginning on: each renewal would be due at once
+        assert_eq!(due_from(&leaf, Due::Days(9_999)), at(167));
         // a life that ends before it begins is over
         assert_eq!(due_from(&Leaf { not_before: at(300), ..leaf.clone() }, Due::Share(33)), at(200));
         for (name, is) in [("a.lab.test", true), ("a.lab.test.", true), ("0:0::1", true), ("b.lab.test", false)] {

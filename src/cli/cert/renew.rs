@@ -12,6 +12,7 @@ use crate::{
         words::{self, Failure},
     },
     inventory::{self, IssuerKind},
+    issue::ca::Ca,
     resources::pair::date,
     runbook::Project,
     survey::{
@@ -183,6 +184,7 @@ impl Face {
     }
 
     fn compose_and_run(&self, project: &Project, renewal: &Renewal<'_>, verb: &str) -> Result<ExitCode, Failure> {
+        authorities_are_there(project, renewal)?;
         let text = compose(&project.inventory, renewal).map_err(|e| Failure::wrong(Message::of(&e)))?;
         let mut runbook = project
             .runbook_text("", &text)
@@ -301,6 +303,22 @@ fn issuer_of<'a>(inventory: &'a inventory::Inventory, certificate: &str) -> Opti
 /// People issue it.
 fn by_people(inventory: &inventory::Inventory, certificate: &inventory::Certificate) -> bool {
     issuer_of(inventory, &certificate.name).is_some_and(|issuer| matches!(issuer.kind, IssuerKind::Csr { .. }))
+}
+
+/// Own authorities that have not been made yet are found missing before a key is made for them.
+fn authorities_are_there(project: &Project, renewal: &Renewal<'_>) -> Result<(), Failure> {
+    let inventory = &project.inventory;
+    for name in &renewal.names {
+        let issuer = inventory.certificates.get(*name).and_then(|one| inventory.issuers.get(one.issuer.as_ref()?));
+        let Some((issuer, IssuerKind::Ca { folder, .. })) = issuer.map(|issuer| (issuer, &issuer.kind)) else {
+            continue;
+        };
+        Ca::open(&project.root.join(home(folder))).map_err(|e| {
+            let message = Message::error(format!("`{}` cannot issue `{name}`", issuer.name)).because(e.to_string());
+            Failure::wrong(message.hint(format!("`svcops cert ca create {}` makes the authority", issuer.name)))
+        })?;
+    }
+    Ok(())
 }
 
 /// People were asked, and have not answered.

@@ -2,10 +2,10 @@
 
 use super::Found;
 use crate::{
-    cert::{Certificate, Severity},
-    inventory::{Due, Inventory},
+    cert::{Severity, Wrong},
+    inventory::{Certificate as Declared, Inventory},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// A declared certificate.
 #[derive(Clone, Debug)]
@@ -52,18 +52,15 @@ pub fn standings(inventory: &Inventory, found: Vec<Found>, at: Timestamp) -> Vec
         standing.severity = standing.places.iter().map(Found::severity).max().unwrap_or(Severity::Ok);
         standing.days = standing.places.iter().filter_map(|place| place.days(at)).min();
         let renewed = inventory.certificates.get(&standing.name).filter(|declared| declared.issuer.is_some());
-        let certs = standing.places.iter().filter_map(|place| place.cert.as_ref());
-        standing.due = renewed.and_then(|declared| certs.map(|cert| due(cert, declared.renew)).min());
+        let due = |declared: &Declared| {
+            let from = |place: &Found| {
+                let cert = place.cert.as_ref()?;
+                let other = place.judgement.faults.iter().any(|f| matches!(f.what, Wrong::NameMismatch { .. }));
+                Some(if other { at } else { declared.renew.of(cert.not_before, cert.not_after) })
+            };
+            standing.places.iter().filter_map(from).min()
+        };
+        standing.due = renewed.and_then(due);
     }
     standings
-}
-
-/// When a certificate is to be renewed.
-fn due(cert: &Certificate, renew: Due) -> Timestamp {
-    let life = cert.not_after.duration_since(cert.not_before);
-    let before = match renew {
-        Due::Days(days) => SignedDuration::from_hours(days.saturating_mul(24)),
-        Due::Share(share) => life * i32::from(share) / 100,
-    };
-    cert.not_after.checked_sub(before).unwrap_or(Timestamp::MIN)
 }
