@@ -28,10 +28,15 @@ certificates:
 
 /// The lab's project with an authority of its own; what the hosts have is kept, and brought back when the lab is let go.
 fn house(lab: &Lab) -> Project {
+    by(lab, CERTIFICATES)
+}
+
+/// The same with other certificates.
+fn by(lab: &Lab, certificates: &str) -> Project {
     let crm = lab.crm();
     let project =
         include_str!("../data/crm/svcops.yaml").replace("  tsig: ", "  ca-key: {file: ca.password}\n  tsig: ");
-    crm.file("svcops.yaml", &(project + CERTIFICATES));
+    crm.file("svcops.yaml", &(project + certificates));
     crm.file("ca.password", "a password of the lab alone\n");
     crm.svcops(&["cert", "ca", "create", "house"]).exits(0);
     std::thread::scope(|scope| {
@@ -108,6 +113,60 @@ fn a_certificate_is_renewed_node_by_node_and_twice_does_nothing() {
     crm.svcops(&["run", "runbooks/certificates.yaml", "--yes"]).exits(0).says("nothing to do");
     assert_eq!(lab.seen(), seen);
     assert_eq!(served(), after);
+}
+
+#[test]
+fn a_key_that_all_nodes_share_is_one_and_lies_in_its_place_alone() {
+    let Some(lab) = Lab::take("a_key_that_all_nodes_share_is_one_and_lies_in_its_place_alone") else { return };
+    let shared = "names: [billing.lab.test]\n    key: shared";
+    let names = r#"names: ["{{ host.name }}.lab.test", billing.lab.test, "{{ host.address }}"]"#;
+    let crm = by(&lab, &CERTIFICATES.replace(names, shared));
+
+    crm.svcops(&["cert", "renew", "billing-tls", "--force", "--yes"]).exits(0);
+
+    let after = served();
+    assert_eq!(after.values().collect::<std::collections::BTreeSet<_>>().len(), 1, "all show one: {after:?}");
+    assert!(after["dc2-app2"].contains("CN = crm house"), "{after:?}");
+    nothing_is_left(&lab);
+    crm.svcops(&["cert", "renew", "--yes"]).exits(0).says("nothing is due");
+}
+
+#[test]
+fn an_acme_server_gives_each_node_its_own_by_the_dns_and_over_http() {
+    let Some(lab) = Lab::take("an_acme_server_gives_each_node_its_own_by_the_dns_and_over_http") else { return };
+    lab.lab(&["service", "start", "pebble"]);
+    let state = std::env::var("SVCOPS_LAB").unwrap();
+    let issuer = |name: &str, challenge: &str| {
+        format!(
+            "  {name}: {{acme: {{directory: 'https://127.0.0.1:14000/dir', ca: {state}/ca/ca.crt, challenge: \
+             {challenge}}}, trust: {state}/svc/pebble/issuer-root.pem}}\n"
+        )
+    };
+    let issuers = format!(
+        "\nzones:\n  lab.test: {{server: '10.77.0.5:53', key: {{name: svcops-lab, secret: tsig}}}}\nissuers:\n{}{}",
+        issuer("dns", "{dns: true}"),
+        issuer("http", "{http: {hosts: role=app, port: 5002}}")
+    );
+    let own = CERTIFICATES.replace(r#", billing.lab.test, "{{ host.address }}""#, "");
+    let crm = by(&lab, &own.replace("\nissuers:\n", &issuers));
+    let key = std::fs::read_to_string(format!("{state}/tsig.key")).unwrap();
+    crm.file("../home/.config/svcops/tsig", key.split('"').nth(3).unwrap());
+    let text = std::fs::read_to_string(crm.root().join("svcops.yaml")).unwrap();
+    for way in ["dns", "http"] {
+        let before = served();
+        crm.file("svcops.yaml", &text.replace("issuer: house", &format!("issuer: {way}")));
+
+        crm.svcops(&["cert", "renew", "billing-tls", "--force", "--yes"]).exits(0).says("reload `billing-tls.service`");
+
+        let after = served();
+        for host in APP_HOSTS {
+            assert_ne!(before[host], after[host], "{way}: {host}");
+            assert!(after[host].contains("Pebble"), "{way}: {host}: {}", after[host]);
+        }
+        assert_eq!(after.values().collect::<std::collections::BTreeSet<_>>().len(), 4, "each has its own: {after:?}");
+        nothing_is_left(&lab);
+        crm.svcops(&["cert", "check", "billing-tls"]).exits(0);
+    }
 }
 
 #[test]
