@@ -73,6 +73,11 @@ async fn an_order_is_proven_by_a_record_and_gone_on_with_by_another_process() {
     };
     let lock = fs::File::create(format!("{}.test.lock", state.trim_end_matches('/'))).unwrap();
     lock.lock().unwrap();
+    // it stays up for the next test
+    let lab = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/lab");
+    let mut starts = std::process::Command::new(lab);
+    starts.args(["service", "start", "pebble"]).env("SVCOPS_LAB_DIR", &state).stdout(std::process::Stdio::null());
+    assert!(starts.status().unwrap().success(), "the ACME server of the lab does not start");
     let home = tempfile::tempdir().unwrap();
     let at = |directory: &str| server(directory, Some(format!("{state}/ca/ca.crt").into()), home.path());
     let server = at("https://127.0.0.1:14000/dir");
