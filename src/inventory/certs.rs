@@ -43,18 +43,14 @@ pub enum Due {
 }
 
 impl Due {
-    /// From when on a certificate of that life is due. One that is meant to be due from its beginning on never would be in
-    /// order: it is with a third of its life left.
+    /// From when on a certificate of that life is due.
     #[must_use]
     pub fn of(self, not_before: Timestamp, not_after: Timestamp) -> Timestamp {
         let (from, until) = (not_before.as_second(), not_after.as_second());
-        let life = until.saturating_sub(from).max(0);
-        let share = |percent: i64| life / 100 * percent;
         let left = match self {
             Self::Days(days) => days.saturating_mul(24 * 60 * 60),
-            Self::Share(percent) => share(i64::from(percent)),
+            Self::Share(percent) => until.saturating_sub(from).max(0) / 100 * i64::from(percent),
         };
-        let left = if left < life { left } else { share(33) };
         Timestamp::from_second(until.saturating_sub(left)).unwrap_or(Timestamp::MIN)
     }
 }
