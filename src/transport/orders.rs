@@ -208,11 +208,7 @@ pub fn server(issuer: &str, settings: &Acme, project: &Path, state: &Path) -> ac
 
 /// A path of `svcops.yaml`: below the project's folder unless it is absolute, `~` is the home of who runs svcops.
 pub fn below(project: &Path, path: &str) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(PathBuf::from);
-    match path.strip_prefix("~/").and_then(|rest| home().map(|home| home.join(rest))) {
-        Some(path) => path,
-        None => project.join(path),
-    }
+    project.join(super::vault::home(path))
 }
 
 /// What signs for hours of a fleet's renewals must not stop the others.

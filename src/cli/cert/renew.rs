@@ -19,7 +19,7 @@ use crate::{
         pair::{Standing, look, places},
         window::{Early, early},
     },
-    transport::vault::home,
+    transport::orders::below,
     ui::message::Message,
     verbs::cert::{Renewal, compose, find, issued},
 };
@@ -313,7 +313,7 @@ fn authorities_are_there(project: &Project, renewal: &Renewal<'_>) -> Result<(),
         let Some((issuer, IssuerKind::Ca { folder, .. })) = issuer.map(|issuer| (issuer, &issuer.kind)) else {
             continue;
         };
-        Ca::open(&project.root.join(home(folder))).map_err(|e| {
+        Ca::open(&below(&project.root, folder)).map_err(|e| {
             let message = Message::error(format!("`{}` cannot issue `{name}`", issuer.name)).because(e.to_string());
             Failure::wrong(message.hint(format!("`svcops cert ca create {}` makes the authority", issuer.name)))
         })?;
@@ -329,7 +329,7 @@ fn is_answer_awaited(inventory: &inventory::Inventory, one: &Standing) -> bool {
 
 fn trust_of(root: &Path, issuer: &inventory::Issuer) -> Result<Trust, Failure> {
     let Some(file) = &issuer.trust else { return Ok(Trust::system()) };
-    Trust::file(&root.join(home(file)))
+    Trust::file(&below(root, file))
         .map_err(|e| Failure::wrong(Message::error("there is nobody to trust").because(e.to_string())))
 }
 

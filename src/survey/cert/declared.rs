@@ -5,9 +5,9 @@ use crate::{
     base::{HostName, Keystore, words},
     cert::{BadTrust, Crl, Trust, dial::Endpoint, pem},
     inventory::{CertPlace, Certificate, Host, Inventory, IssuerKind, NotFilled},
-    transport::vault,
+    transport::orders::below,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Why what is declared cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -89,15 +89,15 @@ fn served(certificate: &Certificate, text: &str, names: &[String], installed: Op
 pub fn own(inventory: &Inventory, root: &Path, certificate: &Certificate) -> Own {
     let issuer = certificate.issuer.as_ref().and_then(|name| inventory.issuers.get(name));
     let named = certificate.trust.as_ref().or_else(|| issuer.and_then(|issuer| issuer.trust.as_ref()));
-    let file = named.map(|text| located(root, text)).or_else(|| match &issuer?.kind {
+    let file = named.map(|text| below(root, text)).or_else(|| match &issuer?.kind {
         // every root of it that is not retired
-        IssuerKind::Ca { folder, .. } => Some(located(root, folder).join("trust.pem")),
+        IssuerKind::Ca { folder, .. } => Some(below(root, folder).join("trust.pem")),
         IssuerKind::Acme(_) | IssuerKind::Csr { .. } => None,
     });
     let nobody = |why: BadTrust| Trust::of(format!("a store that cannot be had ({why})"), Vec::new());
     let trust = file.map(|file| Trust::file(&file).unwrap_or_else(nobody));
     let (crls, unlisted) = match issuer.map(|issuer| &issuer.kind) {
-        Some(IssuerKind::Ca { folder, .. }) => match lists(&located(root, folder).join("crl.pem")) {
+        Some(IssuerKind::Ca { folder, .. }) => match lists(&below(root, folder).join("crl.pem")) {
             Ok(crls) => (crls, None),
             Err(why) => (Vec::new(), Some(why)),
         },
@@ -120,9 +120,4 @@ fn lists(file: &Path) -> Result<Vec<Crl>, String> {
         return Err(said("there is no revocation list in it".to_owned()));
     }
     pieces.crls.iter().map(|der| Crl::from_der(name.clone(), der).map_err(|e| said(e.to_string()))).collect()
-}
-
-/// A path of `svcops.yaml`: relative to its folder, or with `~`.
-fn located(root: &Path, text: &str) -> PathBuf {
-    root.join(vault::home(text))
 }
