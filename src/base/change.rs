@@ -41,6 +41,13 @@ pub enum Change {
         /// What is done.
         change: PairChange,
     },
+    /// Something with a PostgreSQL cluster.
+    Postgres {
+        /// Where it lies.
+        spot: super::PgSpot,
+        /// What is done.
+        change: super::PgChange,
+    },
     /// Runs a command: opaque, but for what it `touches`.
     Run(Invocation),
     /// Sets the state of a server of an HAProxy backend.

@@ -14,6 +14,7 @@ pub mod letter;
 pub mod order;
 pub mod pair;
 pub mod place;
+pub mod postgres;
 pub mod proof;
 pub mod read;
 pub mod secret;
@@ -33,6 +34,10 @@ pub use letter::{Letter, Login, Smtp, Tls};
 pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep};
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
+pub use postgres::{
+    Lsn, NotAnLsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState,
+    PgUpstream,
+};
 pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,

@@ -52,6 +52,8 @@ pub enum Read {
     Pair(PairSpot),
     /// The certificate that a server shows.
     Served(ServedAsk),
+    /// A PostgreSQL cluster.
+    Postgres(super::PgAsk),
 }
 
 /// One HTTP request that only asks.
@@ -112,6 +114,8 @@ pub enum Answer {
     Pair(Box<PairFacts>),
     /// To [`Read::Served`].
     Served(ServedFacts),
+    /// To [`Read::Postgres`].
+    Postgres(Box<super::PgFacts>),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

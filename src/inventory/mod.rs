@@ -7,15 +7,18 @@ pub mod read;
 pub(crate) mod read_apps;
 mod read_certs;
 mod read_mail;
+mod read_services;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod sample_certs;
 pub mod select;
+pub mod services;
 
 pub use app_on::{AppOn, Behind, NotFilled};
 pub use certs::{Acme, By, CertPlace, Certificate, Challenge, Due, Eab, Issuer, IssuerKind, Profile};
 pub use read::parse;
+pub use services::{Database, Fence, Part, Patroni, Probe, ProbeKind, Replication, Rpo, Service};
 
 use crate::base::{HaproxyApi, HostName, Smtp, Span, Zone};
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,12 @@ pub struct Inventory {
     /// The certificates by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates: BTreeMap<String, Certificate>,
+    /// The databases by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<String, Database>,
+    /// The services by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Service>,
 }
 
 impl Inventory {

@@ -6,6 +6,7 @@ use super::{
     read_apps::{self, DraftApp},
     read_certs::Drafts as DraftCerts,
     read_mail::{self, DraftMail},
+    read_services::Drafts as DraftServices,
 };
 use crate::{
     base::{HaproxyApi, HostName, Spot, words},
@@ -14,19 +15,8 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sections of `svcops.yaml` that later versions act on.
-pub const LATER: &[&str] = &[
-    "databases",
-    "services",
-    "clusters",
-    "people",
-    "windows",
-    "freezes",
-    "roles",
-    "approvals",
-    "schedules",
-    "schedule",
-    "groups",
-];
+pub const LATER: &[&str] =
+    &["clusters", "people", "windows", "freezes", "roles", "approvals", "schedules", "schedule", "groups"];
 
 /// No project has more hosts than this.
 const MOST_HOSTS: usize = 100_000;
@@ -63,6 +53,7 @@ pub(super) struct Draft {
     apps: Vec<DraftApp>,
     balancers: Vec<(Balancer, Spot)>,
     certs: DraftCerts,
+    moving: DraftServices,
     places: BTreeMap<(&'static str, String), Spot>,
 }
 
@@ -159,6 +150,16 @@ impl Draft {
                 self.certs.certificate(key, node, notes);
             }
         }
+        for (key, node) in section(&mut top, "databases", notes) {
+            if self.first("database", key, notes) {
+                self.moving.database(key, node, notes);
+            }
+        }
+        for (key, node) in section(&mut top, "services", notes) {
+            if self.first("service", key, notes) {
+                self.moving.service(key, node, notes);
+            }
+        }
         match (top.entry("include", notes), sources) {
             (Some((_, node)), Some(sources)) => self.include(node, notes, sources),
             (Some((key, _)), None) => notes.error(key.mark, "only svcops.yaml itself includes files"),
@@ -196,10 +197,11 @@ impl Draft {
             notes.error(key.mark, why);
             return false;
         }
-        if kind == "app" && super::VERBS.contains(&key.text.as_str()) {
+        if ["app", "service"].contains(&kind) && super::VERBS.contains(&key.text.as_str()) {
+            let article = if kind == "app" { "an" } else { "a" };
             notes.hinted(
                 key.mark,
-                format!("an app cannot be named `{}`: svcops has a verb of that name", key.text),
+                format!("{article} {kind} cannot be named `{}`: svcops has a verb of that name", key.text),
                 "choose another name",
             );
         }
@@ -341,10 +343,13 @@ impl Draft {
             zones: BTreeMap::new(),
             issuers: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            databases: BTreeMap::new(),
+            services: BTreeMap::new(),
         };
         let declared = self.places.keys().map(|(kind, name)| (*kind, name.as_str())).collect();
         read_apps::check(&mut inventory, std::mem::take(&mut self.apps), &declared, &mut self.faults);
         std::mem::take(&mut self.certs).check(&mut inventory, &declared, &mut self.faults);
+        std::mem::take(&mut self.moving).check(&mut inventory, &declared, &mut self.faults);
         inventory
     }
 }

@@ -115,6 +115,7 @@ impl Here {
             | Read::Run(_)
             | Read::Server { .. }
             | Read::Pair(_)
+            | Read::Postgres(_)
             | Read::Proof(_) => Answer::Bad("this needs a host to be read on".to_owned()),
         };
         match answer {

@@ -2,8 +2,8 @@
 
 use super::wrap;
 use crate::base::{
-    Change, OrderMove, OrderStep, PairChange, PairSpot, Program, ProofBy, ProofChange, ProofSpot, RecordUpdate,
-    ServerState, Text,
+    Change, OrderMove, OrderStep, PairChange, PairSpot, PgChange, PgSpot, Program, ProofBy, ProofChange, ProofSpot,
+    RecordUpdate, ServerState, Text,
 };
 
 /// What a change does, in words: ``restart `billing.service` ``. Secrets in it stay names.
@@ -16,6 +16,7 @@ pub fn words(change: &Change) -> String {
         Change::WriteFile { path, .. } => format!("write `{path}`"),
         Change::RemoveFile(path) => format!("remove `{path}`"),
         Change::Pair { spot, change } => pair(spot, change),
+        Change::Postgres { spot, change } => postgres(spot, change),
         Change::Run(invocation) => match &invocation.program {
             Program::Shell(text) => format!("run `{}`", one_line(text)),
             Program::Argv(argv) => format!("run `{}`", one_line(&argv.join(" "))),
@@ -65,6 +66,23 @@ fn order(step: &OrderStep) -> String {
         OrderMove::New => format!("order a certificate for {} from `{issuer}`", names()),
         OrderMove::Answer => format!("have `{issuer}` look at its challenges"),
         OrderMove::Finalize => format!("hand `{issuer}` the request"),
+    }
+}
+
+fn postgres(spot: &PgSpot, change: &PgChange) -> String {
+    let name = &spot.database;
+    match change {
+        PgChange::Checkpoint => format!("checkpoint `{name}`"),
+        PgChange::Mask => format!("mask `{}`", spot.unit),
+        PgChange::Unmask => format!("unmask `{}`", spot.unit),
+        PgChange::Stop => format!("stop `{name}`"),
+        PgChange::Start => format!("start `{name}`"),
+        PgChange::Promote { past: None } => format!("promote `{name}`"),
+        PgChange::Promote { past: Some(past) } => format!("promote `{name}`, which has received {past}"),
+        PgChange::Follow(upstream) => format!("make `{name}` follow `{}`", upstream.host),
+        PgChange::Rewind(upstream) => format!("rewind `{name}` to where `{}` left it", upstream.host),
+        PgChange::MakeSlot(slot) => format!("make the slot `{slot}` of `{name}`"),
+        PgChange::DropSlot(slot) => format!("drop the slot `{slot}` of `{name}`"),
     }
 }
 

@@ -106,6 +106,7 @@ impl Wished {
             Read::Record(_) => Answer::Record(RecordFacts::default()),
             Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
             Read::Order(_) => Answer::Order(Box::default()),
+            Read::Postgres(_) => Answer::Open,
             Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
             Read::Served(_) if !healthy => {
                 let error = Some("connection refused".to_owned());

@@ -99,6 +99,7 @@ impl Ready {
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
             | Change::UpdateRecord(_)
+            | Change::Postgres { .. }
             | Change::Tell(_)
             | Change::Mail(_)
             | Change::Order(_)

@@ -89,7 +89,7 @@ impl World {
             }
             Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
-            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
+            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } | Change::Postgres { .. } => return Ok(None),
         }
         Ok(Some(0))
     }
