@@ -255,7 +255,7 @@ impl Engine<'_> {
         let Some(state) = self.snapshot(id) else { return Ok(()) };
         let well = if state.began.undo.is_empty() {
             match self.recall(&state.began) {
-                Ok(task) => matches!(self.drive(id, &*task, Way::Undo, None).await?, Drove::Well),
+                Ok(task) => matches!(self.drive(id, &*task, Way::Undo, None, None).await?, Drove::Well),
                 Err(_) => false,
             }
         } else {

@@ -176,7 +176,7 @@ impl Engine<'_> {
             let mine = s.debts.iter().filter(|o| o.debt.key == debt.key);
             mine.filter_map(|o| o.from.clone()).collect()
         });
-        Ok(match self.drive(id, &*task, Way::Forward, None).await? {
+        Ok(match self.drive(id, &*task, Way::Forward, None, None).await? {
             Drove::Well => {
                 for run_owing in inherited {
                     self.say(Event::Paid { run_owing, debt: debt.key.clone() }).await?;

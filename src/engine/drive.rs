@@ -12,6 +12,7 @@ use crate::{
     runbook::Retry,
     transport::{Fut, Lost, LostKind, Settled, Terms},
 };
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
@@ -49,13 +50,14 @@ impl Engine<'_> {
             .map_err(|e| e.to_string())
     }
 
-    /// Drives one leg of a task to its end.
+    /// Drives one leg of a task to its end. `fresh` was seen a moment ago: the first decision needs no look of its own.
     pub(super) async fn drive(
         &self,
         id: &TaskId,
         task: &dyn Task,
         way: Way,
         retry: Option<Retry>,
+        mut fresh: Option<Value>,
     ) -> Result<Drove, Halt> {
         let mut decisions = 0;
         let mut watch = Watch::default();
@@ -78,7 +80,7 @@ impl Engine<'_> {
                 }
             }
             decisions += 1;
-            let (how, seen) = match self.decide(&state, &leg, way, task, (&watch, decisions)).await? {
+            let (how, seen) = match self.decide(&state, &leg, way, task, (&watch, decisions), fresh.take()).await? {
                 Decided::Goes => continue,
                 Decided::Doubt(why) => return self.doubt(id, way, why).await,
                 Decided::Halts => return Ok(Drove::Halted),
@@ -108,6 +110,7 @@ impl Engine<'_> {
         way: Way,
         task: &dyn Task,
         (watch, decisions): (&Watch, usize),
+        fresh: Option<Value>,
     ) -> Result<Decided, Halt> {
         let id = &state.began.task;
         if let Some((_, receipt)) = leg.did.last()
@@ -116,7 +119,11 @@ impl Engine<'_> {
             return Ok(Decided::Doubt(why.clone()));
         }
         let acted = leg.announced > 0;
-        let seen = match self.look(task, state.began.within.0).await {
+        let looked = match fresh {
+            Some(seen) => Ok(Ok(seen)),
+            None => self.look(task, state.began.within.0).await,
+        };
+        let seen = match looked {
             Ok(Ok(seen)) => seen,
             Ok(Err(ReadError::Open)) if self.supposes() => return Ok(Decided::Ends(How::Conditional, None)),
             Ok(Err(e)) if leg.did.is_empty() || decisions > 5 => {
@@ -320,12 +327,18 @@ impl Engine<'_> {
         let mut hosts: Vec<_> = reads.iter().map(|r| r.at.host.as_ref()).collect();
         hosts.sort_unstable();
         hosts.dedup();
-        for host in hosts {
+        let probes = hosts.into_iter().map(|host| {
             let mine: Vec<usize> =
                 (0..reads.len()).filter(|i| reads.get(*i).is_some_and(|r| r.at.host.as_ref() == host)).collect();
             let batch: Vec<_> = mine.iter().filter_map(|i| reads.get(*i).cloned()).collect();
-            let look = self.patiently(within, || self.stage.transport.look(host, &batch)).await?;
-            self.met().extend(host.cloned());
+            async move {
+                let look = self.patiently(within, || self.stage.transport.look(host, &batch)).await?;
+                self.met().extend(host.cloned());
+                Ok::<_, Lost>((mine, look))
+            }
+        });
+        for probe in join_all(probes).await {
+            let (mine, look) = probe?;
             for (slot, answer) in mine.into_iter().zip(look.answers) {
                 if let Some(place) = answers.get_mut(slot) {
                     *place = Some(answer);

@@ -86,6 +86,7 @@ impl Engine<'_> {
             let ended = s.task(id).map(|t| (t.began.clone(), t.waived.is_some(), t.forward.how.clone()));
             (ended, s.skipped.contains_key(id))
         });
+        let fresh = known.0.is_none();
         let began = match known {
             (_, true) | (Some((_, true, _)), _) => return Ok(Turned::Well),
             (Some((_, _, Some(how))), _) => {
@@ -114,20 +115,31 @@ impl Engine<'_> {
             self.end(id, Way::Forward, How::Conditional, None, true).await?;
             return Ok(Turned::Well);
         }
-        self.drive_with_retry(id, station, &began).await
+        self.drive_with_retry(id, station, &began, fresh).await
     }
 
-    async fn drive_with_retry(&self, id: &TaskId, station: &Station, began: &Began) -> Result<Turned, Halt> {
+    async fn drive_with_retry(
+        &self,
+        id: &TaskId,
+        station: &Station,
+        began: &Began,
+        fresh: bool,
+    ) -> Result<Turned, Halt> {
         let task = match self.recall(began) {
             Ok(task) => task,
             Err(why) => return Ok(Turned::Bad(why)),
         };
-        Ok(match self.drive(id, &*task, Way::Forward, station.step.retry).await? {
-            Drove::Well => Turned::Well,
-            Drove::Bad(why) => Turned::Bad(why),
-            Drove::Doubt(why) => Turned::Doubt(why),
-            Drove::Halted => Turned::Halted,
-        })
+        Ok(
+            match self
+                .drive(id, &*task, Way::Forward, station.step.retry, began.before.clone().filter(|_| fresh))
+                .await?
+            {
+                Drove::Well => Turned::Well,
+                Drove::Bad(why) => Turned::Bad(why),
+                Drove::Doubt(why) => Turned::Doubt(why),
+                Drove::Halted => Turned::Halted,
+            },
+        )
     }
 
     /// Renders, binds, looks, and records that the task begins. The outer error is the engine's; the inner one says how
