@@ -13,6 +13,7 @@ mod notify;
 mod order;
 mod postgres;
 mod prove;
+mod service;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -58,6 +59,8 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<postgres::Stop>(),
     Entry::of::<postgres::Promote>(),
     Entry::of::<postgres::Follow>(),
+    Entry::of::<service::Watch>(),
+    Entry::of::<service::Verify>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];
