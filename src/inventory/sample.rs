@@ -89,6 +89,7 @@ pub(crate) fn sample() -> Inventory {
         issuers: super::sample_certs::issuers(),
         certificates: super::sample_certs::certificates(),
         databases: super::sample_databases::databases(),
+        services: super::sample_services::services(),
         ..Inventory::default()
     }
 }

@@ -1,43 +1,19 @@
 //! A service of the lab that moves between its sites, for tests.
 
 use super::{
-    Database, Fence, Host, Inventory, Part, Probe, ProbeKind, Replication, Rpo, SecretSource, Selector, Service, Ssh,
-    Term, sample::sample,
+    Fence, Inventory, Part, Probe, ProbeKind, Rpo, SecretSource, Selector, Service, Term, sample::sample,
 };
-use crate::base::{HostName, PgSpot, RecordType, Span};
+use crate::base::{HostName, RecordType, Span};
 use std::collections::BTreeMap;
 
-/// The sample with a database host at each site, `crm-db` on them, and `crm`, which has a part of every kind.
+/// The sample with a `crm` that has a part of every kind.
 pub(crate) fn moving() -> Inventory {
     let role =
         |role: &str| Selector { text: format!("role={role}"), terms: vec![Term::In("role".into(), vec![role.into()])] };
-    let host = |name: &str, site: &str, address: &str| Host {
-        name: HostName::new(name),
-        site: Some(site.into()),
-        address: Some(address.into()),
-        labels: BTreeMap::from([("role".into(), "db".into())]),
-        local: false,
-        ssh: Ssh { user: Some("ops".into()), become_user: Some("root".into()), ..Ssh::default() },
-    };
     let mut inventory = sample();
-    inventory.hosts.push(host("dc1-db1", "dc1", "10.77.0.13"));
-    inventory.hosts.push(host("dc2-db1", "dc2", "10.77.0.23"));
     for secret in ["replication", "billing-db"] {
         inventory.secrets.insert(secret.into(), SecretSource::Env(secret.to_uppercase().replace('-', "_")));
     }
-    let spot = PgSpot {
-        database: "crm-db".into(),
-        unit: "postgresql@15-main.service".into(),
-        data: "/var/lib/postgresql/15/main".into(),
-        config: Some("/etc/postgresql/15/main".into()),
-        bin: "/usr/lib/postgresql/15/bin".into(),
-        port: 5432,
-        user: "postgres".into(),
-    };
-    let replication =
-        Replication { user: "replicator".into(), password: Some("replication".into()), slots: true, sync: false };
-    let database = Database { name: "crm-db".into(), title: None, hosts: role("db"), spot, replication, patroni: None };
-    inventory.databases.insert(database.name.clone(), database);
     let ask = ProbeKind::Postgres {
         address: "10.77.0.5:5432".into(),
         database: "billing".into(),
@@ -84,4 +60,34 @@ pub(crate) fn moving() -> Inventory {
     };
     inventory.services.insert(service.name.clone(), service);
     inventory
+}
+
+/// `crm`, that clients see as a database at the balancer; `silent` has no probe.
+pub(super) fn services() -> BTreeMap<String, Service> {
+    let ask = ProbeKind::Postgres {
+        address: "10.77.0.5:5432".into(),
+        database: "billing".into(),
+        user: "billing".into(),
+        password: Some("billing-db".into()),
+        query: None,
+    };
+    let crm = Service {
+        name: "crm".into(),
+        title: Some("CRM".into()),
+        sites: vec!["dc1".into(), "dc2".into()],
+        rpo: Rpo::Bytes(0),
+        rto: Some(Span::secs(30)),
+        probe: Some(Probe { ask, every: Span(std::time::Duration::from_millis(10)), within: Span::secs(1) }),
+        fence: vec![],
+        parts: vec![
+            Part::Balancer {
+                name: "front".into(),
+                backend: "billing".into(),
+                servers: Selector { text: "role=app".into(), terms: vec![Term::In("role".into(), vec!["app".into()])] },
+            },
+            Part::App { name: "billing".into(), both: false },
+        ],
+    };
+    let silent = Service { name: "silent".into(), title: None, rto: None, probe: None, ..crm.clone() };
+    [crm, silent].into_iter().map(|service| (service.name.clone(), service)).collect()
 }
