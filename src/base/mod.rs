@@ -35,8 +35,8 @@ pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts,
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
 pub use postgres::{
-    Lsn, NotAnLsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState,
-    PgUpstream,
+    Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby,
+    PgState, PgTail, PgUpstream,
 };
 pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{

@@ -284,8 +284,7 @@ impl Database {
     }
     /// Where the password of replication lies on its hosts, for libpq (`passfile`); none: there is none.
     pub fn passfile(&self) -> Option<String> {
-        let folder = self.spot.data.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.replication.password.as_ref().map(|_| format!("{folder}/.svcops-{}.pgpass", self.name))
+        self.replication.password.as_ref().map(|_| self.spot.passfile())
     }
     /// Patroni's URL on a host.
     ///
