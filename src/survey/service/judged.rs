@@ -218,11 +218,10 @@ fn astray(service: &Service, part: &PartSeen, site: &str) -> Option<Problem> {
                 format!("{name} is at both sites: at `{site}` {}, at `{other}` {}", here.says, there.says),
             ))
         }
-        // said with the split already
-        (Lives::No, Lives::Yes | Lives::Partly) => None,
-        (Lives::No, _) => Some(problem(Level::Critical, format!("{name} at `{site}`: {}", here.says))),
+        // what is at the other site alone was told with the split
+        (Lives::No, Lives::No | Lives::Unknown) => Some(problem(Level::Critical, format!("{name} at `{site}`: {}", here.says))),
         (Lives::Partly, _) => Some(problem(Level::Warning, format!("{name} at `{site}`: {}", here.says))),
-        (Lives::Yes | Lives::Unknown, _) => None,
+        (Lives::Yes | Lives::No | Lives::Unknown, _) => None,
     }
 }
 
