@@ -86,6 +86,7 @@ pub(crate) fn sample() -> Inventory {
         zones: BTreeMap::from([("lab.test".into(), zone())]),
         issuers: super::sample_certs::issuers(),
         certificates: super::sample_certs::certificates(),
+        services: super::sample_services::services(),
         ..Inventory::default()
     }
 }
