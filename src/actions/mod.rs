@@ -12,6 +12,7 @@ mod haproxy;
 mod notify;
 mod order;
 mod prove;
+mod service;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -51,6 +52,8 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<cert::Install>(),
     Entry::of::<cert::Serve>(),
     Entry::of::<dns::Update>(),
+    Entry::of::<service::Watch>(),
+    Entry::of::<service::Verify>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

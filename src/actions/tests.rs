@@ -303,7 +303,12 @@ fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
             }
             Read::Record(_) => Answer::Record(RecordFacts { primary: start.records.clone(), ..RecordFacts::default() }),
             Read::Order(_) => Answer::Order(Box::default()),
-            Read::Tcp { .. } | Read::Pair(_) | Read::Served(_) | Read::Addresses(_) | Read::Postgres(_) => Answer::Open,
+            Read::Tcp { .. }
+            | Read::Pair(_)
+            | Read::Served(_)
+            | Read::Addresses(_)
+            | Read::Postgres(_)
+            | Read::Client(_) => Answer::Open,
             Read::Proof(_) => Answer::Proof(crate::base::ProofFacts::default()),
         };
         world.learn(&read, &answer);

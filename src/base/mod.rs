@@ -6,6 +6,7 @@ pub mod act;
 pub mod bounds;
 pub mod cert;
 pub mod change;
+pub mod client;
 pub mod clock;
 pub mod dns;
 pub mod hash;
@@ -26,6 +27,7 @@ pub mod zone;
 pub use act::{Act, Outcome, Output, Receipt, Way};
 pub use cert::{Algorithm, Keystore};
 pub use change::{Change, Content, Invocation, Program, ServerState, Source};
+pub use client::{ClientAsk, ClientFacts, ClientOutage, ProbeKind, SETTLED};
 pub use clock::{Clock, WallClock};
 pub use dns::{AddressAsk, RecordAsk, RecordFacts, RecordSet, RecordType, RecordUpdate};
 pub use hash::Hash;
@@ -35,8 +37,8 @@ pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts,
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
 pub use postgres::{
-    Lsn, NotAnLsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState,
-    PgUpstream,
+    Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby,
+    PgState, PgTail, PgUpstream,
 };
 pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{

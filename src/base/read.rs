@@ -54,6 +54,8 @@ pub enum Read {
     Served(ServedAsk),
     /// A PostgreSQL cluster.
     Postgres(super::PgAsk),
+    /// How a service has answered its client since that was asked for first.
+    Client(super::ClientAsk),
 }
 
 /// One HTTP request that only asks.
@@ -116,6 +118,8 @@ pub enum Answer {
     Served(ServedFacts),
     /// To [`Read::Postgres`].
     Postgres(Box<super::PgFacts>),
+    /// To [`Read::Client`].
+    Client(Box<super::ClientFacts>),
     /// It lies behind something that has no model: no plan can know it.
     Open,
     /// It could not be read, and why.

@@ -1,6 +1,7 @@
 //! Databases, and the business services that move between sites, as `svcops.yaml` declares them.
 
 use super::{Host, Inventory, NotFilled, Selector, app_on};
+pub use crate::base::ProbeKind;
 use crate::base::{HostName, Lsn, PgSpot, RecordType, Span};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -138,36 +139,6 @@ pub struct Probe {
     pub within: Span,
 }
 
-/// What a probe asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    /// A session with the database, as an application has one: it is up while that session, or a new one, may write.
-    Postgres {
-        /// `HOST:PORT`, as clients have it.
-        address: String,
-        /// The database in the cluster.
-        database: String,
-        /// The user.
-        user: String,
-        /// The secret that holds the password; none: the server asks for none.
-        password: Option<String>,
-        /// What is asked; it is up where the first column of the first row is true. None: whether it may write.
-        query: Option<String>,
-    },
-    /// An HTTP request: it is up where the answer has that status.
-    Http {
-        /// `http://` or `https://`.
-        url: String,
-        /// The status.
-        status: u16,
-        /// A PEM file on this machine to trust; none: the system's store.
-        ca: Option<String>,
-    },
-    /// A TCP connection: it is up where it is accepted, and not closed at once.
-    Tcp(String),
-}
-
 /// A way to prove that a site that is out of reach serves no more: its exit code 0 is the proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
@@ -284,8 +255,7 @@ impl Database {
     }
     /// Where the password of replication lies on its hosts, for libpq (`passfile`); none: there is none.
     pub fn passfile(&self) -> Option<String> {
-        let folder = self.spot.data.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.replication.password.as_ref().map(|_| format!("{folder}/.svcops-{}.pgpass", self.name))
+        self.replication.password.as_ref().map(|_| self.spot.passfile())
     }
     /// Patroni's URL on a host.
     ///

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod backend;
+pub mod client;
 pub mod command;
 pub mod consumer;
 pub mod endpoint;
@@ -14,6 +15,7 @@ pub mod unit;
 
 pub use app::{App, AppFacts, HealthFacts};
 pub use backend::BackendServer;
+pub use client::Sight;
 pub use command::{NoFacts, Nothing, Saying, WorkFacts, Workplace};
 pub use consumer::{Consumer, ConsumerFacts};
 pub use endpoint::{Endpoint, Port};

@@ -214,8 +214,9 @@ impl Transport for Fleet {
     fn look<'a>(&'a self, host: Option<&'a HostName>, reads: &'a [At<Read>]) -> Fut<'a, Result<Look, Lost>> {
         Box::pin(async move {
             let Some(host) = host else { return Ok(self.here.look(reads).await) };
-            let from_here =
-                |read: &At<Read>| matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. } | Read::Served(_));
+            let from_here = |read: &At<Read>| {
+                matches!(&read.what, Read::Server { api: HaproxyApi::Tcp(_), .. } | Read::Served(_) | Read::Client(_))
+            };
             let (ours, theirs): (Vec<_>, Vec<_>) = reads.iter().cloned().partition(from_here);
             let ours = join_all(ours.iter().map(|read| self.here.read(&read.what)));
             let theirs = async { self.host(host).await?.look(&theirs).await };
@@ -303,6 +304,7 @@ impl Transport for Fleet {
 
     fn close(&self) -> Fut<'_, ()> {
         Box::pin(async move {
+            self.here.close();
             join_all(self.hosts.values().map(|host| host.at().close())).await;
             self.berths.clear();
             self.yard.close().await;

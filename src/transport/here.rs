@@ -6,6 +6,7 @@
 
 use super::{
     Look, Settled, Terms,
+    client::Client,
     fleet::Prompter,
     haproxy, http,
     mail::{self, Label, Pen, Turnstile},
@@ -15,7 +16,7 @@ use super::{
 use crate::cert::dial::{Dial, Endpoint};
 use crate::{
     base::{
-        Act, Answer, At, Change, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
+        Act, Answer, At, Change, ClientAsk, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
         RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
     },
     issue::dns::{self, DnsError},
@@ -43,6 +44,8 @@ pub(crate) struct Here {
     boot: String,
     acts: Lock<BTreeMap<Act, Arc<Entry>>>,
     orders: Orders,
+    /// Those that were asked for how a service answers them.
+    clients: Lock<BTreeMap<ClientAsk, Arc<Client>>>,
 }
 
 /// An act, and a way to give it up.
@@ -78,7 +81,7 @@ impl Here {
         orders: Orders,
     ) -> Self {
         let boot = format!("process-{}", super::shell::nonce());
-        Self { vault, redactor, prompter, store, boot, acts: Lock::default(), orders }
+        Self { vault, redactor, prompter, store, boot, acts: Lock::default(), orders, clients: Lock::default() }
     }
 
     pub(crate) async fn look(&self, reads: &[At<Read>]) -> Look {
@@ -110,6 +113,7 @@ impl Here {
             },
             Read::Order(ask) => self.orders.look(ask).await,
             Read::Served(ask) => Answer::Served(served(ask).await),
+            Read::Client(ask) => self.client(ask).look(ask.anew, ask.within).await,
             Read::Unit { .. }
             | Read::File { .. }
             | Read::Run(_)
@@ -121,6 +125,22 @@ impl Here {
         match answer {
             Answer::Bad(why) => Answer::Bad(self.redactor.clean(&why).0),
             other => other,
+        }
+    }
+
+    /// The client that asks so, at work from the first time on.
+    fn client(&self, ask: &ClientAsk) -> Arc<Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = ClientAsk { anew: false, ..ask.clone() };
+        let begin = || Arc::new(Client::begin(ask, Arc::clone(&self.vault), self.redactor.clone()));
+        Arc::clone(clients.entry(key).or_insert_with(begin))
+    }
+
+    /// Clients ask no more.
+    pub(crate) fn close(&self) {
+        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for client in std::mem::take(&mut *clients).into_values() {
+            client.close();
         }
     }
 

@@ -78,7 +78,8 @@ async fn send(
     Ok(HttpFacts { status: Some(status), body, error: None })
 }
 
-fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool, vault: &Vault) -> Result<Client, String> {
+/// As one asks by it: a new connection for each request.
+pub(super) fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool, vault: &Vault) -> Result<Client, String> {
     static PLAIN: OnceLock<Client> = OnceLock::new();
     let plain = ask.ca.is_none() && socket.is_none() && direct;
     if let Some(client) = PLAIN.get().filter(|_| plain) {
@@ -112,7 +113,7 @@ fn client(ask: &HttpAsk, socket: Option<&Path>, direct: bool, vault: &Vault) -> 
 }
 
 /// Why there was no answer, as people say it.
-fn words(error: &reqwest::Error, ask: &HttpAsk) -> String {
+pub(super) fn words(error: &reqwest::Error, ask: &HttpAsk) -> String {
     if error.is_timeout() {
         return format!("no answer within {}", ask.within);
     }

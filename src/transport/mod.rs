@@ -2,6 +2,7 @@
 //! one conformance suite.
 
 mod berths;
+mod client;
 pub mod fleet;
 pub(crate) mod haproxy;
 mod here;

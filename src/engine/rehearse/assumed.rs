@@ -4,8 +4,8 @@ use super::{super::Store, Known};
 use crate::{
     actions::Refusal,
     base::{
-        Act, Answer, At, Change, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, PairFacts, PairSpot, Place,
-        Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
+        Act, Answer, At, Change, ClientFacts, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, PairFacts, PairSpot,
+        Place, Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
         Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
     inventory::{Host, Inventory, Manager},
@@ -107,6 +107,7 @@ impl Wished {
             Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
             Read::Order(_) => Answer::Order(Box::default()),
             Read::Postgres(_) => Answer::Open,
+            Read::Client(_) => Answer::Client(Box::new(ClientFacts::steadily(healthy))),
             Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
             Read::Served(_) if !healthy => {
                 let error = Some("connection refused".to_owned());

@@ -166,7 +166,9 @@ fn usual(read: &Read) -> Answer {
         Read::Tcp { .. } => Answer::Tcp(TcpFacts { open: true, error: None }),
         Read::Server { .. } => Answer::Server(ServerFacts { state: ServerState::Ready, sessions: 2, up: true }),
         Read::Record(_) => Answer::Record(crate::base::RecordFacts::default()),
-        Read::Pair(_) | Read::Postgres(_) | Read::Served(_) | Read::Addresses(_) | Read::Proof(_) => Answer::Open,
+        Read::Pair(_) | Read::Postgres(_) | Read::Client(_) | Read::Served(_) | Read::Addresses(_) | Read::Proof(_) => {
+            Answer::Open
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
         | Read::Tcp { .. }
         | Read::Pair(_)
         | Read::Postgres(_)
+        | Read::Client(_)
         | Read::Served(_)
         | Read::Record(_)
         | Read::Proof(_)
