@@ -12,6 +12,8 @@ mod read_services;
 pub(crate) mod sample;
 #[cfg(test)]
 mod sample_certs;
+#[cfg(test)]
+mod sample_databases;
 pub mod select;
 pub mod services;
 
