@@ -219,7 +219,9 @@ fn astray(service: &Service, part: &PartSeen, site: &str) -> Option<Problem> {
             ))
         }
         // what is at the other site alone was told with the split
-        (Lives::No, Lives::No | Lives::Unknown) => Some(problem(Level::Critical, format!("{name} at `{site}`: {}", here.says))),
+        (Lives::No, Lives::No | Lives::Unknown) => {
+            Some(problem(Level::Critical, format!("{name} at `{site}`: {}", here.says)))
+        }
         (Lives::Partly, _) => Some(problem(Level::Warning, format!("{name} at `{site}`: {}", here.says))),
         (Lives::Yes | Lives::No | Lives::Unknown, _) => None,
     }
