@@ -438,8 +438,8 @@ async fn a_switchover_of_patroni_moves_the_leader_and_is_not_told_twice() {
     let world = Simulated::new(Links::of(&inventory));
     let args = json!({"database": "led-db", "from": "dc1-db1", "follows": true});
     let task = bind("patroni.switchover", args, "dc2-db1", &inventory, (&[], &[])).unwrap();
-    let cluster = r#"{"members": [{"name": "one", "host": "10.77.0.14", "role": "leader", "state": "running"},
-        {"name": "two", "host": "10.77.0.24", "role": "replica", "state": "streaming"}]}"#;
+    let cluster = r#"{"members": [{"name": "one", "host": "10.77.0.13", "role": "leader", "state": "running"},
+        {"name": "two", "host": "10.77.0.23", "role": "replica", "state": "streaming"}]}"#;
     for (read, body) in task.reads().iter().zip([cluster, r#"{"state": "running", "role": "replica"}"#]) {
         let facts = crate::base::HttpFacts { status: Some(200), body: body.into(), error: None };
         world.learn(read, &Answer::Http(facts));

@@ -28,7 +28,7 @@ fn primary() -> PgFacts {
             written: Some(Lsn(0x500_0060)),
             standbys: vec![PgStandby {
                 name: "dc2_db1".into(),
-                address: "10.77.0.24".into(),
+                address: "10.77.0.23".into(),
                 state: "streaming".into(),
                 ..PgStandby::default()
             }],
@@ -52,7 +52,7 @@ fn standby() -> PgFacts {
             recovery: true,
             received: Some(Lsn(0x500_0060)),
             replayed: Some(Lsn(0x500_0060)),
-            streams_from: Some("10.77.0.14".into()),
+            streams_from: Some("10.77.0.13".into()),
             ..PgSql::default()
         }),
         ..primary()
@@ -63,7 +63,7 @@ fn world() -> Simulated {
     let inventory = sample();
     let world = Simulated::new(Links::of(&inventory));
     let spot = inventory.databases["crm-db"].spot.clone();
-    let pair = [("dc1-db1", primary(), "10.77.0.24"), ("dc2-db1", standby(), "10.77.0.14")];
+    let pair = [("dc1-db1", primary(), "10.77.0.23"), ("dc2-db1", standby(), "10.77.0.13")];
     for (host, facts, peer) in pair {
         let ask = PgAsk { spot: spot.clone(), depth: PgDepth::Whole, peer: Some((peer.to_owned(), 5432)) };
         let at = Place::on(&HostName::new(host)).becoming(Some("root".into()));
