@@ -37,14 +37,14 @@ pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts,
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
 pub use place::{At, Lock, Place};
 pub use postgres::{
-    Lsn, NotAnLsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState,
-    PgUpstream,
+    Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby,
+    PgState, PgTail, PgUpstream,
 };
 pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,
 };
-pub use secret::{Redactor, Secret, Text};
+pub use secret::{Redactor, Secret, SecretForm, Text};
 pub use span::Span;
 pub use spot::Spot;
 pub use zone::{TsigHash, TsigKey, Zone};

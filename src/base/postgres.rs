@@ -72,6 +72,14 @@ pub struct PgSpot {
     pub user: String,
 }
 
+impl PgSpot {
+    /// Where the password of replication lies for libpq (`passfile`), beside the data directory.
+    pub fn passfile(&self) -> String {
+        let folder = self.data.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{folder}/.svcops-{}.pgpass", self.database)
+    }
+}
+
 /// What is asked of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PgAsk {
@@ -92,7 +100,8 @@ pub enum PgDepth {
     Files,
     /// Also what it says of its own recovery and log, by one connection: [`PgSql::slots`] and [`PgSql::standbys`] are empty.
     Log,
-    /// Also slots and standbys, settings, the free room on its disk, the boot fence.
+    /// Also slots and standbys, settings, the free room on its disk, the boot fence, the history of its timeline, the end of
+    /// its log where it does not run.
     Whole,
 }
 
@@ -147,6 +156,9 @@ pub struct PgSql {
     /// When the last transaction was committed that a standby has replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Timestamp>,
+    /// Replay was paused by somebody (`pg_is_wal_replay_paused()`): a promotion would wait for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// The host that a standby's receiver streams from now; none: it does not stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams_from: Option<String>,
@@ -212,7 +224,7 @@ pub struct PgFacts {
     pub masked: bool,
     /// `standby.signal` is there: it starts as a standby.
     pub standby: bool,
-    /// The control file; none: there is no cluster, or it cannot be read.
+    /// The control file; none: there is no cluster. One that cannot be read makes a bad answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<PgControl>,
     /// What it says; none: it was not asked, or does not answer.
@@ -233,9 +245,37 @@ pub struct PgFacts {
     /// The boot fence is there: as a former primary it starts only when its peer is in recovery, or a person says so.
     #[serde(default)]
     pub boot_fence: bool,
+    /// The timelines that it descends from, the oldest first: the newest `*.history` of its `pg_wal`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PgBranch>,
+    /// How its log ends; only where it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<PgTail>,
+    /// The file that its password of replication lies in is there: [`PgSpot::passfile`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passfile: bool,
     /// Whether [`PgAsk::peer`] accepts connections, as seen from its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PgPeer>,
+}
+
+/// A timeline that was left for another one: a line of a timeline's history file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgBranch {
+    /// The timeline that was left.
+    pub timeline: u32,
+    /// Where it was left: what was written on it past there is no part of what came after.
+    pub left: Lsn,
+}
+
+/// The end of a log that nobody writes any more (pg_waldump(1) from the latest checkpoint on).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgTail {
+    /// Past its last whole record.
+    pub end: Lsn,
+    /// When the last transaction was committed in it; none: none is in what was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
 }
 
 /// What pg_isready(1) finds at another server.
@@ -251,6 +291,29 @@ pub enum PgPeer {
 }
 
 impl PgFacts {
+    /// No more of it than is asked for at that depth.
+    #[must_use]
+    pub fn at_depth(&self, depth: PgDepth) -> Self {
+        let brief = |sql: &PgSql| PgSql { standbys: vec![], slots: vec![], ..sql.clone() };
+        match depth {
+            PgDepth::Whole => self.clone(),
+            PgDepth::Log => Self {
+                sql: self.sql.as_ref().map(brief),
+                upstream: None,
+                free: None,
+                history: vec![],
+                tail: None,
+                passfile: false,
+                ..self.clone()
+            },
+            PgDepth::Files => Self { sql: None, silent: None, ..self.at_depth(PgDepth::Log) },
+        }
+    }
+    /// With what is seen of another server.
+    #[must_use]
+    pub fn seeing(self, peer: Option<PgPeer>) -> Self {
+        Self { peer, ..self }
+    }
     /// It is known to accept writes.
     pub fn is_primary(&self) -> bool {
         self.running && self.sql.as_ref().is_some_and(|sql| !sql.recovery)

@@ -255,8 +255,7 @@ impl Database {
     }
     /// Where the password of replication lies on its hosts, for libpq (`passfile`); none: there is none.
     pub fn passfile(&self) -> Option<String> {
-        let folder = self.spot.data.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.replication.password.as_ref().map(|_| format!("{folder}/.svcops-{}.pgpass", self.name))
+        self.replication.password.as_ref().map(|_| self.spot.passfile())
     }
     /// Patroni's URL on a host.
     ///
@@ -290,6 +289,15 @@ mod tests {
         assert!(time.allows(7, Some(Span::secs(5))) && time.allows(0, None));
         assert!(!time.allows(7, None) && !time.allows(7, Some(Span::secs(6))));
         assert!(Rpo::Bytes(7).allows(7, None) && !Rpo::Bytes(7).allows(8, None));
+    }
+
+    #[test]
+    fn a_database_has_one_host_at_each_site_of_its_service() {
+        let inventory = crate::inventory::sample_services::moving();
+        let service = &inventory.services["crm"];
+        let database = service.database(&inventory).unwrap();
+        let at = |site| database.at(&inventory, site).map(|host| host.name.as_str());
+        assert_eq!([at("dc1"), at("dc2"), at("dc3")], [Some("dc1-db1"), Some("dc2-db1"), None]);
     }
 
     #[test]
