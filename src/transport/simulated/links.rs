@@ -1,7 +1,7 @@
 //! What hangs together, as far as `svcops.yaml` says it: which unit stands behind a URL, which files it reads at its
 //! start, which server of a backend it is.
 
-use super::{certs::PairKey, world::START};
+use super::{certs::PairKey, client::Front, world::START};
 use crate::{
     base::{At, HaproxyApi, HostName, Invocation, PairSpot, Program, Read},
     inventory::{AppOn, CertPlace, Certificate, HealthCheck, Inventory, Manager},
@@ -32,6 +32,8 @@ pub struct Links {
     pub(super) consumers: Vec<Consumer>,
     /// What `rolling.min_healthy` says of each app.
     pub(super) min_healthy: BTreeMap<String, usize>,
+    /// What stands between a service and its clients.
+    fronts: BTreeMap<String, Front>,
 }
 
 /// Something that runs on a host.
@@ -118,6 +120,9 @@ impl Links {
                 }
             }
         }
+        for service in inventory.services.values() {
+            links.fronts.insert(service.name.clone(), Front::of(inventory, service));
+        }
         for certificate in inventory.certificates.values() {
             for place in &certificate.places {
                 links.serve(inventory, certificate, place);
@@ -179,6 +184,10 @@ impl Links {
         self.members.push(Member { app, site, key, server });
     }
 
+    /// What stands between a service and its clients.
+    pub(super) fn front_of(&self, service: &str) -> Option<&Front> {
+        self.fronts.get(service)
+    }
     /// The host of a balancer.
     pub(super) fn front(&self, server: &ServerKey) -> Option<HostName> {
         match (&server.0, &server.1) {
@@ -220,6 +229,15 @@ impl Links {
     /// An app on a host.
     pub(super) fn app(&self, host: &HostName, name: &str) -> Option<&Key> {
         self.members.iter().find(|m| m.app == name && m.key.host() == host).map(|m| &m.key)
+    }
+    /// The host of that name or address.
+    pub(super) fn named(&self, name: &str) -> Option<&HostName> {
+        self.addresses.get(name)
+    }
+    /// Its address, where it has one.
+    pub(super) fn address(&self, host: &HostName) -> Option<String> {
+        let other = |(name, one): &(&String, &HostName)| *one == host && name.as_str() != host.as_str();
+        self.addresses.iter().find(other).map(|(name, _)| name.clone())
     }
     /// Who acts on a host where nobody is become.
     pub(super) fn user(&self, host: &HostName) -> &str {

@@ -7,12 +7,14 @@
 
 mod answer;
 pub mod certs;
+mod client;
 #[cfg(test)]
 mod differential;
 mod effect;
 mod fault;
 mod links;
 mod orders;
+mod postgres;
 mod proofs;
 mod records;
 mod standing;
@@ -155,6 +157,10 @@ impl Simulated {
     /// How often each act had its effect, by task, way and number, whatever was heard of it.
     pub fn effects(&self) -> BTreeMap<(TaskId, Way, usize), usize> {
         self.world().effects.clone()
+    }
+    /// Whether a database accepts writes on a host; none: nobody has looked at it there.
+    pub fn writes(&self, host: &HostName, database: &str) -> Option<bool> {
+        self.world().writes(host, database)
     }
     /// What must not happen, not even on the way, and did.
     pub fn harm(&self) -> Vec<String> {
