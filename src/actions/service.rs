@@ -23,8 +23,8 @@ const EVERY: Duration = Duration::from_millis(20);
 fn ask(service: &str, anew: bool, target: &Target<'_>) -> Result<(ClientAsk, Promise), Refusal> {
     let services = &target.inventory.services;
     let found = services.get(service);
-    let found = found
-        .ok_or_else(|| args::unknown("service", "service", service, services.keys().map(String::as_str)))?;
+    let found =
+        found.ok_or_else(|| args::unknown("service", "service", service, services.keys().map(String::as_str)))?;
     let probe = found.probe.as_ref().ok_or_else(|| {
         Refusal::of("service", format!("service `{service}` has no `probe:`, so nobody knows how a client sees it"))
     })?;

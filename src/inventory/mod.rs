@@ -13,7 +13,9 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod sample_certs;
 #[cfg(test)]
-pub(crate) mod sample_services;
+mod sample_databases;
+#[cfg(test)]
+pub(crate) mod sample_moving;
 pub mod select;
 pub mod services;
 
