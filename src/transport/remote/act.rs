@@ -1,7 +1,7 @@
 //! A change as the script of an act, and what is known of the act as a receipt.
 
 use super::super::{
-    haproxy,
+    Terms, haproxy,
     shell::{Frames, quote, words},
     vault::{Bytes, Vault},
 };
@@ -41,6 +41,8 @@ pub(crate) enum Reading<'a> {
     Command(&'a Invocation),
     /// As [`Reading::Code`], and 10 is a refusal with its reason in the last line that begins with `svcops: `.
     Place,
+    /// As [`Reading::Place`], and 11 is a failure with its reason so.
+    Cluster,
     /// systemctl's: 4 and 5 say that there is no such unit, which is a refusal as its want of rights is.
     Unit,
     /// As [`Reading::Code`], and whatever it writes is a complaint.
@@ -49,7 +51,7 @@ pub(crate) enum Reading<'a> {
 
 impl Ready {
     /// Makes a change ready; why it cannot be, in words.
-    pub(crate) fn new(act: &Act, change: &Change, vault: &Vault) -> Result<Self, String> {
+    pub(crate) fn new(act: &Act, change: &Change, terms: Terms, vault: &Vault) -> Result<Self, String> {
         let plain =
             |argv: String| Self { argv, input: None, script: None, env: Zeroizing::default(), cwd: String::new() };
         let unit = |verb: &str, name: &str| {
@@ -86,6 +88,9 @@ impl Ready {
             }
             Change::Pair { spot, change } => super::pair::ready(act, spot, change, vault),
             Change::Proof { spot, change } => super::proof::ready(spot, change),
+            Change::Postgres { spot, change } => {
+                super::pg::ready(spot, change, terms.interruptible.then_some(terms.within))
+            }
             Change::SetServer { api: HaproxyApi::Socket(socket), backend, server, state } => {
                 haproxy::named(backend, server)?;
                 let argv = words(["sh", "-c", SOCKET, "svcops", socket, &haproxy::set(backend, server, *state)]);
@@ -99,7 +104,6 @@ impl Ready {
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
             | Change::UpdateRecord(_)
-            | Change::Postgres { .. }
             | Change::Tell(_)
             | Change::Mail(_)
             | Change::Order(_)
@@ -227,11 +231,14 @@ fn ended(frames: &Frames, reading: Reading<'_>, within: u64, receipt: &mut Recei
     }
     receipt.code = Some(code);
     match (reading, code) {
-        (Reading::Place, 10) => {
+        (Reading::Place | Reading::Cluster, 10) | (Reading::Cluster, 11) => {
             let text = std::mem::take(&mut receipt.stderr.text);
             let (why, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("svcops: "));
             receipt.stderr.text = rest.iter().map(|line| format!("{line}\n")).collect();
             let why = why.last().and_then(|w| w.strip_prefix("svcops: ")).unwrap_or("nothing was changed");
+            if code == 11 {
+                return Outcome::Failed(why.to_owned());
+            }
             receipt.code = None;
             Outcome::Refused(why.to_owned())
         }

@@ -9,6 +9,7 @@
 
 pub(crate) mod act;
 pub(crate) mod pair;
+mod pg;
 pub(crate) mod probe;
 mod proof;
 
@@ -173,7 +174,7 @@ impl Remote {
         let errand = self.errand(act, &change.at, terms);
         let reading = reading(&change.what);
         // what was carried once needs no bytes any more: they may be gone by now
-        let ready = Ready::new(act, &change.what, &self.vault);
+        let ready = Ready::new(act, &change.what, terms, &self.vault);
         let (begin, known) = match &ready {
             // nothing to send before: all in one round trip
             Ok(ready) if ready.input.is_none() && ready.script.is_none() => (errand.begin(ready, Errand::EMPTY), true),
@@ -464,6 +465,7 @@ fn reading(change: &Change) -> Reading<'_> {
     match change {
         Change::Run(invocation) => Reading::Command(invocation),
         Change::WriteFile { .. } | Change::RemoveFile(_) | Change::Pair { .. } | Change::Proof { .. } => Reading::Place,
+        Change::Postgres { .. } => Reading::Cluster,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
         _ => Reading::Code,

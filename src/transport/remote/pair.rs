@@ -186,13 +186,13 @@ pub(crate) fn answer(number: usize, spot: &PairSpot, frames: &Frames) -> Result<
 }
 
 /// One answer of `pair-look.sh`: what its line says, and what follows.
-struct Part<'a> {
-    what: &'a str,
-    words: &'a str,
-    body: String,
+pub(super) struct Part<'a> {
+    pub(super) what: &'a str,
+    pub(super) words: &'a str,
+    pub(super) body: String,
 }
 
-fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
+pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for line in text.lines() {
         match (line.strip_prefix('@'), parts.last_mut()) {

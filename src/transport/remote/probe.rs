@@ -20,12 +20,12 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
             haproxy::named(backend, server).ok()?;
             Some(format!("s_socket r{number} {user} {} {}\n", quote(socket), quote(&haproxy::ask(backend))))
         }
+        Read::Postgres(_) => super::pg::script(number, read),
         Read::Server { .. }
         | Read::Run(_)
         | Read::Http(_)
         | Read::Tcp { .. }
         | Read::Pair(_)
-        | Read::Postgres(_)
         | Read::Client(_)
         | Read::Served(_)
         | Read::Record(_)
@@ -37,7 +37,9 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
 
 /// What the parts of a probe call.
 pub(crate) fn lesson() -> String {
-    format!("S_file={}\nS_socket={}\n{}", quote(FILE), quote(SOCKET), include_str!("probe.sh")) + &super::pair::lesson()
+    format!("S_file={}\nS_socket={}\n{}", quote(FILE), quote(SOCKET), include_str!("probe.sh"))
+        + &super::pair::lesson()
+        + &super::pg::lesson()
 }
 
 /// The answer to one read of [`script`].
@@ -56,6 +58,7 @@ pub(crate) fn answer(number: usize, read: &Read, frames: &Frames) -> Answer {
             })
             .map(Answer::Server),
         Read::Pair(spot) => super::pair::answer(number, spot, frames).map(|facts| Answer::Pair(Box::new(facts))),
+        Read::Postgres(ask) => super::pg::answer(number, ask, frames).map(|facts| Answer::Postgres(Box::new(facts))),
         _ => Err("this is not read by a script".to_owned()),
     };
     read.unwrap_or_else(|why| Answer::Bad(brief(&why).into_owned()))

@@ -16,6 +16,7 @@ impl World {
             return;
         }
         match (&read.what, answer, &read.at.host) {
+            (Read::Postgres(ask), Answer::Postgres(facts), Some(host)) => return self.learn_cluster(host, ask, facts),
             (Read::Proof(by), Answer::Proof(facts), Some(host)) => {
                 self.learn_proofs(host, by, facts);
                 return;
@@ -109,6 +110,7 @@ impl World {
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
             (Read::Record(ask), _) => self.seen(read).is_none() && self.lacks_records(ask),
             (Read::Proof(by), Some(host)) => !self.proofs.contains_key(&(host.clone(), by.clone())),
+            (Read::Postgres(ask), Some(host)) => self.seen(read).is_none() && self.lacks_cluster(host, ask),
             (Read::Addresses(_), _) => self.seen(read).is_none(),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
             (Read::Order(ask), _) => self.seen(read).is_none() && !self.orders.contains_key(ask),
@@ -149,6 +151,7 @@ impl World {
             (Read::Server { .. }, _) => server_key(read).map_or(Answer::Open, |k| self.server(&k)),
             (Read::Record(ask), _) => self.records(ask),
             (Read::Proof(by), Some(host)) => self.proofs(host, by),
+            (Read::Postgres(ask), Some(host)) => self.cluster(host, ask),
             // names lead where they led
             (Read::Addresses(_), _) => self.seen(read).cloned().unwrap_or(Answer::Open),
             (Read::Run(run), host) => match self.links.command(host.as_ref(), run) {

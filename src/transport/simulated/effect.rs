@@ -83,13 +83,17 @@ impl World {
                 let host = host.clone().ok_or("a file needs a host")?;
                 self.change_proof(&host, spot, change);
             }
+            Change::Postgres { spot, change } => {
+                let host = host.clone().ok_or("a cluster needs a host")?;
+                self.change_cluster(&host, spot, change)?;
+            }
             Change::UpdateRecord(update) => {
                 self.update_records(update);
                 return Ok(None);
             }
             Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
-            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } | Change::Postgres { .. } => return Ok(None),
+            Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),
         }
         Ok(Some(0))
     }
@@ -111,6 +115,7 @@ impl World {
 
     fn stop(&mut self, key: &Key) -> Result<(), String> {
         self.takes_away(key);
+        self.unit_moves(key, false)?;
         let tick = self.tick();
         let process = self.known(key)?;
         if process.unit.state != UnitState::Inactive {
@@ -130,6 +135,9 @@ impl World {
         let shows = self.shows_now(key);
         let tick = self.tick();
         let (count, start) = (self.count, self.links.start(key));
+        if !broken {
+            self.unit_moves(key, true)?;
+        }
         let process = self.known(key)?;
         process.unit.since = process.unit.since.saturating_add(tick);
         process.unit.invocation = if matches!(key, Key::Unit(..)) { format!("{count:032x}") } else { String::new() };

@@ -1,7 +1,7 @@
 //! What goes wrong with an act, and what then becomes of it.
 
 use super::{Terms, links::Key, standing::undone, world::World};
-use crate::base::{Act, At, Change, Outcome, Receipt, Span, TaskId, Way};
+use crate::base::{Act, At, Change, Outcome, PgChange, Receipt, Span, TaskId, Way};
 
 /// What goes wrong with an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +118,11 @@ impl World {
             }
             Some(Fault::Sick) => {
                 let new: Vec<Key> = self.young().filter(|k| !running.contains(k)).cloned().collect();
-                self.bitten += usize::from(!new.is_empty());
+                let silent = match (&change.what, &change.at.host) {
+                    (Change::Postgres { spot, change }, Some(host)) => self.sicken_cluster(host, spot, change),
+                    _ => false,
+                };
+                self.bitten += usize::from(!new.is_empty() || silent);
                 for key in new {
                     if let Some(process) = self.processes.get_mut(&key) {
                         process.sick = true;
@@ -134,6 +138,7 @@ impl World {
     fn shows(&self, change: &At<Change>) -> bool {
         match &change.what {
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => false,
+            Change::Postgres { change, .. } => *change != PgChange::Checkpoint,
             Change::Run(run) => self.links.command(change.at.host.as_ref(), run).is_some(),
             _ => true,
         }

@@ -221,6 +221,15 @@ impl Links {
     pub(super) fn app(&self, host: &HostName, name: &str) -> Option<&Key> {
         self.members.iter().find(|m| m.app == name && m.key.host() == host).map(|m| &m.key)
     }
+    /// The host of that name or address.
+    pub(super) fn named(&self, name: &str) -> Option<&HostName> {
+        self.addresses.get(name)
+    }
+    /// Its address, where it has one.
+    pub(super) fn address(&self, host: &HostName) -> Option<String> {
+        let other = |(name, one): &(&String, &HostName)| *one == host && name.as_str() != host.as_str();
+        self.addresses.iter().find(other).map(|(name, _)| name.clone())
+    }
     /// Who acts on a host where nobody is become.
     pub(super) fn user(&self, host: &HostName) -> &str {
         self.users.get(host).map_or("login", String::as_str)

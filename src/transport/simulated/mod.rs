@@ -13,6 +13,7 @@ mod effect;
 mod fault;
 mod links;
 mod orders;
+mod postgres;
 mod proofs;
 mod records;
 mod standing;

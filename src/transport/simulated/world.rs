@@ -5,13 +5,14 @@ use super::{
     certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    postgres::{Cluster, PgKey},
     proofs::Proofs,
     records::Records,
     silent,
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, Place, Read,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, PgPeer, Place, Read,
         Receipt, ServedFacts, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
@@ -34,6 +35,10 @@ pub(super) struct World {
     pub(super) files: BTreeMap<Spot, Option<FileFacts>>,
     pub(super) servers: BTreeMap<ServerKey, Server>,
     pub(super) proofs: Proofs,
+    /// PostgreSQL clusters.
+    pub(super) clusters: BTreeMap<PgKey, Cluster>,
+    /// What was seen of other servers from a host: by their address and port.
+    pub(super) peers: BTreeMap<(HostName, (String, u16)), PgPeer>,
     pub(super) records: Records,
     /// For which hosts something was changed that belongs to none, or to another: by the names of [`standing`](World::standing).
     pub(super) hands: BTreeMap<String, BTreeSet<HostName>>,
@@ -142,6 +147,8 @@ impl World {
             files: BTreeMap::new(),
             servers: BTreeMap::new(),
             proofs: Proofs::new(),
+            clusters: BTreeMap::new(),
+            peers: BTreeMap::new(),
             records: Records::new(),
             hands: BTreeMap::new(),
             orders: BTreeMap::new(),
