@@ -224,7 +224,7 @@ pub struct PgFacts {
     pub masked: bool,
     /// `standby.signal` is there: it starts as a standby.
     pub standby: bool,
-    /// The control file; none: there is no cluster, or it cannot be read.
+    /// The control file; none: there is no cluster. One that cannot be read makes a bad answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<PgControl>,
     /// What it says; none: it was not asked, or does not answer.
@@ -291,6 +291,29 @@ pub enum PgPeer {
 }
 
 impl PgFacts {
+    /// No more of it than is asked for at that depth.
+    #[must_use]
+    pub fn at_depth(&self, depth: PgDepth) -> Self {
+        let brief = |sql: &PgSql| PgSql { standbys: vec![], slots: vec![], ..sql.clone() };
+        match depth {
+            PgDepth::Whole => self.clone(),
+            PgDepth::Log => Self {
+                sql: self.sql.as_ref().map(brief),
+                upstream: None,
+                free: None,
+                history: vec![],
+                tail: None,
+                passfile: false,
+                ..self.clone()
+            },
+            PgDepth::Files => Self { sql: None, silent: None, ..self.at_depth(PgDepth::Log) },
+        }
+    }
+    /// With what is seen of another server.
+    #[must_use]
+    pub fn seeing(self, peer: Option<PgPeer>) -> Self {
+        Self { peer, ..self }
+    }
     /// It is known to accept writes.
     pub fn is_primary(&self) -> bool {
         self.running && self.sql.as_ref().is_some_and(|sql| !sql.recovery)

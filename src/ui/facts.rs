@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What differs between two states of a thing, in words; what moves by itself is left out.
 pub fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String) {
     // of a certificate its serial and its end say enough
-    const MOVES: [&str; 14] = [
+    const MOVES: [&str; 27] = [
         "pid",
         "invocation",
         "since",
@@ -21,6 +21,20 @@ pub fn differ(before: Option<&Value>, after: Option<&Value>) -> (String, String)
         "pem",
         "not_before",
         "names",
+        // of a cluster: positions in its log, and what comes and goes with the hour
+        "written",
+        "received",
+        "replayed",
+        "flushed",
+        "checkpoint",
+        "recovered",
+        "delay",
+        "last",
+        "end",
+        "free",
+        "left",
+        "silent",
+        "streams_from",
     ];
     let leaves = |value: Option<&Value>| {
         let mut all = BTreeMap::new();

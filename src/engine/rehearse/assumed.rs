@@ -4,11 +4,12 @@ use super::{super::Store, Known};
 use crate::{
     actions::Refusal,
     base::{
-        Act, Answer, At, Change, ClientFacts, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, PairFacts, PairSpot,
-        Place, Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
+        Act, Answer, At, Change, ClientFacts, Content, FileFacts, Hash, HostName, HttpFacts, Leaf, Lsn, PairFacts,
+        PairSpot, PgControl, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState, PgTail, PgUpstream, Place,
+        Program, ProofFacts, Read, Receipt, RecordFacts, RunFacts, RunId, ServedFacts, ServerFacts, ServerState,
         Source, Span, TcpFacts, Text, UnitFacts, UnitState,
     },
-    inventory::{Host, Inventory, Manager},
+    inventory::{Database, Host, Inventory, Manager},
     resources::{App, Resource as _},
     transport::{Fut, Look, Lost, LostKind, Settled, Terms, Transport},
 };
@@ -43,6 +44,7 @@ struct Wished {
     status: BTreeSet<String>,
     /// Files that apps read at their start.
     config: BTreeSet<String>,
+    clusters: Vec<(HostName, PgSpot, PgFacts)>,
 }
 
 impl Assumed {
@@ -63,7 +65,13 @@ impl Assumed {
                 }
             }
         }
-        Self(Told::Wish(Wished { wish, probes: probes(inventory), status, config }))
+        Self(Told::Wish(Wished {
+            wish,
+            probes: probes(inventory),
+            status,
+            config,
+            clusters: clusters(inventory, wish),
+        }))
     }
     fn answer(&self, read: &At<Read>) -> Answer {
         match &self.0 {
@@ -106,7 +114,13 @@ impl Wished {
             Read::Record(_) => Answer::Record(RecordFacts::default()),
             Read::Proof(_) => Answer::Proof(ProofFacts { folders: 2, ..ProofFacts::default() }),
             Read::Order(_) => Answer::Order(Box::default()),
-            Read::Postgres(_) => Answer::Open,
+            Read::Postgres(ask) => {
+                let there =
+                    self.clusters.iter().find(|(h, spot, _)| Some(h) == read.at.host.as_ref() && *spot == ask.spot);
+                let accepts = if healthy { PgPeer::Accepts } else { PgPeer::Silent };
+                let facts = |facts: &PgFacts| facts.at_depth(ask.depth).seeing(ask.peer.as_ref().map(|_| accepts));
+                there.map_or(Answer::Open, |(.., known)| Answer::Postgres(Box::new(facts(known))))
+            }
             Read::Client(_) => Answer::Client(Box::new(ClientFacts::steadily(healthy))),
             Read::Pair(spot) => Answer::Pair(Box::new(pair(spot))),
             Read::Served(_) if !healthy => {
@@ -122,6 +136,81 @@ impl Wished {
             Read::Addresses(_) | Read::Http(_) | Read::Run(_) => Answer::Open,
         }
     }
+}
+
+/// The clusters of its databases: on the first host of each the primary, on the others its standbys.
+fn clusters(inventory: &Inventory, wish: Wish) -> Vec<(HostName, PgSpot, PgFacts)> {
+    const END: Lsn = Lsn(0x300_0000);
+    let runs = wish == Wish::Healthy;
+    let mut all = Vec::new();
+    for (number, database) in inventory.databases.values().enumerate() {
+        let hosts = inventory.select(&database.hosts);
+        let slot = |host: &Host| database.replication.slots.then(|| Database::slot(&host.name));
+        let address = |host: &Host| host.address.clone().unwrap_or_else(|| host.name.as_str().to_owned());
+        for (at, host) in hosts.iter().enumerate() {
+            let primary = hosts.first().filter(|_| at > 0);
+            let state = match (primary, runs) {
+                (None, true) => PgState::InProduction,
+                (None, false) => PgState::ShutDown,
+                (Some(_), true) => PgState::InArchiveRecovery,
+                (Some(_), false) => PgState::ShutDownInRecovery,
+            };
+            let others = hosts.iter().skip(1).filter(|_| primary.is_none());
+            let standby = |host: &&&Host| PgStandby {
+                name: slot(host).unwrap_or_else(|| "walreceiver".to_owned()),
+                address: address(host),
+                state: "streaming".to_owned(),
+                sync: database.replication.sync,
+                flushed: Some(END),
+                replayed: Some(END),
+            };
+            let recovers = primary.map(|_| END);
+            let sql = PgSql {
+                recovery: primary.is_some(),
+                written: primary.is_none().then_some(END),
+                received: recovers,
+                replayed: recovers,
+                streams_from: primary.map(|primary| address(primary)),
+                standbys: others.clone().map(|host| standby(&host)).collect(),
+                slots: others.filter_map(|host| Some(PgSlot { name: slot(host)?, active: true })).collect(),
+                ..PgSql::default()
+            };
+            let upstream = primary.map(|primary| PgUpstream {
+                host: address(primary),
+                port: database.spot.port,
+                user: database.replication.user.clone(),
+                passfile: database.passfile(),
+                slot: slot(host),
+            });
+            let facts = PgFacts {
+                running: runs,
+                standby: primary.is_some(),
+                control: Some(PgControl {
+                    system: (number + 1).to_string(),
+                    state,
+                    timeline: 1,
+                    checkpoint: END,
+                    recovered: recovers.unwrap_or_default(),
+                }),
+                sql: runs.then_some(sql),
+                upstream,
+                version: major(&database.spot.bin),
+                free: Some(1 << 40),
+                boot_fence: true,
+                tail: (!runs).then_some(PgTail { end: END, last: None }),
+                passfile: true,
+                ..PgFacts::default()
+            };
+            all.push((host.name.clone(), database.spot.clone(), facts));
+        }
+    }
+    all
+}
+
+/// The major version that a folder of programs is named after, as Debian's and the PGDG's are.
+fn major(bin: &str) -> u32 {
+    let number = |part: &str| part.trim_start_matches("pgsql-").parse().ok();
+    bin.split('/').find_map(number).unwrap_or(15)
 }
 
 fn file(mode: u32) -> FileFacts {

@@ -157,6 +157,10 @@ impl Simulated {
     pub fn effects(&self) -> BTreeMap<(TaskId, Way, usize), usize> {
         self.world().effects.clone()
     }
+    /// Whether a database accepts writes on a host; none: nobody has looked at it there.
+    pub fn writes(&self, host: &HostName, database: &str) -> Option<bool> {
+        self.world().writes(host, database)
+    }
     /// What must not happen, not even on the way, and did.
     pub fn harm(&self) -> Vec<String> {
         self.world().harm.clone()

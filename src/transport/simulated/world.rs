@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     base::{
-        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, PgPeer, Place, Read,
-        Receipt, ServedFacts, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
+        Act, Answer, At, Change, FileFacts, Hash, HostName, OrderAsk, OrderFacts, Outcome, PairFacts, PgPeer, Place,
+        Read, Receipt, ServedFacts, ServerFacts, ServerState, Source, TaskId, UnitFacts, UnitState, Way,
     },
     transport::Lost,
 };
