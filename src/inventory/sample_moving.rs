@@ -1,8 +1,6 @@
 //! A service of the lab that moves between its sites, for tests.
 
-use super::{
-    Fence, Inventory, Part, Probe, ProbeKind, Rpo, SecretSource, Selector, Service, Term, sample::sample,
-};
+use super::{Fence, Inventory, Part, Probe, ProbeKind, Rpo, SecretSource, Selector, Service, Term, sample::sample};
 use crate::base::{HostName, RecordType, Span};
 use std::collections::BTreeMap;
 

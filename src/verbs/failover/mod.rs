@@ -106,11 +106,20 @@ pub fn compose(inventory: &Inventory, switch: &Switch<'_>) -> Result<String, NoR
     all.extend(steps.verify("What a client saw in the end", true));
     let title = service.title.as_ref().unwrap_or(&service.name);
     let (name, title) = match way {
-        Way::Drill => (format!("failover-drill-{}", service.name), format!("Try to move {title} from {from} to {to}, and go back")),
-        Way::Whole | Way::Rest => (format!("failover-{}-{to}", service.name), format!("Move {title} from {from} to {to}")),
+        Way::Drill => (
+            format!("failover-drill-{}", service.name),
+            format!("Try to move {title} from {from} to {to}, and go back"),
+        ),
+        Way::Whole | Way::Rest => {
+            (format!("failover-{}-to-{to}", service.name), format!("Move {title} from {from} to {to}"))
+        }
     };
     let targets = format!("site in ({from},{to})");
-    let runbook = json!({"svcops": 1, "name": name, "title": title, "targets": targets, "steps": all});
+    let mut runbook = json!({"svcops": 1, "name": name, "title": title, "targets": targets, "steps": all});
+    if let Some(map) = runbook.as_object_mut().filter(|_| way == Way::Rest) {
+        // the point of no return lies behind it: there is only forward
+        map.insert("on_failure".into(), json!("continue"));
+    }
     let text = serde_yaml::to_string(&runbook).map_err(|e| NoRunbook::Unwritable(e.to_string()))?;
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }
@@ -126,10 +135,9 @@ impl<'a> Moved<'a> {
     fn of(inventory: &'a Inventory, service: &Service, from: &str, to: &str) -> Result<Option<Self>, NoRunbook> {
         let Some(database) = service.database(inventory) else { return Ok(None) };
         let at = |site: &str| {
-            database.at(inventory, site).ok_or_else(|| NoRunbook::NoDatabaseHost {
-                database: database.name.clone(),
-                site: site.to_owned(),
-            })
+            database
+                .at(inventory, site)
+                .ok_or_else(|| NoRunbook::NoDatabaseHost { database: database.name.clone(), site: site.to_owned() })
         };
         Ok(Some(Self { database, old: at(from)?, new: at(to)? }))
     }

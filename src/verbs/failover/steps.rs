@@ -40,7 +40,11 @@ impl<'a> Steps<'a> {
     /// A client looks, all the while.
     pub(super) fn watch(&self) -> Option<Value> {
         self.service.probe.as_ref()?;
-        let args = json!({"service": self.service.name});
+        let mut args = json!({"service": self.service.name});
+        if let Some(map) = args.as_object_mut().filter(|_| self.way == Way::Rest) {
+            // what was left half done need not be up
+            map.insert("down".into(), json!(true));
+        }
         Some(step(&format!("A client looks at {}", self.service.name), "service.watch", args))
     }
 
@@ -69,7 +73,10 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) fn jobs_start(&self) -> Vec<Value> {
-        self.jobs("jobs.start", &format!("Jobs arrive at {}", self.to), self.to).into_iter().map(|s| self.again(s)).collect()
+        self.jobs("jobs.start", &format!("Jobs arrive at {}", self.to), self.to)
+            .into_iter()
+            .map(|s| self.again(s))
+            .collect()
     }
 
     fn jobs(&self, action: &str, name: &str, site: &str) -> Vec<Value> {
@@ -108,7 +115,8 @@ impl<'a> Steps<'a> {
                 Part::App { name, both: false } => {
                     let Some(app) = self.inventory.apps.get(name) else { continue };
                     let targets = at(&app.hosts, self.from);
-                    let own = balancer(app, &format!("Take {name} at {} out of its balancer", self.from), "haproxy.drain");
+                    let own =
+                        balancer(app, &format!("Take {name} at {} out of its balancer", self.from), "haproxy.drain");
                     if let Some(mut drain) = own.filter(|_| !self.is_part(app)) {
                         if let Some(args) = drain.pointer_mut("/haproxy.drain").and_then(Value::as_object_mut) {
                             args.extend([("within".to_owned(), json!(SESSIONS)), ("then".to_owned(), json!("kill"))]);
@@ -146,7 +154,8 @@ impl<'a> Steps<'a> {
                     all.push(self.again(aimed(start, &targets)));
                     let behind = parts.iter().filter(|part| is_before(part, app));
                     all.extend(behind.filter_map(|part| self.enable(part)));
-                    let own = balancer(app, &format!("Bring {name} at {} into its balancer", self.to), "haproxy.enable");
+                    let own =
+                        balancer(app, &format!("Bring {name} at {} into its balancer", self.to), "haproxy.enable");
                     all.extend(own.filter(|_| !self.is_part(app)).map(|enable| self.again(aimed(enable, &targets))));
                 }
                 Part::Record { zone, name, kind, values, ttl } => {
