@@ -228,6 +228,7 @@ impl Engine<'_> {
     ) -> Result<Result<(), Lost>, Halt> {
         let (act, terms) = self.act(state, leg, way);
         let (transport, act, mut stop) = (&self.stage.transport, &act, self.stop.clone());
+        let begun = self.stage.clock.passed();
         let mut carrying = std::pin::pin!(self.patiently(state.began.within.0, || transport.carry(act, change, terms)));
         let carried = tokio::select! {
             carried = &mut carrying => carried,
@@ -245,7 +246,9 @@ impl Engine<'_> {
             }
         };
         match carried {
-            Ok(receipt) => {
+            Ok(mut receipt) => {
+                let took = self.stage.clock.passed().saturating_sub(begun);
+                receipt.micros = u64::try_from(took.as_micros()).ok();
                 let task = state.began.task.clone();
                 self.say(Event::Carried { task, way, number: leg.number, receipt }).await?;
                 Ok(Ok(()))

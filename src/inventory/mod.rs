@@ -15,7 +15,7 @@ mod sample_certs;
 #[cfg(test)]
 mod sample_databases;
 #[cfg(test)]
-pub(crate) mod sample_moving;
+pub(crate) mod sample_services;
 pub mod select;
 pub mod services;
 

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_database_has_one_host_at_each_site_of_its_service() {
-        let inventory = crate::inventory::sample_moving::moving();
+        let inventory = crate::inventory::sample_services::moving();
         let service = &inventory.services["crm"];
         let database = service.database(&inventory).unwrap();
         let at = |site| database.at(&inventory, site).map(|host| host.name.as_str());

@@ -4,3 +4,4 @@
 pub mod app;
 pub mod cert;
 pub mod failover;
+pub mod prepare;

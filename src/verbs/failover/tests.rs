@@ -1,5 +1,5 @@
 use super::*;
-use crate::inventory::sample_moving::moving;
+use crate::inventory::sample_services::moving;
 
 fn text(inventory: &Inventory, to: &str, way: Way) -> String {
     compose(inventory, &Switch { service: &inventory.services["crm"], to, way }).unwrap()

@@ -4,7 +4,7 @@ use super::{Fence, Inventory, Part, Probe, ProbeKind, Rpo, SecretSource, Selecto
 use crate::base::{HostName, RecordType, Span};
 use std::collections::BTreeMap;
 
-/// The sample, where `crm` has a part of every kind.
+/// The sample with a `crm` that has a part of every kind.
 pub(crate) fn moving() -> Inventory {
     let role =
         |role: &str| Selector { text: format!("role={role}"), terms: vec![Term::In("role".into(), vec![role.into()])] };
@@ -58,4 +58,34 @@ pub(crate) fn moving() -> Inventory {
     };
     inventory.services.insert(service.name.clone(), service);
     inventory
+}
+
+/// `crm`, that clients see as a database at the balancer; `silent` has no probe.
+pub(super) fn services() -> BTreeMap<String, Service> {
+    let ask = ProbeKind::Postgres {
+        address: "10.77.0.5:5432".into(),
+        database: "billing".into(),
+        user: "billing".into(),
+        password: Some("billing-db".into()),
+        query: None,
+    };
+    let crm = Service {
+        name: "crm".into(),
+        title: Some("CRM".into()),
+        sites: vec!["dc1".into(), "dc2".into()],
+        rpo: Rpo::Bytes(0),
+        rto: Some(Span::secs(30)),
+        probe: Some(Probe { ask, every: Span(std::time::Duration::from_millis(10)), within: Span::secs(1) }),
+        fence: vec![],
+        parts: vec![
+            Part::Balancer {
+                name: "front".into(),
+                backend: "billing".into(),
+                servers: Selector { text: "role=app".into(), terms: vec![Term::In("role".into(), vec!["app".into()])] },
+            },
+            Part::App { name: "billing".into(), both: false },
+        ],
+    };
+    let silent = Service { name: "silent".into(), title: None, rto: None, probe: None, ..crm.clone() };
+    [crm, silent].into_iter().map(|service| (service.name.clone(), service)).collect()
 }
