@@ -78,6 +78,8 @@ struct Case {
     after: Option<Value>,
     #[serde(default)]
     did: Vec<Did>,
+    /// The last change of those.
+    last: Option<Change>,
     #[serde(default)]
     elapsed: Span,
     #[serde(default)]
@@ -159,7 +161,7 @@ fn check(action: &str, case: Case) -> Result<(), String> {
         seen: &seen,
         after: after.as_ref(),
         did: case.did.into_iter().map(receipt).collect(),
-        last: None,
+        last: case.last.map(|change| Place::HERE.at(change)),
         elapsed: case.elapsed.0,
         rested: case.rested.0,
         late: case.late,

@@ -44,7 +44,7 @@ pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{
     Answer, FileFacts, HaproxyApi, HttpAsk, HttpFacts, Read, RunFacts, ServerFacts, TcpFacts, UnitFacts, UnitState,
 };
-pub use secret::{Redactor, Secret, Text};
+pub use secret::{Redactor, Secret, SecretForm, Text};
 pub use span::Span;
 pub use spot::Spot;
 pub use zone::{TsigHash, TsigKey, Zone};

@@ -113,6 +113,7 @@ impl World {
             (Read::Postgres(ask), Some(host)) => self.seen(read).is_none() && self.lacks_cluster(host, ask),
             (Read::Addresses(_), _) => self.seen(read).is_none(),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
+            (Read::Client(ask), _) => self.lacks_client(ask),
             (Read::Order(ask), _) => self.seen(read).is_none() && !self.orders.contains_key(ask),
             (Read::Pair(spot), Some(host)) => {
                 self.seen(read).is_none() && !self.pairs.contains_key(&(host.clone(), spot.clone()))
@@ -134,6 +135,7 @@ impl World {
             return Answer::Bad(why.clone());
         }
         match (&read.what, &read.at.host) {
+            (Read::Client(ask), _) => self.client(ask),
             (Read::Unit { name }, Some(host)) => {
                 let key = Key::Unit(host.clone(), name.clone());
                 self.process(&key).map_or(Answer::Open, |p| Answer::Unit(p.unit.clone()))

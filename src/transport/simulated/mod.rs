@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod certs;
+mod client;
 #[cfg(test)]
 mod differential;
 mod effect;
