@@ -11,6 +11,8 @@ mod file;
 mod haproxy;
 mod notify;
 mod order;
+mod patroni;
+mod postgres;
 mod prove;
 mod service;
 #[cfg(test)]
@@ -52,6 +54,13 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<cert::Install>(),
     Entry::of::<cert::Serve>(),
     Entry::of::<dns::Update>(),
+    Entry::of::<postgres::Ready>(),
+    Entry::of::<postgres::Checkpoint>(),
+    Entry::of::<postgres::Mask>(),
+    Entry::of::<postgres::Stop>(),
+    Entry::of::<postgres::Promote>(),
+    Entry::of::<postgres::Follow>(),
+    Entry::of::<patroni::PatroniSwitchover>(),
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
     Entry::of::<notify::Email>(),
@@ -328,6 +337,8 @@ pub trait Task: Send + Sync {
     fn locks(&self) -> (Lock, Vec<Lock>);
     /// What to look at.
     fn reads(&self) -> Vec<At<Read>>;
+    /// As [`Resource::spares`].
+    fn spares(&self) -> Option<&HostName>;
     /// The facts that the answers show.
     ///
     /// # Errors
@@ -359,6 +370,9 @@ impl<A: Action> Task for Bound<A> {
     }
     fn reads(&self) -> Vec<At<Read>> {
         self.0.on().reads()
+    }
+    fn spares(&self) -> Option<&HostName> {
+        self.0.on().spares()
     }
     fn facts(&self, answers: Vec<Answer>) -> Result<Value, ReadError> {
         serde_json::to_value(self.0.on().facts(&mut Answers::new(answers))?).map_err(unread)

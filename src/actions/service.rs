@@ -3,6 +3,7 @@
 use super::{Action, Next, Refusal, Target, Traits, Turn, args};
 use crate::{
     base::{ClientAsk, ClientFacts, SETTLED, Span, words},
+    inventory::Rpo,
     resources::Sight,
 };
 use schemars::JsonSchema;
@@ -35,7 +36,8 @@ fn ask(service: &str, anew: bool, target: &Target<'_>) -> Result<(ClientAsk, Pro
         within: probe.within,
         anew,
     };
-    Ok((ask, Promise { rto: found.rto, rpo: found.rpo.to_string() }))
+    let rpo_bytes = if let Rpo::Bytes(bytes) = found.rpo { Some(bytes) } else { None };
+    Ok((ask, Promise { rto: found.rto, rpo: found.rpo.to_string(), rpo_bytes }))
 }
 
 /// What was promised of a service; it goes with what was measured, so that both are judged together later.
@@ -44,6 +46,8 @@ struct Promise {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rto: Option<Span>,
     rpo: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rpo_bytes: Option<u64>,
 }
 
 /// What `service.watch` takes.
@@ -67,6 +71,8 @@ pub(super) struct Watch {
 impl Action for Watch {
     const NAME: &'static str = "service.watch";
     const ABOUT: &'static str = "Begins to measure how a client sees a service, and sees that it is up";
+    const EXAMPLE: &'static str = "- name: As a client sees it
+  service.watch: {service: crm}";
     const TRAITS: Traits = TRAITS;
     type Args = WatchArgs;
     type On = Sight;
@@ -114,7 +120,8 @@ pub(super) struct Verify {
 impl Action for Verify {
     const NAME: &'static str = "service.verify";
     const ABOUT: &'static str = "Waits until a client sees a service again, and tells how long it did not";
-    const EXAMPLE: &'static str = "";
+    const EXAMPLE: &'static str = "- name: As a client sees it
+  service.verify: {service: crm, within: 1m}";
     const TRAITS: Traits = TRAITS;
     type Args = VerifyArgs;
     type On = Sight;

@@ -36,6 +36,10 @@ pub struct Receipt {
     /// The exit code, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
+    /// How long it was under way, in microseconds, as seen from here: the way to its host and back is part of it. Of one
+    /// that was found again it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
     /// What it wrote.
     #[serde(default, skip_serializing_if = "Output::is_empty")]
     pub stdout: Output,
@@ -47,7 +51,7 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt without outputs.
     pub fn of(outcome: Outcome) -> Self {
-        Self { outcome, code: None, stdout: Output::default(), stderr: Output::default() }
+        Self { outcome, code: None, micros: None, stdout: Output::default(), stderr: Output::default() }
     }
 }
 

@@ -20,6 +20,29 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+    fn written(self, form: SecretForm) -> Self {
+        match form {
+            SecretForm::Plain => self,
+            SecretForm::Pgpass => Self::new(pgpass(&self.0)),
+        }
+    }
+}
+
+/// How the value of a secret is written into a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretForm {
+    /// As it is.
+    #[default]
+    Plain,
+    /// As a field of libpq's password file: a backslash stands before `:` and before itself.
+    Pgpass,
+}
+
+impl SecretForm {
+    /// By the word that templates have for it.
+    pub fn of(word: &str) -> Option<Self> {
+        (word == PGPASS).then_some(Self::Pgpass)
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -39,14 +62,22 @@ impl Text {
     pub fn mark(name: &str) -> String {
         format!("{OPEN}{name}{CLOSE}")
     }
+    /// What `secret('NAME', 'FORM')` renders to: its value is written as that form wants it.
+    pub fn mark_as(name: &str, form: SecretForm) -> String {
+        match form {
+            SecretForm::Plain => Self::mark(name),
+            SecretForm::Pgpass => format!("{OPEN}{name}{FORM}{PGPASS}{CLOSE}"),
+        }
+    }
     /// The names of the secrets in it, each once, in order.
     pub fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for part in self.0.split(OPEN).skip(1) {
-            if let Some((name, _)) = part.split_once(CLOSE)
-                && !names.contains(&name)
-            {
-                names.push(name);
+            if let Some((name, _)) = part.split_once(CLOSE) {
+                let (name, _) = form_of(name);
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
         }
         names
@@ -60,7 +91,8 @@ impl Text {
         let mut text = Zeroizing::new(parts.next().unwrap_or_default().to_owned());
         for part in parts {
             let (name, rest) = part.split_once(CLOSE).unwrap_or(("", part));
-            text.push_str(value(name)?.reveal());
+            let (name, form) = form_of(name);
+            text.push_str(value(name)?.written(form).reveal());
             text.push_str(rest);
         }
         Ok(Secret(text))
@@ -112,6 +144,7 @@ impl Redactor {
             forms.extend(base64_cores(bytes));
             forms.extend(["&#39;", "&#x27;", "'"].map(|quote| html_form(line, quote)));
             forms.push(bytes.iter().map(|b| format!("{b:02x}")).collect());
+            forms.push(pgpass(line));
             forms.push(serde_json::to_string(line).unwrap_or_default().trim_matches('"').to_owned());
         }
         let Ok(mut known) = self.0.write() else { return };
@@ -166,7 +199,27 @@ impl fmt::Debug for Redactor {
 
 const OPEN: char = '\u{E000}';
 const CLOSE: char = '\u{E001}';
+/// Between a name and the form that its value is written in.
+const FORM: char = '\u{E002}';
+const PGPASS: &str = "pgpass";
 const MASK: &str = "***";
+
+fn form_of(mark: &str) -> (&str, SecretForm) {
+    mark.split_once(FORM)
+        .map_or((mark, SecretForm::Plain), |(name, form)| (name, SecretForm::of(form).unwrap_or_default()))
+}
+
+fn pgpass(value: &str) -> String {
+    // room for all of it: a growing text leaves copies behind that nobody wipes
+    let mut text = String::with_capacity(value.len() * 2);
+    for c in value.chars() {
+        if matches!(c, ':' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
 
 /// The digits of the base64 that do not depend on what stands before or after the bytes, for each alignment, in the
 /// standard alphabet and the one for URLs (RFC 4648).
@@ -270,5 +323,17 @@ mod tests {
         let filled = text.fill(|n| Ok::<_, ()>(Secret::new(n.to_uppercase()))).unwrap();
         assert_eq!(filled.reveal(), "user:PW@HOST");
         assert_eq!(format!("{filled:?}"), "***");
+    }
+
+    #[test]
+    fn a_value_is_escaped_as_a_password_file_wants_it_and_hidden_in_that_form_too() {
+        let text = Text(format!("*:5432:*:replicator:{}", Text::mark_as("pw", SecretForm::Pgpass)));
+        assert_eq!((text.names(), text.shown()), (vec!["pw"], "*:5432:*:replicator:***".to_owned()));
+        let value = Secret::new(r"pa:ss\word".into());
+        let filled = text.fill(|_| Ok::<_, ()>(value.clone())).unwrap();
+        assert_eq!(filled.reveal(), r"*:5432:*:replicator:pa\:ss\\word");
+        let redactor = Redactor::default();
+        redactor.hide(&value);
+        assert_eq!(redactor.clean(filled.reveal()), ("*:5432:*:replicator:***".into(), true));
     }
 }

@@ -3,7 +3,7 @@
 use super::walk::{Engine, Halt};
 use crate::{
     actions::{Entry, Next, Task, Turn, holds},
-    base::{Act, At, Change, Outcome, Place, TaskId, Way},
+    base::{Act, Answer, At, Change, HostName, Outcome, Place, TaskId, Way},
     journal::{
         event::{Began, Event, How, Notice},
         state::{Leg, TaskState},
@@ -226,12 +226,13 @@ impl Engine<'_> {
         way: Way,
         change: &At<Change>,
     ) -> Result<Result<(), Lost>, Halt> {
-        let (act, terms) = self.act(state, leg, way);
+        let (act, terms) = self.act(state, leg, way, change);
         let (transport, act, mut stop) = (&self.stage.transport, &act, self.stop.clone());
+        let begun = self.stage.clock.passed();
         let mut carrying = std::pin::pin!(self.patiently(state.began.within.0, || transport.carry(act, change, terms)));
         let carried = tokio::select! {
             carried = &mut carrying => carried,
-            () = super::walk::urgent(&mut stop) => {
+            () = super::walk::urgent(&mut stop), if terms.interruptible => {
                 // ended on the host, too; what became of it is in its receipt
                 drop(transport.cancel(act, &change.at).await);
                 tokio::select! {
@@ -245,7 +246,9 @@ impl Engine<'_> {
             }
         };
         match carried {
-            Ok(receipt) => {
+            Ok(mut receipt) => {
+                let took = self.stage.clock.passed().saturating_sub(begun);
+                receipt.micros = u64::try_from(took.as_micros()).ok();
                 let task = state.began.task.clone();
                 self.say(Event::Carried { task, way, number: leg.number, receipt }).await?;
                 Ok(Ok(()))
@@ -263,7 +266,7 @@ impl Engine<'_> {
             .filter(|s| s.forward.how.is_none())
             .and_then(|s| s.forward.queue.front().cloned().map(|c| (s, c)))
         {
-            let (act, terms) = self.act(&state, &state.forward, way);
+            let (act, terms) = self.act(&state, &state.forward, way, &change);
             let found =
                 self.patiently(state.began.within.0, || self.stage.transport.settle(&act, &change, terms)).await;
             let receipt = match found {
@@ -309,7 +312,7 @@ impl Engine<'_> {
         }
     }
 
-    fn act(&self, state: &TaskState, leg: &Leg, way: Way) -> (Act, Terms) {
+    fn act(&self, state: &TaskState, leg: &Leg, way: Way, change: &At<Change>) -> (Act, Terms) {
         let act = Act {
             run: self.run.clone(),
             task: state.began.task.clone(),
@@ -317,7 +320,7 @@ impl Engine<'_> {
             number: leg.number,
             boot: leg.boot.clone(),
         };
-        (act, Terms { within: state.began.within.0, interruptible: true })
+        (act, Terms { within: state.began.within.0, interruptible: !change.what.is_left_to_end() })
     }
 
     /// Looks at what a task is about.
@@ -332,14 +335,25 @@ impl Engine<'_> {
                 (0..reads.len()).filter(|i| reads.get(*i).is_some_and(|r| r.at.host.as_ref() == host)).collect();
             let batch: Vec<_> = mine.iter().filter_map(|i| reads.get(*i).cloned()).collect();
             async move {
-                let look = self.patiently(within, || self.stage.transport.look(host, &batch)).await?;
+                let asked = || self.stage.transport.look(host, &batch);
+                if host.is_some() && task.spares() == host {
+                    let why = tokio::select! {
+                        looked = asked() => match looked {
+                            Ok(look) => return Ok((mine, look.answers)),
+                            Err(lost) => lost.to_string(),
+                        },
+                        () = self.stage.clock.sleep(BREATH) => lost_sight(host),
+                    };
+                    return Ok((mine, vec![Answer::Bad(why); batch.len()]));
+                }
+                let look = self.patiently(within, asked).await?;
                 self.met().extend(host.cloned());
-                Ok::<_, Lost>((mine, look))
+                Ok::<_, Lost>((mine, look.answers))
             }
         });
         for probe in join_all(probes).await {
-            let (mine, look) = probe?;
-            for (slot, answer) in mine.into_iter().zip(look.answers) {
+            let (mine, found) = probe?;
+            for (slot, answer) in mine.into_iter().zip(found) {
                 if let Some(place) = answers.get_mut(slot) {
                     *place = Some(answer);
                 }
@@ -399,6 +413,11 @@ impl Engine<'_> {
             () = super::walk::urgent(&mut stop) => {}
         }
     }
+}
+
+/// A host that nobody waits for did not answer at once.
+fn lost_sight(host: Option<&HostName>) -> String {
+    format!("`{}` did not answer within {} s", host.map_or("", HostName::as_str), BREATH.as_secs())
 }
 
 /// When a leg began and when it last did something, by the time that has passed. Its events say so too, but by the wall

@@ -12,6 +12,10 @@ mod read_services;
 pub(crate) mod sample;
 #[cfg(test)]
 mod sample_certs;
+#[cfg(test)]
+mod sample_databases;
+#[cfg(test)]
+pub(crate) mod sample_services;
 pub mod select;
 pub mod services;
 
@@ -23,6 +27,9 @@ pub use services::{Database, Fence, Part, Patroni, Probe, ProbeKind, Replication
 use crate::base::{HaproxyApi, HostName, Smtp, Span, Zone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The verbs of `svcops failover`, where a service's name may stand as well.
+pub const SERVICE_VERBS: &[&str] = &["drill", "history", "prepare", "rejoin", "status", "switch"];
 
 /// The verbs of the command line: no service, app or runbook may be named like one.
 pub const VERBS: &[&str] = &[

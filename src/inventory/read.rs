@@ -204,6 +204,10 @@ impl Draft {
                 format!("{article} {kind} cannot be named `{}`: svcops has a verb of that name", key.text),
                 "choose another name",
             );
+        } else if kind == "service" && super::SERVICE_VERBS.contains(&key.text.as_str()) {
+            let message =
+                format!("a service cannot be named `{}`: `svcops failover` has a verb of that name", key.text);
+            notes.hinted(key.mark, message, "choose another name");
         }
         let spot = notes.spot(key.mark);
         match self.places.get(&(kind, key.text.clone())) {

@@ -79,6 +79,8 @@ pub(crate) fn sample() -> Inventory {
             host("dc1-app2", Some("dc1"), "10.77.0.12", "app"),
             host("dc2-app1", Some("dc2"), "10.77.0.21", "app"),
             host("dc2-app2", Some("dc2"), "10.77.0.22", "app"),
+            host("dc1-db1", Some("dc1"), "10.77.0.13", "db"),
+            host("dc2-db1", Some("dc2"), "10.77.0.23", "db"),
             host("lb", None, "10.77.0.5", "lb"),
         ],
         apps: [billing, batch, lonely].into_iter().map(|a| (a.name.clone(), a)).collect(),
@@ -86,6 +88,8 @@ pub(crate) fn sample() -> Inventory {
         zones: BTreeMap::from([("lab.test".into(), zone())]),
         issuers: super::sample_certs::issuers(),
         certificates: super::sample_certs::certificates(),
+        databases: super::sample_databases::databases(),
+        services: super::sample_services::services(),
         ..Inventory::default()
     }
 }

@@ -292,6 +292,15 @@ mod tests {
     }
 
     #[test]
+    fn a_database_has_one_host_at_each_site_of_its_service() {
+        let inventory = crate::inventory::sample_services::moving();
+        let service = &inventory.services["crm"];
+        let database = service.database(&inventory).unwrap();
+        let at = |site| database.at(&inventory, site).map(|host| host.name.as_str());
+        assert_eq!([at("dc1"), at("dc2"), at("dc3")], [Some("dc1-db1"), Some("dc2-db1"), None]);
+    }
+
+    #[test]
     fn a_slot_is_named_after_its_host_in_letters_that_a_slot_can_have() {
         assert_eq!(Database::slot(&HostName::new("dc2-DB1.lab.test")), "dc2_db1_lab_test");
     }

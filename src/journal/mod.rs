@@ -11,6 +11,7 @@ mod listed;
 pub mod locks;
 pub mod memory;
 pub mod operator;
+pub mod outage;
 pub mod outbox;
 pub mod outside;
 pub mod place;

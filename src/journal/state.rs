@@ -1,6 +1,7 @@
 //! The state of a run: a fold over its events, and nothing else holds any.
 
 use super::event::{Began, Debt, Event, Header, How, Operator, Record, Scope, Summary};
+use super::outage::{Outage, Watches};
 use crate::base::{At, Change, HostName, Lock, Outcome, Receipt, RunId, TaskId, Way};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub struct RunState {
     pub operator: Option<Operator>,
     /// How it ended.
     pub end: Option<Summary>,
+    /// What clients saw meanwhile.
+    watches: Watches,
     index: BTreeMap<TaskId, usize>,
 }
 
@@ -203,6 +206,10 @@ impl RunState {
         };
         self.tasks.iter().filter(failed)
     }
+    /// How long clients did not see the services that were watched, in the order in which that was begun.
+    pub fn outages(&self) -> Vec<Outage> {
+        self.watches.outages()
+    }
     /// What a host owes still, each debt once.
     pub fn owes(&self, host: &HostName) -> Vec<&Owed> {
         let mut seen = BTreeSet::new();
@@ -228,6 +235,7 @@ impl RunState {
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
         self.last = Some(at);
+        self.watches.take(record);
         match &record.event {
             Event::Started(header) => {
                 self.operator = Some(header.operator.clone());

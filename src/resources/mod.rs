@@ -9,6 +9,8 @@ pub mod endpoint;
 pub mod file;
 pub mod group;
 pub mod pair;
+pub mod patroni;
+pub mod postgres;
 pub mod proving;
 pub mod record;
 pub mod unit;
@@ -22,11 +24,13 @@ pub use endpoint::{Endpoint, Port};
 pub use file::File;
 pub use group::{Group, GroupFacts, Member};
 pub use pair::{Pair, Staging, StagingFacts};
+pub use patroni::{PatroniCluster, PatroniFacts};
+pub use postgres::{Cluster, Handover, HandoverFacts};
 pub use proving::{Proof, Proving, ProvingFacts};
 pub use record::{Record, SetFacts};
 pub use unit::Unit;
 
-use crate::base::{Answer, At, Lock, Place, Read};
+use crate::base::{Answer, At, HostName, Lock, Place, Read};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A thing in the world: a unit, a file, an endpoint, a server of a backend.
@@ -45,6 +49,11 @@ pub trait Resource {
     /// # Errors
     /// [`ReadError::Open`] where no plan can know an answer, [`ReadError::Bad`] where one could not be had.
     fn facts(&self, answers: &mut Answers) -> Result<Self::Facts, ReadError>;
+    /// A host that may be out of reach: there is no waiting for it, and its reads are then answered with
+    /// [`Answer::Bad`].
+    fn spares(&self) -> Option<&HostName> {
+        None
+    }
     /// The facts without what no undo can bring back: process ids, sessions, health.
     #[must_use]
     fn lasting(facts: Self::Facts) -> Self::Facts {

@@ -2,7 +2,7 @@
 //! to its mark, and the value is filled in when the text is sent.
 
 use crate::{
-    base::{Text, bounds, words},
+    base::{SecretForm, Text, bounds, words},
     inventory::{App, Host, Inventory},
 };
 use minijinja::{
@@ -345,13 +345,17 @@ fn compiled_text(template: &str) -> Result<Template<'_, '_>, TemplateError> {
     env(template).template_from_str(template).map_err(|e| worded(&e))
 }
 
-fn secret(state: &State<'_, '_>, name: String) -> Result<String, Error> {
+fn secret(state: &State<'_, '_>, name: String, form: Option<String>) -> Result<String, Error> {
+    let form = form.map_or(Ok(SecretForm::Plain), |word| {
+        let wrong = || format!("there is no form `{word}` of a secret; `pgpass` is one");
+        SecretForm::of(&word).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, wrong()))
+    })?;
     let declared: Vec<String> = state
         .lookup(SECRETS)
         .and_then(|names| names.try_iter().ok().map(|names| names.map(|n| n.to_string()).collect()))
         .unwrap_or_default();
     if declared.contains(&name) {
-        return Ok(Text::mark(&name));
+        return Ok(Text::mark_as(&name, form));
     }
     let near = words::nearest(&name, declared.iter().map(String::as_str));
     let hint = near
@@ -520,6 +524,9 @@ mod tests {
     fn a_secret_stands_by_its_name_only() {
         let filled = text("key={{ secret('tsig') }}", &scope()).unwrap();
         assert_eq!(filled, format!("key={}", Text::mark("tsig")));
+        let form = text("{{ secret('tsig', 'pgpass') }}", &scope()).unwrap();
+        assert_eq!(form, Text::mark_as("tsig", SecretForm::Pgpass));
+        assert!(text("{{ secret('tsig', 'pgpas') }}", &scope()).unwrap_err().what.contains("no form `pgpas`"));
         let error = text("{{ secret('tsgi') }}", &scope()).unwrap_err();
         assert_eq!(error.what, "there is no secret `tsgi`; did you mean `tsig`?");
         assert!(text("{{ secret('tsig') | upper }}", &scope()).unwrap_err().what.contains("filter"));

@@ -4,4 +4,5 @@ pub mod app;
 pub mod cert;
 pub mod pair;
 pub mod reach;
+pub mod service;
 pub mod window;

@@ -3,3 +3,4 @@
 
 pub mod app;
 pub mod cert;
+pub mod prepare;

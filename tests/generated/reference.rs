@@ -325,6 +325,12 @@ zones:
   lab.test: {server: "10.77.0.5:53", key: {name: svcops-lab, secret: tsig}}
 "#;
 
+/// And a service.
+const SERVICES: &str = r#"
+services:
+  crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
+"#;
+
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -334,7 +340,7 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES;
+    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES;
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {

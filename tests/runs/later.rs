@@ -9,7 +9,7 @@ fn what_comes_later_is_refused_with_its_place() {
     for (later, in_runbook) in [
         ("windows: {night: {from: '01:00'}}\n", false),
         ("freezes: []\n", false),
-        ("databases: {}\n", false),
+        ("people: {}\n", false),
         ("schedule: {every: day}\n", true),
         ("approvals: 2\n", true),
         ("window: night\n", true),

@@ -8,7 +8,7 @@ pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-fn span(about: &str) -> Value {
+pub(super) fn span(about: &str) -> Value {
     json!({"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$", "description": format!("{about}: 30s, 5m, 1h30m")})
 }
 
@@ -172,6 +172,8 @@ pub(super) fn project() -> Value {
                 "zones": map_of("DNS zones that take dynamic updates", super::certs::zone()),
                 "issuers": map_of("Who issues certificates", super::certs::issuer()),
                 "certificates": map_of("Certificates: what they are for, where they lie and are served", super::certs::certificate()),
+                "databases": map_of("PostgreSQL databases: one primary and its standbys", super::services::database()),
+                "services": map_of("Business services that move as one from site to site", super::services::service()),
                 "include": texts("More files with the same keys, relative to the project's folder; `*` stands for any name"),
             }),
         ),

@@ -4,6 +4,7 @@
 mod certs;
 mod events;
 mod files;
+mod services;
 
 use crate::actions::Entry;
 use serde_json::Value;

@@ -15,6 +15,9 @@ impl World {
         if matches!(answer, Answer::Open) || self.seen(read).is_some() {
             return;
         }
+        if self.learn_patroni(read, answer) {
+            return;
+        }
         match (&read.what, answer, &read.at.host) {
             (Read::Postgres(ask), Answer::Postgres(facts), Some(host)) => return self.learn_cluster(host, ask, facts),
             (Read::Proof(by), Answer::Proof(facts), Some(host)) => {
@@ -105,6 +108,9 @@ impl World {
             // what a manager says of its app depends on the app, whatever else has changed on that host
             return self.seen(read).is_none() && !self.processes.contains_key(key);
         }
+        if self.patroni(read).is_some() {
+            return false;
+        }
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
@@ -113,6 +119,7 @@ impl World {
             (Read::Postgres(ask), Some(host)) => self.seen(read).is_none() && self.lacks_cluster(host, ask),
             (Read::Addresses(_), _) => self.seen(read).is_none(),
             (Read::File { path }, Some(host)) => !self.files.contains_key(&(host.clone(), path.clone())),
+            (Read::Client(ask), _) => self.lacks_client(ask),
             (Read::Order(ask), _) => self.seen(read).is_none() && !self.orders.contains_key(ask),
             (Read::Pair(spot), Some(host)) => {
                 self.seen(read).is_none() && !self.pairs.contains_key(&(host.clone(), spot.clone()))
@@ -133,7 +140,11 @@ impl World {
         if let Some(Answer::Bad(why)) = self.seen(read) {
             return Answer::Bad(why.clone());
         }
+        if let Some(said) = self.patroni(read) {
+            return said;
+        }
         match (&read.what, &read.at.host) {
+            (Read::Client(ask), _) => self.client(ask),
             (Read::Unit { name }, Some(host)) => {
                 let key = Key::Unit(host.clone(), name.clone());
                 self.process(&key).map_or(Answer::Open, |p| Answer::Unit(p.unit.clone()))

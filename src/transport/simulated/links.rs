@@ -1,7 +1,7 @@
 //! What hangs together, as far as `svcops.yaml` says it: which unit stands behind a URL, which files it reads at its
 //! start, which server of a backend it is.
 
-use super::{certs::PairKey, world::START};
+use super::{certs::PairKey, client::Front, world::START};
 use crate::{
     base::{At, HaproxyApi, HostName, Invocation, PairSpot, Program, Read},
     inventory::{AppOn, CertPlace, Certificate, HealthCheck, Inventory, Manager},
@@ -32,6 +32,8 @@ pub struct Links {
     pub(super) consumers: Vec<Consumer>,
     /// What `rolling.min_healthy` says of each app.
     pub(super) min_healthy: BTreeMap<String, usize>,
+    /// What stands between a service and its clients.
+    fronts: BTreeMap<String, Front>,
 }
 
 /// Something that runs on a host.
@@ -118,6 +120,9 @@ impl Links {
                 }
             }
         }
+        for service in inventory.services.values() {
+            links.fronts.insert(service.name.clone(), Front::of(inventory, service));
+        }
         for certificate in inventory.certificates.values() {
             for place in &certificate.places {
                 links.serve(inventory, certificate, place);
@@ -179,6 +184,10 @@ impl Links {
         self.members.push(Member { app, site, key, server });
     }
 
+    /// What stands between a service and its clients.
+    pub(super) fn front_of(&self, service: &str) -> Option<&Front> {
+        self.fronts.get(service)
+    }
     /// The host of a balancer.
     pub(super) fn front(&self, server: &ServerKey) -> Option<HostName> {
         match (&server.0, &server.1) {

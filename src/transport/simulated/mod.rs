@@ -7,12 +7,14 @@
 
 mod answer;
 pub mod certs;
+mod client;
 #[cfg(test)]
 mod differential;
 mod effect;
 mod fault;
 mod links;
 mod orders;
+mod patroni;
 mod postgres;
 mod proofs;
 mod records;

@@ -236,7 +236,7 @@ impl Drafts {
         let (mut timers, mut cron) = (Vec::new(), Vec::new());
         for item in fields.take("timers", notes).and_then(|n| n.list(notes)).unwrap_or_default() {
             let Some(text) = item.text(notes) else { continue };
-            if !text.ends_with(".timer") || text.contains('/') {
+            if text.strip_suffix(".timer").is_none() || text.contains('/') {
                 notes.error(item.mark, format!("`{text}` is no timer: its name ends in `.timer`"));
             }
             timers.push(text);
@@ -422,3 +422,6 @@ fn some_time(node: &Node, notes: &mut Notes) -> Option<Span> {
     }
     Some(span)
 }
+
+#[cfg(test)]
+mod tests;

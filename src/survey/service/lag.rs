@@ -1,0 +1,44 @@
+//! How far a standby is behind its primary.
+
+use crate::{
+    base::{HostName, Lsn, PgFacts, Span},
+    inventory::{Database, Host},
+};
+use serde::Serialize;
+
+/// How far a standby is behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lag {
+    /// So many bytes of the log the primary has and it has not.
+    pub bytes: u64,
+    /// The last transaction that it has replayed is so old, where it is behind at all; none: it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Span>,
+}
+
+/// How far one is behind the other; none: one of them does not say.
+///
+/// Both are seen by looks of their own, a moment apart. What the primary knows of the standby was seen with what it wrote
+/// itself, and the standby has never less than either says: so the greater of the two is taken.
+pub fn lag(primary: &PgFacts, standby: &PgFacts, host: &Host) -> Option<Lag> {
+    let written = primary.sql.as_ref().filter(|sql| !sql.recovery)?.written?;
+    let own = standby.sql.as_ref().filter(|sql| sql.recovery)?;
+    let told = told(primary, host);
+    let has: Lsn = own.received.max(told)?;
+    let bytes = written.past(has);
+    let replayed = own.delay.unwrap_or_default();
+    Some(Lag { bytes, time: if bytes == 0 { Some(replayed) } else { own.delay } })
+}
+
+/// What the primary says that a standby has on its disk.
+fn told(primary: &PgFacts, host: &Host) -> Option<Lsn> {
+    let address = host.address.as_deref();
+    let slot = Database::slot(&host.name);
+    let its = |name: &str, at: &str| is(&host.name, &slot, name) || address == Some(at);
+    let standbys = &primary.sql.as_ref()?.standbys;
+    standbys.iter().find(|standby| its(&standby.name, &standby.address)).and_then(|standby| standby.flushed)
+}
+
+fn is(host: &HostName, slot: &str, name: &str) -> bool {
+    name == slot || name == host.as_str()
+}
