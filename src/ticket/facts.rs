@@ -1,7 +1,7 @@
 //! What the texts of tickets can name: each has `run`, and the one thing that it is about.
 
 use super::texts::Name;
-use crate::journal::event::Batch;
+use crate::journal::{event::Batch, outage};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -129,12 +129,91 @@ pub struct Ended {
     pub stands: Vec<String>,
     /// Hosts on which something was taken back.
     pub undone: Vec<String>,
+    /// How long clients did not see the services that were watched.
+    pub outages: Vec<Outage>,
     /// From the begin of the run, in milliseconds.
     pub took: u64,
     /// Commands that go on from here.
     pub next: Vec<String>,
     /// The end's entry in the journal's ledger, `SEQ:HASH`: what `svcops history verify --against` takes.
     pub anchor: Option<String>,
+}
+
+/// How long clients did not see a service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Outage {
+    /// The service.
+    pub service: String,
+    /// It was seen again.
+    pub over: bool,
+    /// It was watched all the while; else it was out for at least so long.
+    pub whole: bool,
+    /// The longest outage, in milliseconds; 0: there was none.
+    pub ms: u64,
+    /// How many there were.
+    pub count: usize,
+    /// Requests while it was watched.
+    pub tries: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// What was promised: `30s`.
+    pub rto: Option<String>,
+    /// It was met; none: nothing was promised, or nobody knows.
+    pub rto_met: Option<bool>,
+    /// What may be lost: `0B`.
+    pub rpo: Option<String>,
+    /// It was met; none: nobody knows.
+    pub rpo_met: Option<bool>,
+    /// Bytes of the write-ahead log that were lost at most; none: nobody knows.
+    pub lost: Option<u64>,
+    /// What the run did in the longest; their times add up to it.
+    pub phases: Vec<OutagePhase>,
+}
+
+/// A part of an outage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct OutagePhase {
+    /// `before` the first act, a `step`, or `after` the last act.
+    pub kind: &'static str,
+    /// The step's number and name; empty where it is none.
+    pub name: String,
+    /// The step was taken back.
+    pub back: bool,
+    /// In milliseconds.
+    pub ms: u64,
+    /// For so long of it an act was under way.
+    pub acts: u64,
+    /// So long svcops itself took.
+    pub own: u64,
+}
+
+impl Outage {
+    /// As a run's events tell it.
+    pub fn of(seen: &outage::Outage) -> Self {
+        let phase = |phase: &outage::Phase| {
+            let (kind, name, back) = match &phase.what {
+                outage::What::Before => ("before", String::new(), false),
+                outage::What::Step { step, name, back, .. } => ("step", format!("{step} {name}"), *back),
+                outage::What::After => ("after", String::new(), false),
+            };
+            OutagePhase { kind, name, back, ms: phase.ms, acts: phase.acts_ms, own: phase.own_ms() }
+        };
+        Self {
+            service: seen.service.clone(),
+            over: seen.over,
+            whole: seen.whole,
+            ms: seen.ms,
+            count: seen.count,
+            tries: seen.tries,
+            failed: seen.failed,
+            rto: seen.rto.map(|rto| rto.to_string()),
+            rto_met: seen.rto_met(),
+            rpo: seen.rpo.clone(),
+            rpo_met: seen.rpo_met(),
+            lost: seen.lost_bytes,
+            phases: seen.phases.iter().map(phase).collect(),
+        }
+    }
 }
 
 /// An example of what a text can name, with something in every field.
@@ -186,6 +265,21 @@ pub fn example(name: Name) -> Value {
             debts: vec!["Restart on web1".into()],
             stands: vec!["text".into()],
             undone: vec!["web1".into()],
+            outages: vec![Outage {
+                service: "crm".into(),
+                over: true,
+                whole: true,
+                ms: 143,
+                count: 1,
+                tries: 700,
+                failed: 14,
+                rto: some(),
+                rto_met: Some(true),
+                rpo: some(),
+                rpo_met: Some(true),
+                lost: Some(0),
+                phases: vec![OutagePhase { kind: "step", name: "1 Drain".into(), ms: 143, ..OutagePhase::default() }],
+            }],
             next: vec!["svcops owed".into()],
             anchor: some(),
             ..Ended::default()

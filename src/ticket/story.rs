@@ -3,7 +3,7 @@
 
 use super::{
     Fingerprint, State,
-    facts::{Asked, Ended, Phase, Run, Trouble},
+    facts::{Asked, Ended, Outage, Phase, Run, Trouble},
     fingerprint,
     texts::Name,
 };
@@ -248,6 +248,7 @@ impl Story {
             stands: end.stands.clone(),
             undone: undone.into_iter().map(ToString::to_string).collect(),
             took: self.state.began.zip(self.state.last).map_or(0, |(from, to)| millis(from, to)),
+            outages: self.state.outages().iter().map(Outage::of).collect(),
             next: self.next(end),
             // the journal's, not the events' own
             anchor: None,

@@ -4,6 +4,7 @@ use super::{
     Alike, Attachment, Capabilities, Desk, Draft, Filter, Fingerprint, Fut, Key, Row, Stamp, State, Ticket,
     TicketError, TicketId, TicketSystem, What,
     courier::{Bounds, Courier, Delivery, Post, sync},
+    facts,
     settings::Language,
     texts::{self, Name},
 };
@@ -899,6 +900,88 @@ fn every_text_of_the_binary_is_right_in_both_languages() {
             texts::check(name, language, texts::standard(language, name)).unwrap_or_else(|e| panic!("{name:?}: {e}"));
         }
     }
+}
+
+#[test]
+fn an_outage_is_told_at_the_end_in_both_languages() {
+    let phase = |kind, name: &str, ms, acts| facts::OutagePhase {
+        kind,
+        name: name.into(),
+        back: false,
+        ms,
+        acts,
+        own: if kind == "step" { ms - acts } else { 0 },
+    };
+    let crm = facts::Outage {
+        service: "crm".into(),
+        over: true,
+        whole: true,
+        ms: 143,
+        count: 1,
+        tries: 700,
+        failed: 14,
+        rto: Some("30s".into()),
+        rto_met: Some(true),
+        rpo: Some("0B".into()),
+        rpo_met: Some(true),
+        lost: Some(0),
+        phases: vec![phase("before", "", 4, 0), phase("step", "6 Остановить базу", 118, 95), phase("after", "", 21, 0)],
+    };
+    let none = facts::Outage { ms: 0, failed: 0, tries: 1, phases: vec![], lost: None, ..crm.clone() };
+    let open = facts::Outage {
+        over: false,
+        ms: 61_000,
+        count: 2,
+        rto_met: Some(false),
+        lost: Some(8192),
+        rpo_met: None,
+        phases: vec![],
+        ..crm.clone()
+    };
+    let part = facts::Outage { whole: false, rto_met: None, lost: None, phases: vec![], ..crm.clone() };
+    let about = facts::Ended {
+        outcome: "done".into(),
+        acted: 4,
+        hosts: 2,
+        outages: vec![crm, none, open, part],
+        took: 12_000,
+        ..facts::Ended::default()
+    };
+    let told = |language: &str| {
+        let settings = serde_json::from_value(json!({ "language": language })).unwrap();
+        let facts = json!({ "ended": about, "run": facts::Run::default() });
+        texts::Texts::of(&settings, Path::new("/")).write(Name::Ended, &facts).0
+    };
+    insta::assert_snapshot!(told("en"), @r"
+    Done: 4 tasks carried out on 2 hosts, 0 changed
+
+    outage    `crm`: 143 ms (RTO 30s: met), 14 of 700 requests failed
+              RPO 0B: met, nothing lost
+              4 ms: before the first act
+              118 ms: 6 Остановить базу (act 95 ms, svcops 23 ms)
+              21 ms: until clients were back
+    outage    `crm`: none, 1 request answered
+    outage    `crm`: 1 min 1 s, and not over (RTO 30s: missed), the longest of 2, 14 of 700 requests failed
+              RPO 0B: at most 8192 bytes of the log lost
+    outage    `crm`: at least 143 ms (RTO 30s: not known), 14 of 700 requests failed
+    took      12 s
+    run        (exit code 0)
+    ");
+    insta::assert_snapshot!(told("ru"), @r"
+    Готово: 4 задачи выполнены на 2 хостах, изменено: 0
+
+    перерыв     `crm`: 143 мс (RTO 30s: выполнено), не удалось 14 запросов из 700
+                RPO 0B: выполнено, ничего не потеряно
+                4 мс: до первого действия
+                118 мс: 6 Остановить базу (действие 95 мс, svcops 23 мс)
+                21 мс: пока вернулись клиенты
+    перерыв     `crm`: не было, получено ответов: 1
+    перерыв     `crm`: 1 мин 1 с, и ещё не кончился (RTO 30s: не выполнено), самый долгий из 2, не удалось 14 запросов из 700
+                RPO 0B: потеряно не больше 8192 байт журнала
+    перерыв     `crm`: не меньше 143 мс (RTO 30s: неизвестно), не удалось 14 запросов из 700
+    заняло      12 с
+    запуск       (код возврата 0)
+    ");
 }
 
 #[test]

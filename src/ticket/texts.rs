@@ -237,6 +237,7 @@ fn environment(language: Language) -> Environment<'static> {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.add_filter("count", count);
     env.add_filter("span", move |millis: u64| span(language, millis));
+    env.add_filter("fine", move |millis: u64| fine(language, millis));
     env.add_filter("names", move |names: Vec<String>, most: Option<usize>| list(language, &names, most.unwrap_or(10)));
     env
 }
@@ -272,6 +273,15 @@ fn span(language: Language, millis: u64) -> String {
     let parts = [(seconds / 3600, words[0]), (seconds / 60 % 60, words[1]), (seconds % 60, words[2])];
     let said: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     said.join(" ")
+}
+
+/// Milliseconds as long as they are few, else as [`span`].
+fn fine(language: Language, millis: u64) -> String {
+    let word = match language {
+        Language::En => "ms",
+        Language::Ru => "мс",
+    };
+    if millis < 10_000 { format!("{millis} {word}") } else { span(language, millis) }
 }
 
 /// Names in backticks; more than `most` are counted.

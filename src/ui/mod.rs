@@ -11,6 +11,7 @@ pub mod history;
 pub mod lines;
 pub mod looking;
 pub mod message;
+pub mod outage;
 pub mod paint;
 pub mod progress;
 pub mod prompt;

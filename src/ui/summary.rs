@@ -3,6 +3,7 @@
 use super::{
     lines,
     message::{Kind, Message},
+    outage::{self, Outage},
 };
 use crate::{
     base::{HostName, RunId, words},
@@ -29,6 +30,10 @@ pub fn message(run: &RunId, state: &RunState, summary: &Summary) -> Message {
     message = stands(message, state, summary);
     let owed: BTreeSet<String> = state.debts.iter().map(|o| format!("{} on {}", o.debt.name, o.debt.host)).collect();
     message = rows(message, "owed", owed.into_iter().collect());
+    for seen in state.outages() {
+        let named = format!("`{}`: {}", seen.service, outage::headline(&seen));
+        message = rows(message, "outage", std::iter::once(named).chain(outage::table(&seen)).collect());
+    }
     hints(message.row("run", run.as_str()), run, state, summary)
 }
 
@@ -48,6 +53,7 @@ pub fn json(run: &RunId, state: &RunState, summary: &Summary) -> Value {
         "owed": summary.owed,
         "why": summary.why,
         "stands": summary.stands,
+        "outages": state.outages().iter().map(Outage::json).collect::<Vec<_>>(),
         "failed": state.troubled().map(|t| &t.began.task).collect::<Vec<_>>(),
     })
 }
@@ -339,6 +345,58 @@ mod tests {
           run     01M7Q5CQG0
         hint: `svcops history show 01M7Q5CQG0` has the output
         hint: `svcops owed` lists what is still to be done
+        ");
+    }
+
+    #[test]
+    fn an_outage_is_told_with_its_phases() {
+        let at = |millis: i64| jiff::Timestamp::from_millisecond(1_795_000_000_000 + millis).unwrap();
+        let outage =
+            crate::base::ClientOutage { from: Some(at(5_400)), until: Some(at(7_250)), micros: 1_850_000, failed: 180 };
+        let seen = crate::base::ClientFacts {
+            tries: 700,
+            failed: 180,
+            outages: vec![outage],
+            ..crate::base::ClientFacts::steadily(true)
+        };
+        let look = |number: &str, action: &str, value: Value| {
+            let Event::Began(mut begun) = began(number, "As a client sees it", "lb", Vec::new()) else { panic!() };
+            (begun.action, begun.value) = (action.into(), value);
+            Event::Began(begun)
+        };
+        let promise = json!({"sight": {"service": "crm"}, "promise": {"rto": "1s", "rpo": "0B"}});
+        let verified = Event::Ended {
+            task: TaskId::new("3", &"lb".into()),
+            way: Way::Forward,
+            how: done(),
+            seen: Some(json!(seen)),
+            changed: false,
+        };
+        let events = vec![
+            look("1", "service.watch", promise.clone()),
+            ended("1", "lb", Way::Forward, done(), false),
+            began("2", "Переключить базу", "dc2-db1", Vec::new()),
+            announced("2", "dc2-db1"),
+            Event::Carried {
+                task: TaskId::new("2", &"dc2-db1".into()),
+                way: Way::Forward,
+                number: 0,
+                receipt: crate::base::Receipt {
+                    micros: Some(700_000),
+                    ..crate::base::Receipt::of(crate::base::Outcome::Ok)
+                },
+            },
+            ended("2", "dc2-db1", Way::Forward, done(), true),
+            look("3", "service.verify", promise),
+            verified,
+        ];
+        let summary = Summary { outcome: End::Done, exit_code: 0, why: None, changed: 1, owed: 0, stands: Vec::new() };
+        insta::assert_snapshot!(shown(events, &summary), @r"
+        done: `run`: 1 task changed on 1 host
+          outage  `crm`: 1850 ms (RTO 1s: missed), 180 of 700 requests failed
+                  600 ms   █████▊        2 Переключить базу: svcops
+                  1250 ms  ████████████  until clients were back
+          run     01M7Q5CQG0
         ");
     }
 

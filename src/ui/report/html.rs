@@ -6,6 +6,7 @@ use super::{
     course::{Course, Fate, Stretch},
     drawing,
     escape::{sentence, text},
+    outage,
 };
 use crate::{base::words, ui::lines};
 
@@ -20,6 +21,7 @@ pub(super) fn page(report: &Report) -> String {
     let sections = [
         ("run", "Who, why, when", Some(page.facts())),
         ("next", "What is left, and what to do", page.left()),
+        ("outage", "Outage", page.outages()),
         ("changes", "What changed", Some(page.changes())),
         ("timeline", "Timeline", page.timeline()),
         ("hosts", "Hosts", page.hosts()),
@@ -223,6 +225,12 @@ impl Page<'_> {
             return None;
         }
         Some(body)
+    }
+
+    fn outages(&self) -> Option<String> {
+        let drawn: String =
+            self.report.outages.iter().enumerate().map(|(at, one)| outage::drawn(self.report, one, at)).collect();
+        (!drawn.is_empty()).then_some(drawn)
     }
 
     fn changes(&self) -> String {

@@ -3,7 +3,11 @@
 use super::Report;
 use crate::{
     base::{Text, words},
-    ui::{lines, paint::plain},
+    ui::{
+        lines,
+        outage::{self, Outage},
+        paint::plain,
+    },
 };
 
 /// So many kinds of changes are named.
@@ -23,6 +27,7 @@ pub(super) fn note(report: &Report) -> String {
     for (label, value) in facts(report) {
         note += &format!("- **{label}:** {value}\n");
     }
+    note += &report.outages.iter().map(outage).collect::<String>();
     note += &changes(report);
     let list = |title: &str, items: Vec<String>| {
         if items.is_empty() {
@@ -84,6 +89,18 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let (tasks, hosts) = (words::count("task", counts.tasks()), words::count("host", report.hosts()));
     facts.push(("What", format!("{tasks} on {hosts}{parts}")));
     facts
+}
+
+fn outage(seen: &Outage) -> String {
+    let mut note = format!("\n### Outage of {}: {}\n", safe(&seen.service), safe(&outage::headline(seen)));
+    if !seen.phases.is_empty() {
+        note += "\n| Phase | Time | Of it |\n| --- | ---: | --- |\n";
+    }
+    for phase in &seen.phases {
+        let shares = outage::shares(phase).unwrap_or_default();
+        note += &format!("| {} | {} | {shares} |\n", safe(&outage::what(phase)), outage::time(phase.ms));
+    }
+    note
 }
 
 fn changes(report: &Report) -> String {

@@ -9,6 +9,7 @@ mod events;
 mod html;
 mod junit;
 mod markdown;
+mod outage;
 mod outputs;
 mod scale;
 #[cfg(test)]
@@ -20,7 +21,7 @@ pub use events::Events;
 pub(crate) use html::sheet;
 pub use outputs::{Outputs, Stream, Written};
 
-use super::{facts, history::Listed, lines, summary};
+use super::{facts, history::Listed, lines, outage::Outage, summary};
 use crate::{
     base::{HostName, RunId, TaskId, words},
     journal::{
@@ -118,6 +119,8 @@ pub struct Report {
     pub marks: Vec<Mark>,
     /// Tasks that did not apply, and why.
     pub skipped: Vec<(TaskId, String)>,
+    /// How long clients did not see the services that were watched.
+    pub outages: Vec<Outage>,
     /// What was written.
     pub outputs: Outputs,
     /// Its events in words.
@@ -215,6 +218,7 @@ impl Report {
             next,
             not_begun,
             skipped: state.skipped.iter().map(|(task, why)| (task.clone(), why.clone())).collect(),
+            outages: state.outages(),
             outputs: outputs::outputs(records, &state, OUTPUTS),
             events,
             courses,
@@ -272,6 +276,7 @@ impl Report {
                 "diffs": c.diffs.iter().map(|(path, diff)| json!({"path": path, "diff": diff})).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "stands": self.stands,
+            "outages": self.outages.iter().map(Outage::json).collect::<Vec<_>>(),
             "owed": self.owed.iter().map(|(what, paid)| json!({"what": what, "paid": paid})).collect::<Vec<_>>(),
             "next": self.next,
             "head": self.chain.as_ref().map(|c| json!({"seq": c.head.seq, "hash": c.head.hash})),

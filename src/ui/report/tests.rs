@@ -478,6 +478,60 @@ fn a_run_of_five_hundred_hosts_folds_and_stays_small_even_where_all_differ() {
     assert!(report.markdown().len() < 20_000);
 }
 
+#[test]
+fn an_outage_is_drawn_as_a_bar_of_its_phases_and_told_in_a_table() {
+    let mut story = Story::new();
+    story.copy("1", "web-1", done()).end(End::Done, "");
+    let mut report = story.report();
+    assert!(!report.html().contains("id=\"outage\""), "nothing was watched");
+    report.outages = vec![crate::ui::outage::tests::sample()];
+    let page = report.html();
+    alone(&page);
+    well_formed(&page);
+    let section = page.split_once("<h2 id=\"outage\">").unwrap().1.split_once("</section>").unwrap().0;
+    let (words, table) = section.split_once("<div class=\"chart\"").unwrap();
+    let rows: String = table.split("<tbody>").skip(1).map(|rest| rest.split("</tbody>").next().unwrap()).collect();
+    insta::assert_snapshot!(format!("{words}{}", rows.replace("</td>", "").replace("<td class=\"r\">", " | ")), @r#"
+    Outage</h2>
+    <div class="note good"><p><code>crm</code>: 143 ms (RTO 30s: met; RPO 0B: met, nothing lost), 14 of 700 requests failed</p></div>
+    <p class="mute">From the last good answer at <time datetime="2026-11-18T11:06:40Z">2026-11-18 14:06:40.000</time> Europe/Moscow to the first one after it at <time datetime="2026-11-18T11:06:40.143Z">2026-11-18 14:06:40.143</time>, as a client on the machine of svcops saw it.</p>
+    <p class="mute">Its last error: connection refused</p>
+
+    <tr><th scope="row">before the first act</th> | 4 ms |  | </tr>
+    <tr><th scope="row">5 Drain dc1-db1</th> | 8 ms | 5 ms | 3 ms</tr>
+    <tr><th scope="row">6 Остановить основную базу</th> | 53 ms | 43 ms | 10 ms</tr>
+    <tr><th scope="row">7 Promote</th> | 50 ms | 30 ms | 20 ms</tr>
+    <tr><th scope="row">8 Check</th> | 7 ms | 0 ms | 7 ms</tr>
+    <tr><th scope="row">until clients were back</th> | 21 ms |  | </tr>
+    "#);
+    let svg = table.split_once("</svg>").unwrap().0;
+    assert_eq!(svg.matches("<title>").count(), 6, "{svg}");
+    assert!(svg.contains("<title>6 Остановить основную базу: 53 ms (act 43 ms, svcops 10 ms)</title>"), "{svg}");
+    insta::assert_snapshot!(report.markdown().split_once("### Outage").unwrap().1.split_once("| Step").unwrap().0, @r"
+     of crm: 143 ms (RTO 30s: met; RPO 0B: met, nothing lost), 14 of 700 requests failed
+
+    | Phase | Time | Of it |
+    | --- | ---: | --- |
+    | before the first act | 4 ms |  |
+    | 5 Drain dc1-db1 | 8 ms | act 5 ms, svcops 3 ms |
+    | 6 Остановить основную базу | 53 ms | act 43 ms, svcops 10 ms |
+    | 7 Promote | 50 ms | act 30 ms, svcops 20 ms |
+    | 8 Check | 7 ms | svcops |
+    | until clients were back | 21 ms |  |
+    ");
+    assert_eq!(report.json()["outages"][0]["phases"][2]["own_ms"], 10);
+
+    let evil = "\"'><script>alert(1)</script>|`x`";
+    report.outages[0].why = Some(evil.into());
+    report.outages[0].service = evil.into();
+    report.outages[0].over = false;
+    let crate::ui::outage::What::Step { name, .. } = &mut report.outages[0].phases[1].what else { panic!() };
+    *name = evil.into();
+    alone(&report.html());
+    well_formed(&report.html());
+    assert!(!report.markdown().split('`').step_by(2).any(|text| text.contains("<script")));
+}
+
 /// Nothing in the page makes a browser ask anybody for anything, or run something.
 fn alone(page: &str) {
     for tag in page.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag) {
