@@ -100,7 +100,7 @@ pub fn compose(inventory: &Inventory, switch: &Switch<'_>) -> Result<String, NoR
             all.push(steps.turn_back());
         } else {
             all.extend(steps.verify("A client sees it", false));
-            all.extend(moved.as_ref().and_then(|moved| follow(&steps, moved)));
+            all.extend(moved.as_ref().map(|moved| follow(&steps, moved)));
         }
     }
     all.extend(steps.verify("What a client saw in the end", true));
@@ -202,12 +202,17 @@ fn hand_over(steps: &Steps<'_>, moved: &Moved<'_>) -> Vec<Value> {
     all
 }
 
-/// The old primary becomes a standby; Patroni sees to that itself.
-fn follow(steps: &Steps<'_>, moved: &Moved<'_>) -> Option<Value> {
+/// The old primary becomes a standby; Patroni sees to that itself, and is waited for.
+fn follow(steps: &Steps<'_>, moved: &Moved<'_>) -> Value {
     let Moved { database, old, new } = moved;
     let (name, title) = (&database.name, format!("{} on {} follows {}", database.name, old.name, new.name));
-    let follow = steps::on(old, &title, "postgres.follow", json!({"database": name, "primary": new.name}));
-    (!moved.by_patroni()).then(|| steps.again(follow))
+    let follow = if moved.by_patroni() {
+        let args = json!({"database": name, "from": old.name, "follows": true});
+        steps::on(new, &title, "patroni.switchover", args)
+    } else {
+        steps::on(old, &title, "postgres.follow", json!({"database": name, "primary": new.name}))
+    };
+    steps.again(follow)
 }
 
 #[cfg(test)]

@@ -236,6 +236,7 @@ fn patroni_hands_over_by_itself_and_nothing_is_masked_before() {
             "postgres.checkpoint on dc1-db1",
             "postgres.checkpoint on dc1-db1",
             "patroni.switchover on dc2-db1, no_return",
+            "patroni.switchover on dc2-db1",
         ]
     );
 }
