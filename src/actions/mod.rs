@@ -9,6 +9,7 @@ mod command;
 mod dns;
 mod file;
 mod haproxy;
+mod jobs;
 mod notify;
 mod order;
 mod patroni;
@@ -63,6 +64,8 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<patroni::PatroniSwitchover>(),
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
+    Entry::of::<jobs::Stop>(),
+    Entry::of::<jobs::Start>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

@@ -289,6 +289,7 @@ fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
             Read::Unit { .. } => Answer::Unit(UnitFacts {
                 loaded: true,
                 state: start.state,
+                enabled: start.healthy,
                 pid: u32::from(start.state == UnitState::Active) * 7,
                 invocation: "old".into(),
                 since: 5,
@@ -369,6 +370,8 @@ fn actions() -> impl Strategy<Value = (&'static str, Value)> {
         Just(("file.copy", json!({"content": "a", "dest": "/etc/x", "owner": "ops"}))),
         Just(("file.template", json!({"src": "t", "dest": "/etc/x"}))),
         Just(("file.absent", json!({"dest": "/etc/x"}))),
+        Just(("jobs.stop", json!({"timers": ["settle.timer"], "within": "1s"}))),
+        Just(("jobs.start", json!({"timers": ["settle.timer"]}))),
         Just(("haproxy.drain", server.clone())),
         Just(("haproxy.enable", server)),
         Just(("dns.update", record("present", &["10.0.0.1"], None))),
