@@ -11,6 +11,7 @@ mod file;
 mod haproxy;
 mod notify;
 mod order;
+mod patroni;
 mod postgres;
 mod prove;
 mod service;
@@ -59,6 +60,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<postgres::Stop>(),
     Entry::of::<postgres::Promote>(),
     Entry::of::<postgres::Follow>(),
+    Entry::of::<patroni::PatroniSwitchover>(),
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
     Entry::of::<notify::Email>(),

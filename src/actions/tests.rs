@@ -35,7 +35,7 @@ impl Contents for Shelf {
     }
 }
 
-fn bind(
+pub(in crate::actions) fn bind(
     action: &str,
     args: Value,
     host: &str,
@@ -226,7 +226,7 @@ fn every_argument_is_explained() {
 }
 
 /// One leg of a task, as the engine drives it; the acts that it took.
-async fn drive(
+pub(in crate::actions) async fn drive(
     task: &dyn Task,
     way: Way,
     world: &Simulated,
@@ -275,7 +275,7 @@ async fn drive(
     }
 }
 
-async fn see(task: &dyn Task, world: &Simulated) -> Result<Value, ReadError> {
+pub(in crate::actions) async fn see(task: &dyn Task, world: &Simulated) -> Result<Value, ReadError> {
     let mut answers = vec![];
     for read in task.reads() {
         answers.extend(world.look(read.at.host.as_ref(), std::slice::from_ref(&read)).await.unwrap().answers);
@@ -430,4 +430,25 @@ async fn an_app_of_commands_is_started_again_only_once_its_stop_shows() {
     let why = drive(&*task, Way::Forward, &world, &before, None).await.unwrap_err();
     assert!(why.contains("it still runs after its stop"), "{why}");
     assert_eq!(drive(&*task, Way::Forward, &world, &before, None).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switchover_of_patroni_moves_the_leader_and_is_not_told_twice() {
+    let inventory = sample();
+    let world = Simulated::new(Links::of(&inventory));
+    let args = json!({"database": "led-db", "from": "dc1-db1", "follows": true});
+    let task = bind("patroni.switchover", args, "dc2-db1", &inventory, (&[], &[])).unwrap();
+    let cluster = r#"{"members": [{"name": "one", "host": "10.77.0.13", "role": "leader", "state": "running"},
+        {"name": "two", "host": "10.77.0.23", "role": "replica", "state": "streaming"}]}"#;
+    for (read, body) in task.reads().iter().zip([cluster, r#"{"state": "running", "role": "replica"}"#]) {
+        let facts = crate::base::HttpFacts { status: Some(200), body: body.into(), error: None };
+        world.learn(read, &Answer::Http(facts));
+    }
+    let before = see(&*task, &world).await.unwrap();
+    assert_eq!(drive(&*task, Way::Forward, &world, &before, None).await, Ok(1));
+    let after = see(&*task, &world).await.unwrap();
+    assert_eq!((&after["leader"], &after["writable"]), (&json!("two"), &json!(true)));
+    assert_eq!(drive(&*task, Way::Forward, &world, &after, None).await, Ok(0));
+    let back = drive(&*task, Way::Undo, &world, &before, Some(&after)).await;
+    assert!(back.unwrap_err().contains("not taken back"));
 }

@@ -48,6 +48,8 @@ pub enum Change {
         /// What is done.
         change: super::PgChange,
     },
+    /// Has another member of a Patroni cluster lead it.
+    Switchover(super::Switchover),
     /// Runs a command: opaque, but for what it `touches`.
     Run(Invocation),
     /// Sets the state of a server of an HAProxy backend.
@@ -98,7 +100,11 @@ impl Change {
     /// Doing it a second time does no more than doing it once, and a look tells whether it was done: where this process
     /// ended before it had an answer, nobody has to be asked what became of it.
     pub const fn is_told_by_a_look(&self) -> bool {
-        matches!(self, Self::UpdateRecord(_) | Self::Order(_))
+        matches!(self, Self::UpdateRecord(_) | Self::Order(_) | Self::Switchover(_))
+    }
+    /// It is never broken off: half of it is worse than its end is late.
+    pub const fn is_left_to_end(&self) -> bool {
+        matches!(self, Self::Postgres { change: super::PgChange::Rewind(_), .. })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod id;
 pub mod letter;
 pub mod order;
 pub mod pair;
+pub mod patroni;
 pub mod place;
 pub mod postgres;
 pub mod proof;
@@ -35,6 +36,7 @@ pub use id::{HostName, RunId, TaskId};
 pub use letter::{Letter, Login, Smtp, Tls};
 pub use order::{ChallengeKind, OrderAsk, OrderChain, OrderChallenge, OrderFacts, OrderMove, OrderState, OrderStep};
 pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, Staged, StagedKey, StagedRequest};
+pub use patroni::Switchover;
 pub use place::{At, Lock, Place};
 pub use postgres::{
     Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby,

@@ -226,13 +226,13 @@ impl Engine<'_> {
         way: Way,
         change: &At<Change>,
     ) -> Result<Result<(), Lost>, Halt> {
-        let (act, terms) = self.act(state, leg, way);
+        let (act, terms) = self.act(state, leg, way, change);
         let (transport, act, mut stop) = (&self.stage.transport, &act, self.stop.clone());
         let begun = self.stage.clock.passed();
         let mut carrying = std::pin::pin!(self.patiently(state.began.within.0, || transport.carry(act, change, terms)));
         let carried = tokio::select! {
             carried = &mut carrying => carried,
-            () = super::walk::urgent(&mut stop) => {
+            () = super::walk::urgent(&mut stop), if terms.interruptible => {
                 // ended on the host, too; what became of it is in its receipt
                 drop(transport.cancel(act, &change.at).await);
                 tokio::select! {
@@ -266,7 +266,7 @@ impl Engine<'_> {
             .filter(|s| s.forward.how.is_none())
             .and_then(|s| s.forward.queue.front().cloned().map(|c| (s, c)))
         {
-            let (act, terms) = self.act(&state, &state.forward, way);
+            let (act, terms) = self.act(&state, &state.forward, way, &change);
             let found =
                 self.patiently(state.began.within.0, || self.stage.transport.settle(&act, &change, terms)).await;
             let receipt = match found {
@@ -312,7 +312,7 @@ impl Engine<'_> {
         }
     }
 
-    fn act(&self, state: &TaskState, leg: &Leg, way: Way) -> (Act, Terms) {
+    fn act(&self, state: &TaskState, leg: &Leg, way: Way, change: &At<Change>) -> (Act, Terms) {
         let act = Act {
             run: self.run.clone(),
             task: state.began.task.clone(),
@@ -320,7 +320,7 @@ impl Engine<'_> {
             number: leg.number,
             boot: leg.boot.clone(),
         };
-        (act, Terms { within: state.began.within.0, interruptible: true })
+        (act, Terms { within: state.began.within.0, interruptible: !change.what.is_left_to_end() })
     }
 
     /// Looks at what a task is about.

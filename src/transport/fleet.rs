@@ -180,6 +180,7 @@ impl Fleet {
                 | Change::Order(_)
                 | Change::Ask { .. }
                 | Change::UpdateRecord(_)
+                | Change::Switchover(_)
                 | Change::SetServer { api: HaproxyApi::Tcp(_), .. }
                 | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
         );

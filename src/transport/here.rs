@@ -236,6 +236,13 @@ impl Here {
                 Err(why) => Receipt::of(Outcome::Refused(self.redactor.clean(&why).0)),
             },
             Change::UpdateRecord(update) => self.update(update).await,
+            Change::Switchover(to) => {
+                Receipt::of(match super::patroni::switch(to, &self.vault, &self.redactor).await {
+                    Outcome::Refused(why) => Outcome::Refused(self.redactor.clean(&why).0),
+                    Outcome::Failed(why) => Outcome::Failed(self.redactor.clean(&why).0),
+                    other => other,
+                })
+            }
             Change::Order(step) => {
                 let mut receipt = self.orders.act(step).await;
                 if let Outcome::Failed(why) = receipt.outcome {

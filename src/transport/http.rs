@@ -1,7 +1,7 @@
 //! One HTTP request, and its answer in words.
 
 use super::{remote::act::floor, vault::Vault};
-use crate::base::{HttpAsk, HttpFacts, Output, Redactor};
+use crate::base::{HttpAsk, HttpFacts, Output, Redactor, Secret};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Url, redirect::Policy};
 use std::{error::Error, path::Path, sync::OnceLock, time::Duration};
 
@@ -22,18 +22,29 @@ pub(crate) async fn look(
     vault: &Vault,
     redactor: &Redactor,
 ) -> Result<HttpFacts, String> {
-    send(ask, socket, true, vault, redactor).await
+    send(ask, socket, true, None, vault, redactor).await
+}
+
+/// Tells a server something, by basic authentication where there is a login. No proxy stands between.
+pub(crate) async fn tell_as(
+    ask: &HttpAsk,
+    login: Option<(&str, &Secret)>,
+    vault: &Vault,
+    redactor: &Redactor,
+) -> Result<HttpFacts, String> {
+    send(ask, None, true, login, vault, redactor).await
 }
 
 /// Sends a message; by the proxy that the environment names.
 pub(crate) async fn tell(ask: &HttpAsk, vault: &Vault, redactor: &Redactor) -> Result<HttpFacts, String> {
-    send(ask, None, false, vault, redactor).await
+    send(ask, None, false, None, vault, redactor).await
 }
 
 async fn send(
     ask: &HttpAsk,
     socket: Option<&Path>,
     direct: bool,
+    login: Option<(&str, &Secret)>,
     vault: &Vault,
     redactor: &Redactor,
 ) -> Result<HttpFacts, String> {
@@ -45,6 +56,9 @@ async fn send(
     for (name, value) in &ask.headers {
         let value = vault.fill(value).map_err(|e| e.to_string())?;
         request = request.header(name, value.reveal());
+    }
+    if let Some((user, password)) = login {
+        request = request.basic_auth(user, Some(password.reveal()));
     }
     if let Some(body) = &ask.body {
         request = request.body(vault.fill(body).map_err(|e| e.to_string())?.reveal().to_owned());

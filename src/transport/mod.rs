@@ -12,6 +12,7 @@ pub(crate) mod mail;
 mod master;
 mod native;
 pub mod orders;
+mod patroni;
 pub mod projected;
 pub(crate) mod remote;
 pub mod shell;

@@ -29,6 +29,7 @@ pub fn words(change: &Change) -> String {
         Change::EndSessions { backend, server, .. } => format!("end the sessions of `{backend}/{server}`"),
         Change::UpdateRecord(update) => record(update),
         Change::Proof { spot, change } => proof(spot, change),
+        Change::Switchover(to) => format!("have Patroni make `{}` the leader of `{}`", to.candidate, to.database),
         Change::Tell(ask) => format!("send {} {}", ask.method, one_line(&Text(ask.url.clone()).shown())),
         Change::Mail(letter) => format!("mail {}: {}", letter.to.join(", "), one_line(&letter.subject)),
         Change::Order(step) => order(step),

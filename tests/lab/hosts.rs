@@ -164,6 +164,11 @@ impl Lab {
         self.lab(&["up", host]);
     }
 
+    /// A file of its state directory.
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.state.join(name)
+    }
+
     /// How ssh reaches its hosts.
     pub fn ssh_config(&self) -> PathBuf {
         self.state.join("ssh_config")

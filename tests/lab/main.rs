@@ -9,8 +9,12 @@ mod support;
 
 mod aftermath;
 mod audit;
+mod byhand;
 mod client;
 mod hosts;
+mod pair;
+mod sampler;
+mod writer;
 
 mod acme;
 mod asking;
@@ -19,6 +23,7 @@ mod certs;
 mod cut;
 mod examples;
 mod failing;
+mod floor;
 mod killed;
 mod looks;
 mod mail;

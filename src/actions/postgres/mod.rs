@@ -6,6 +6,8 @@ mod follow;
 mod promote;
 mod ready;
 mod tend;
+#[cfg(test)]
+mod tests;
 
 pub(super) use fence::{Mask, Stop};
 pub(super) use follow::Follow;
@@ -31,7 +33,7 @@ fn did(turn: &Turn<HandoverFacts>, what: &PgChange) -> bool {
 }
 
 /// A database that is declared, with the target's host among its own.
-fn find<'a>(name: &str, target: &Target<'a>) -> Result<&'a Database, Refusal> {
+pub(super) fn find<'a>(name: &str, target: &Target<'a>) -> Result<&'a Database, Refusal> {
     let known = &target.inventory.databases;
     let database =
         known.get(name).ok_or_else(|| args::unknown("database", "database", name, known.keys().map(String::as_str)))?;
@@ -51,7 +53,12 @@ fn find_own<'a>(name: &str, target: &Target<'a>) -> Result<&'a Database, Refusal
 }
 
 /// Another host of a database.
-fn other_host<'a>(key: &str, name: &str, database: &Database, target: &Target<'a>) -> Result<&'a Host, Refusal> {
+pub(super) fn other_host<'a>(
+    key: &str,
+    name: &str,
+    database: &Database,
+    target: &Target<'a>,
+) -> Result<&'a Host, Refusal> {
     let name = args::plain(key, name.to_owned())?;
     let host = target
         .inventory
@@ -73,7 +80,7 @@ fn cluster_on(database: &Database, host: &HostName, depth: PgDepth, target: &Tar
 }
 
 /// How others reach a host.
-fn address(host: &Host) -> String {
+pub(super) fn address(host: &Host) -> String {
     host.address.clone().unwrap_or_else(|| host.name.as_str().to_owned())
 }
 
@@ -109,6 +116,6 @@ fn bytes(count: u64) -> String {
 }
 
 /// Until its deadline, or the step's.
-fn over(elapsed: std::time::Duration, within: Span, late: bool) -> bool {
+pub(super) fn over(elapsed: std::time::Duration, within: Span, late: bool) -> bool {
     late || elapsed >= within.0
 }

@@ -1,6 +1,7 @@
 //! One suite for every way to a host: what the contract of [`Transport`] promises, held against this machine and against
 //! a throw-away sshd on it.
 
+mod clusters;
 mod files;
 mod logins;
 mod pairs;

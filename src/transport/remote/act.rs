@@ -104,6 +104,7 @@ impl Ready {
             Change::SetServer { api: HaproxyApi::Tcp(_), .. }
             | Change::EndSessions { api: HaproxyApi::Tcp(_), .. }
             | Change::UpdateRecord(_)
+            | Change::Switchover(_)
             | Change::Tell(_)
             | Change::Mail(_)
             | Change::Order(_)

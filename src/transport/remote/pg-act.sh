@@ -188,7 +188,7 @@ p_rewind() {
   [ -z "$P_config" ] || set -- "$@" --config-file "$P_config/postgresql.conf"
   P_said=$(cd "$P_data" && p_as "$P_bin/pg_rewind" "$@" 2>&1 </dev/null) && return
   # it says what it has done as it goes, and why it went no further at the end of its complaint
-  P_word=$(printf '%s\n' "$P_said" | sed -n 's/^pg_rewind: error: //p' | head -n 1)
+  P_word=$(printf '%s\n' "$P_said" | sed -n 's/^pg_rewind: error: //p; s/^.*FATAL:  //p' | head -n 1)
   p_fail "\`$P_name\` could not be rewound: $(p_why "${P_word:-$P_said}")"
 }
 

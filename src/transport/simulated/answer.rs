@@ -15,6 +15,9 @@ impl World {
         if matches!(answer, Answer::Open) || self.seen(read).is_some() {
             return;
         }
+        if self.learn_patroni(read, answer) {
+            return;
+        }
         match (&read.what, answer, &read.at.host) {
             (Read::Postgres(ask), Answer::Postgres(facts), Some(host)) => return self.learn_cluster(host, ask, facts),
             (Read::Proof(by), Answer::Proof(facts), Some(host)) => {
@@ -105,6 +108,9 @@ impl World {
             // what a manager says of its app depends on the app, whatever else has changed on that host
             return self.seen(read).is_none() && !self.processes.contains_key(key);
         }
+        if self.patroni(read).is_some() {
+            return false;
+        }
         match (&read.what, &read.at.host) {
             (Read::Unit { .. }, _) if self.seen(read).is_some() => false,
             (Read::Unit { name }, Some(host)) => !self.processes.contains_key(&Key::Unit(host.clone(), name.clone())),
@@ -133,6 +139,9 @@ impl World {
     pub(super) fn answer(&self, read: &At<Read>) -> Answer {
         if let Some(Answer::Bad(why)) = self.seen(read) {
             return Answer::Bad(why.clone());
+        }
+        if let Some(said) = self.patroni(read) {
+            return said;
         }
         match (&read.what, &read.at.host) {
             (Read::Client(ask), _) => self.client(ask),

@@ -91,6 +91,10 @@ impl World {
                 self.update_records(update);
                 return Ok(None);
             }
+            Change::Switchover(to) => {
+                self.switch_over(to)?;
+                return Ok(None);
+            }
             Change::Order(step) => self.step_order(step)?,
             // Somebody is told or asked: nothing here changes, and what they say cannot be known.
             Change::Tell(_) | Change::Mail(_) | Change::Ask { .. } => return Ok(None),

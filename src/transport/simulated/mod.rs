@@ -14,6 +14,7 @@ mod effect;
 mod fault;
 mod links;
 mod orders;
+mod patroni;
 mod postgres;
 mod proofs;
 mod records;

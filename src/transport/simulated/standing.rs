@@ -46,6 +46,7 @@ impl World {
         }
         standing.extend(self.standing_records());
         standing.extend(self.standing_proofs());
+        standing.extend(self.standing_patronis());
         standing.extend(self.standing_clusters());
         for ((host, step), touched) in &self.marks {
             let what: Vec<&str> = touched.iter().map(String::as_str).collect();

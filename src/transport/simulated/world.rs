@@ -5,6 +5,7 @@ use super::{
     certs::PairKey,
     fault::{Fault, When},
     links::{Key, Links, ServerKey},
+    patroni::Patronis,
     postgres::{Cluster, PgKey},
     proofs::Proofs,
     records::Records,
@@ -40,6 +41,7 @@ pub(super) struct World {
     /// What was seen of other servers from a host: by their address and port.
     pub(super) peers: BTreeMap<(HostName, (String, u16)), PgPeer>,
     pub(super) records: Records,
+    pub(super) patronis: Patronis,
     /// For which hosts something was changed that belongs to none, or to another: by the names of [`standing`](World::standing).
     pub(super) hands: BTreeMap<String, BTreeSet<HostName>>,
     /// What issuers know.
@@ -150,6 +152,7 @@ impl World {
             clusters: BTreeMap::new(),
             peers: BTreeMap::new(),
             records: Records::new(),
+            patronis: Patronis::new(),
             hands: BTreeMap::new(),
             orders: BTreeMap::new(),
             learnt: vec![],
