@@ -24,8 +24,8 @@ fn world(steps: &str) -> Project {
     let down = world.root().join("down");
     let port = service(down.clone());
     let services = format!(
-        "project: crm\nsites: {{dc1: {{}}, dc2: {{}}}}\nhosts:\n  here: {{local: true, site: dc1}}\n  there: {{address: 192.0.2.1, site: dc2}}\n\
-         services:\n  crm: {{sites: [dc1, dc2], rpo: 0B, rto: 30s, probe: {{tcp: \"127.0.0.1:{port}\"}}, parts: [{{command: {{name: x, hosts: here, stop: \"true\", start: \"true\", status: \"true\"}}}}]}}\n"
+        "project: crm\nsites: {{dc1: {{}}, dc2: {{}}}}\nhosts:\n  here: {{local: true, site: dc1, labels: {{role: x}}}}\n  there: {{address: 192.0.2.1, site: dc2, labels: {{role: x}}}}\n\
+         services:\n  crm: {{sites: [dc1, dc2], rpo: 0B, rto: 30s, probe: {{tcp: \"127.0.0.1:{port}\"}}, parts: [{{command: {{name: x, hosts: role=x, stop: \"true\", start: \"true\", status: \"true\"}}}}]}}\n"
     );
     world.file("svcops.yaml", &services);
     let steps = steps.replace("DOWN", &down.display().to_string());
@@ -79,7 +79,8 @@ fn a_run_that_goes_back_tells_its_outage_by_a_last_step_that_always_comes() {
 
 #[test]
 fn a_service_that_no_client_sees_is_not_touched() {
-    let world = world(SWITCH);
+    let steps = SWITCH.replace("service.watch: {service: crm}", "service.watch: {service: crm}, timeout: 1s");
+    let world = world(&steps);
     world.file("down", "");
     world.svcops(&["run", "switch", "--yes", "--reason", "test"]).says("a client does not see `crm`: ");
 }

@@ -51,7 +51,9 @@ impl World {
     pub(super) fn client(&self, ask: &ClientAsk) -> Answer {
         match self.met_client(ask) {
             Some(Answer::Client(seen)) => {
-                let up = if self.done.is_empty() { seen.up } else { self.serves(ask).unwrap_or(seen.up) };
+                let now = if self.done.is_empty() { Some(seen.up) } else { self.serves(ask) };
+                // what was down, and what was done since then may have brought back
+                let Some(up) = now.or(seen.up.then_some(true)) else { return Answer::Open };
                 let why = (!up).then(|| seen.why.clone().unwrap_or_else(|| "connection refused".to_owned()));
                 Answer::Client(Box::new(ClientFacts { why, ..ClientFacts::steadily(up) }))
             }
