@@ -479,3 +479,6 @@ fn past(at: Lsn, length: u64, segment: u64) -> Option<Lsn> {
         at = at.checked_add(if segment > 0 && at.is_multiple_of(segment) { 40 } else { 24 })?;
     }
 }
+
+#[cfg(test)]
+mod tests;

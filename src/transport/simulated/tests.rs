@@ -326,3 +326,5 @@ async fn a_reload_shows_in_the_health_of_its_app_and_another_one_heals_it() {
     world.meddle(&reload()).unwrap();
     assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(200));
 }
+
+mod clusters;
