@@ -7,6 +7,7 @@ mod cert;
 mod check;
 mod command;
 mod dns;
+mod drill;
 mod file;
 mod haproxy;
 mod notify;
@@ -63,6 +64,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<patroni::PatroniSwitchover>(),
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
+    Entry::of::<drill::End>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];
