@@ -110,7 +110,7 @@ fn figure(what: &str, tries: usize, mut switch: impl FnMut(usize)) -> Duration {
 /// Moves the service to the site where it is not, and answers with what svcops says of it.
 fn moved(crm: &Project, n: usize) -> Value {
     let to = if n.is_multiple_of(2) { "dc2" } else { "dc1" };
-    crm.svcops(&["failover", "crm", "--to", to, "--confirm", to, "--yes", "-o", "json"]).exits(0).json()
+    crm.svcops(&["failover", "crm", "--to", to, "--confirm", to, "-o", "json"]).exits(0).json()
 }
 
 fn take_in(phases: &mut BTreeMap<String, Vec<(u64, u64)>>, told: &Value) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Asks for the switch, as a person does who types the site's name.
 pub fn switch(crm: &Project, to: &str) -> Ended {
-    crm.svcops(&["failover", "crm", "--to", to, "--confirm", to, "--yes"])
+    crm.svcops(&["failover", "crm", "--to", to, "--confirm", to])
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_service_moves_there_and_back_three_times_and_no_acknowledged_row_is_lost() 
     for to in ["dc2", "dc1"].repeat(3) {
         std::thread::sleep(Duration::from_millis(300));
         let began = Instant::now();
-        let ended = crm.svcops(&["failover", "crm", "--to", to, "--confirm", to, "--yes", "-o", "json"]).exits(0);
+        let ended = crm.svcops(&["failover", "crm", "--to", to, "--confirm", to, "-o", "json"]).exits(0);
         moves.push((began, Instant::now(), ended.json()));
         pair.serves_from(&format!("{to}-db1"));
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const SOURCE: &str = "dc1-db1";
 const TARGET: &str = "dc2-db1";
-const SWITCH: [&str; 7] = ["failover", "crm", "--to", "dc2", "--confirm", "dc2", "--yes"];
+const SWITCH: [&str; 6] = ["failover", "crm", "--to", "dc2", "--confirm", "dc2"];
 
 /// Clients, and those who would see two primaries, from before a fault until all is settled.
 struct Scene {

@@ -26,7 +26,7 @@ fn a_switch_that_is_killed_in_any_phase_is_resumed_to_its_end() {
     for (n, (kind, word)) in PHASES.into_iter().enumerate() {
         let crm = pair.crm();
         let to = if n.is_multiple_of(2) { "dc2" } else { "dc1" };
-        let mut running = crm.stream(&["failover", "crm", "--to", to, "--confirm", to, "--yes"]);
+        let mut running = crm.stream(&["failover", "crm", "--to", to, "--confirm", to]);
         let announced = running.until(|event| is(event, "announced") && event["changes"].to_string().contains(word));
         let reached = announced.and_then(|begun| match kind {
             "carried" => running.until(|event| is(event, kind) && event["task"] == begun["task"]),

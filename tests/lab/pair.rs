@@ -82,9 +82,9 @@ impl Pair {
             let row = table.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|row| row.get(3) == Some(&host));
             row.unwrap()[6].parse::<u32>().unwrap()
         };
-        // srv_admin_state: none of maintenance (0x01, 0x04) and drain (0x08)
-        assert_eq!(admin(DATABASES[this].0) & 0x0d, 0, "{table}");
-        assert_ne!(admin(DATABASES[other].0) & 0x0d, 0, "{table}");
+        // srv_admin_state: forced maintenance (0x01) and drain (0x08)
+        assert_eq!(admin(DATABASES[this].0) & 0x09, 0, "{table}");
+        assert_ne!(admin(DATABASES[other].0) & 0x09, 0, "{table}");
         let record = self.lab.on("lb", "dig +short crm.lab.test @10.77.0.5");
         assert_eq!(record.trim(), DATABASES[this].1);
     }
