@@ -7,8 +7,10 @@ mod cert;
 mod check;
 mod command;
 mod dns;
+mod drill;
 mod file;
 mod haproxy;
+mod jobs;
 mod notify;
 mod order;
 mod patroni;
@@ -63,6 +65,9 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<patroni::PatroniSwitchover>(),
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
+    Entry::of::<drill::End>(),
+    Entry::of::<jobs::Stop>(),
+    Entry::of::<jobs::Start>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

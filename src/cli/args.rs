@@ -272,6 +272,9 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops cert renew billing-tls"
     )]
     Cert(super::cert::Cert),
+    /// Move a service from one site to the other, and never make two primaries
+    #[command(disable_help_subcommand = true, after_help = super::failover::EXAMPLES)]
+    Failover(super::failover::Args),
     /// Show what svcops.yaml declares
     #[command(
         subcommand,

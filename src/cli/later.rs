@@ -4,7 +4,6 @@ use crate::ui::message::Message;
 
 /// A verb of a later version, and what it will do.
 const LATER: &[(&str, &str)] = &[
-    ("failover", "switches a service between sites"),
     ("scale", "scales an app on Kubernetes"),
     ("access", "grants, revokes and reviews access"),
     ("approve", "approves a run"),

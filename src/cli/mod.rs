@@ -8,10 +8,12 @@ pub mod args;
 mod cert;
 pub mod complete;
 pub mod completions;
+pub mod confirm;
 pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod exit;
+mod failover;
 pub mod history;
 pub mod init;
 pub mod inventory;
@@ -134,6 +136,7 @@ impl Face {
             Verb::Completions(args) => self.completions(args),
             Verb::Schema(args) => self.schema(&args),
             Verb::Cert(of) => self.cert(&of),
+            Verb::Failover(args) => self.failover(&args),
             Verb::Inventory(of) => self.inventory(of),
             Verb::History(of) => self.history(&of),
             Verb::Owed(args) => self.owed(args),

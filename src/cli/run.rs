@@ -3,6 +3,7 @@
 use super::{
     Face,
     args::{Output, RunArgs},
+    confirm::Word,
     exit::ExitCode,
     opened::Opened,
     plan::{self, Saved},
@@ -17,16 +18,18 @@ use crate::{
         plan::{Plan, PlannedTask},
     },
     evidence::ssh,
-    journal::{event::Summary, state::RunState},
+    journal::{
+        event::{End, Summary},
+        state::RunState,
+    },
     runbook::Project,
     transport::vault,
     ui::{
-        message::Message,
-        prompt::{self, NoAnswer},
-        summary,
+        message::{Kind, Message},
+        prompt, summary,
     },
 };
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 /// Runs a runbook, or a saved plan.
 ///
@@ -50,7 +53,8 @@ pub fn run(face: &Face, args: &RunArgs) -> Result<ExitCode, Failure> {
         }
         None => face.order(&project.inventory, runbook, &args.params, &opened)?,
     };
-    carry_out(face, &project, opened, &order, &Terms { pinned: pinned.map(|p| p.plan), exact: args.require_exact })
+    let terms = Terms { pinned: pinned.map(|p| p.plan), exact: args.require_exact, ..Terms::default() };
+    carry_out(face, &project, opened, &order, &terms)
 }
 
 /// A file of the project, from wherever svcops was called.
@@ -58,13 +62,21 @@ fn in_project(project: &Project, file: &str) -> String {
     project.root.join(file).to_string_lossy().into_owned()
 }
 
-/// What a plan must be to be carried out.
+/// What a plan must be to be carried out, and what is special about the run.
 #[derive(Debug, Default)]
 pub struct Terms {
     /// The same as this one.
     pub pinned: Option<Plan>,
     /// Sure of everything.
     pub exact: bool,
+    /// A word is asked for, and no yes.
+    pub word: Option<Word>,
+    /// What is said where nothing would change; there is no run then.
+    pub idle: Option<String>,
+    /// Asked to stop before its point of no return, it goes back at once: to be stopped halfway is an outage.
+    pub goes_back: bool,
+    /// It ends in `drill.end`, and that is well.
+    pub drill: bool,
 }
 
 /// Plans, shows, asks, carries out.
@@ -100,7 +112,11 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
     if terms.exact {
         plan::require_exact(&planned.plan)?;
     }
-    if plan_view::changes(&planned.plan) {
+    let (changes, unseen) = (plan_view::changes(&planned.plan), plan_view::unseen(&planned.plan));
+    if let Some(idle) = terms.idle.as_ref().filter(|_| !changes && !unseen) {
+        return Ok(face.idle(&order.runbook.name, idle));
+    }
+    if changes {
         let screen = &face.screen;
         if !face.global.quiet && face.global.output == Output::Table {
             screen.note(&plan_view::text(&planned.plan, Depth::Short, screen.paint, screen.width));
@@ -109,12 +125,56 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
             0 => String::new(),
             hosts => format!(" on {}", words::count("host", hosts)),
         };
-        face.confirm(set, &format!("Carry out `{}`{on}?", order.runbook.name)).await?;
+        let question = format!("Carry out `{}`{on}?", order.runbook.name);
+        match &terms.word {
+            Some(word) => face.confirm_by(set, &question, word).await?,
+            None => face.confirm(set, &question).await?,
+        }
     }
     somebody_answers(&planned.plan)?;
     set.begins();
-    let ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
+    let mut ended = engine::run(&set.stage, order, &planned, terms.pinned.as_ref(), set.stop.clone()).await?;
+    if terms.goes_back && ended.summary.outcome == End::Stopped {
+        ended = taken_back(set, order, ended).await?;
+    }
+    if terms.drill && ended.summary.outcome == End::RolledBack && drilled(set, &ended.run)? {
+        // it failed as it should: nothing else did
+        let summary = Summary { exit_code: 0, ..ended.summary };
+        face.ended(set, &Ended { summary, ..ended })?;
+        return Ok(ExitCode::Done);
+    }
     face.ended(set, &ended)
+}
+
+/// Takes a run back that was asked to stop once, where that can be: asked twice, it is left as it is.
+async fn taken_back(set: &Set, order: &Order, ended: Ended) -> Result<Ended, Failure> {
+    let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
+    if *set.stop.borrow() > 1 || state.no_return().is_some() || state.tasks.is_empty() {
+        return Ok(ended);
+    }
+    let (again, stop) = watch::channel(0);
+    let mut asked = set.stop.clone();
+    let heard = async move {
+        // the call that brought it here is obeyed by going back; the next one is for now
+        if asked.wait_for(|level| *level > 1).await.is_ok() {
+            again.send_replace(2);
+        }
+        std::future::pending::<()>().await;
+    };
+    set.progress.tell(&Message::warning("it goes back: stopped here, the service would stay out"));
+    let why = "it was asked to stop before its point of no return";
+    let back = engine::rollback(&set.stage, &ended.run, &order.operator, why, stop);
+    tokio::select! {
+        back = back => Ok(back?),
+        () = heard => Ok(ended),
+    }
+}
+
+/// Nothing but the drill's own end is in trouble.
+fn drilled(set: &Set, run: &RunId) -> Result<bool, Failure> {
+    let state = RunState::fold(&set.stage.journal.records(run)?);
+    let mut troubled = state.troubled().peekable();
+    Ok(troubled.peek().is_some() && troubled.all(|task| task.began.action == "drill.end"))
 }
 
 /// Refuses a run that will ask a person where there is none: what comes before the question would be done in vain.
@@ -130,39 +190,6 @@ fn somebody_answers(plan: &Plan) -> Result<(), Failure> {
 }
 
 impl Face {
-    /// Asks before a change, unless `--yes` has answered. A signal is an answer too.
-    ///
-    /// # Errors
-    /// The answer is no, a signal came, or there is nobody to ask.
-    pub async fn confirm(&self, set: &Set, question: &str) -> Result<(), Failure> {
-        if self.global.yes {
-            return Ok(());
-        }
-        let (tell, told) = oneshot::channel();
-        let words = question.to_owned();
-        // A thread of its own: the runtime would wait for one of its threads to come back from the terminal.
-        let asked = std::thread::Builder::new().name("question".to_owned()).spawn(move || {
-            // after a signal nobody waits for the answer
-            drop(tell.send(prompt::yes(&words)));
-        });
-        let answer = match asked {
-            Ok(_) => set.unless_stopped(told).await.inspect_err(|_| {
-                // the question's line is not ended yet
-                self.screen.note("\n");
-            })?,
-            Err(_) => Ok(prompt::yes(question)),
-        };
-        match answer.unwrap_or(Err(NoAnswer::Ended)) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::wrong(Message::error("not confirmed; nothing was touched"))),
-            Err(NoAnswer::NoTerminal(_)) => Err(Failure::wrong(
-                Message::error("this changes things and nobody can be asked: there is no terminal")
-                    .hint("`--yes` answers for cron and CI"),
-            )),
-            Err(ended @ NoAnswer::Ended) => Err(Failure::wrong(Message::error(ended.to_string()))),
-        }
-    }
-
     /// Tells how a run ended.
     ///
     /// # Errors
@@ -191,6 +218,17 @@ impl Face {
             let message = Message::warning(format!("the end of run {run} is not signed")).because(why);
             self.screen.tell(&message.hint("`evidence: {sign: …}` in svcops.yaml names the key"));
         }
+    }
+
+    /// There is nothing to do, and no run.
+    fn idle(&self, name: &str, why: &str) -> ExitCode {
+        match self.global.output {
+            Output::Table => self.screen.tell(&Message::new(Kind::Done, why)),
+            _ => self.screen.json(&serde_json::json!({
+                "schema_version": 1, "run": null, "runbook": name, "outcome": End::Done, "exit_code": 0, "changed": 0, "owed": 0, "why": why,
+            })),
+        }
+        ExitCode::Done
     }
 
     fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary, ticket: Option<&str>) {

@@ -75,8 +75,9 @@ pub(crate) fn facts(backend: &str, server: &str, reply: &str) -> Result<ServerFa
     })
 }
 
-/// `SRV_ADMF_FMAINT`, `IMAINT`, `CMAINT`, `RMAINT`, `HMAINT`: set by an operator, inherited, by the configuration, by DNS.
-const MAINTENANCE: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
+/// `SRV_ADMF_FMAINT`, `IMAINT`, `RMAINT`: set by an operator, inherited, by DNS. `CMAINT` (0x04) only remembers that the
+/// configuration said `disabled`, and `HMAINT` (0x40) that a name was set: both stay where a server takes traffic.
+const MAINTENANCE: u64 = 0x01 | 0x02 | 0x20;
 /// `SRV_ADMF_FDRAIN`, `IDRAIN`.
 const DRAIN: u64 = 0x08 | 0x10;
 
@@ -138,7 +139,8 @@ mod tests {
         for (admin, state) in [
             (0, ServerState::Ready),
             (0x01, ServerState::Maint),
-            (0x04, ServerState::Maint),
+            (0x04, ServerState::Ready),
+            (0x05, ServerState::Maint),
             (0x08, ServerState::Drain),
             (0x09, ServerState::Maint),
         ] {

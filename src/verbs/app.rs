@@ -86,6 +86,32 @@ pub enum NoRunbook {
         /// The certificate.
         certificate: String,
     },
+    /// No such service.
+    #[error("svcops.yaml has no service `{service}`{}", near.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    NoService {
+        /// The word.
+        service: String,
+        /// The nearest one that there is.
+        near: Option<String>,
+    },
+    /// It does not move there.
+    #[error("service `{service}` does not run at `{site}`: its sites are {}", words::list(sites, 2))]
+    NotItsSite {
+        /// The service.
+        service: String,
+        /// The word.
+        site: String,
+        /// Its sites.
+        sites: Vec<String>,
+    },
+    /// There is nothing to promote.
+    #[error("database `{database}` has no host at site `{site}`")]
+    NoDatabaseHost {
+        /// The database.
+        database: String,
+        /// The site.
+        site: String,
+    },
     /// Requirements that need each other.
     #[error("the apps that `{app}` requires or is required by go round in a circle at `{again}`")]
     Circle {

@@ -3,4 +3,5 @@
 
 pub mod app;
 pub mod cert;
+pub mod failover;
 pub mod prepare;

@@ -4,43 +4,56 @@ use crate::{
     byhand::haproxy,
     hosts::Lab,
     support::Project,
-    writer::{DATABASES, make_table, try_sql},
+    writer::{DATABASES, FRONT, sql, try_sql},
 };
-use std::{fs, ops::Deref};
+use std::{cell::Cell, fs, ops::Deref};
 
 /// The lab, with its databases as after `lab up` and a table to write to.
 pub struct Pair {
     lab: Lab,
+    off: Cell<bool>,
 }
 
 impl Pair {
     /// Takes the lab. None: there is none.
     pub fn take(test: &str) -> Option<Self> {
-        let pair = Self { lab: Lab::take(test)? };
+        let pair = Self { lab: Lab::take(test)?, off: Cell::new(false) };
         if as_seen() != Ok(["primary", "standby"]) {
             pair.lab.lab(&["pair"]);
         }
-        make_table(DATABASES[0].1);
+        make_table();
         Some(pair)
     }
 
     /// The language's own example with a database and the service that moves with it, and a home that has the keys.
     pub fn crm(&self) -> Project {
-        self.with(SERVICE)
+        self.with(DATABASE, SERVICE)
     }
 
-    /// The same with another `services:`.
-    pub fn with(&self, service: &str) -> Project {
+    /// The same where Patroni sees to the database, and tells HAProxy who takes clients.
+    pub fn by_patroni(&self) -> Project {
+        let patroni = "    patroni: {url: 'http://{{ host.address }}:8008'}\n";
+        let front = "      - balancer: {name: front, backend: crm-db, servers: role=db}\n";
+        self.with(&format!("{DATABASE}{patroni}"), &SERVICE.replace(front, ""))
+    }
+
+    /// The same with another database and service.
+    pub fn with(&self, database: &str, service: &str) -> Project {
         let crm = self.lab.crm();
         let inventory = include_str!("../data/crm/svcops.yaml").replacen("\nsecrets:", SECRETS, 1);
-        crm.file("svcops.yaml", &format!("{inventory}{DATABASE}{service}"));
-        crm.file("replication.password", "replicator\n");
+        crm.file("svcops.yaml", &format!("{inventory}{database}{service}"));
         crm.file("billing.password", "billing\n");
         let key = fs::read_to_string(self.lab.state("tsig.key")).unwrap();
         crm.file("../home/.config/svcops/tsig", key.split('"').nth(3).unwrap());
         // a silent host is held for lost within seconds, as a user's ssh_config may say
         Lab::ssh_says(&crm, "ServerAliveInterval 1\nServerAliveCountMax 3\nConnectTimeout 2\n");
         crm
+    }
+
+    /// Power loss; once the test is over, all hosts are powered on.
+    pub fn loses_power(&self, host: &str) {
+        self.off.set(true);
+        self.lab.power_off(host);
     }
 
     /// Holds that this database is the primary and the other one streams from it, through its slot, and that HAProxy and
@@ -69,9 +82,9 @@ impl Pair {
             let row = table.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|row| row.get(3) == Some(&host));
             row.unwrap()[6].parse::<u32>().unwrap()
         };
-        // srv_admin_state: none of maintenance (0x01, 0x04) and drain (0x08)
-        assert_eq!(admin(DATABASES[this].0) & 0x0d, 0, "{table}");
-        assert_ne!(admin(DATABASES[other].0) & 0x0d, 0, "{table}");
+        // srv_admin_state: forced maintenance (0x01) and drain (0x08)
+        assert_eq!(admin(DATABASES[this].0) & 0x09, 0, "{table}");
+        assert_ne!(admin(DATABASES[other].0) & 0x09, 0, "{table}");
         let record = self.lab.on("lb", "dig +short crm.lab.test @10.77.0.5");
         assert_eq!(record.trim(), DATABASES[this].1);
     }
@@ -109,11 +122,22 @@ impl Drop for Pair {
     fn drop(&mut self) {
         // also after a failure, whose message must stay the one that is seen
         let back = std::panic::AssertUnwindSafe(|| {
+            if self.off.get() {
+                self.lab.lab(&["up"]);
+            }
             self.lab.lab(&["heal", "*"]);
             self.lab.lab(&["pair"]);
         });
         drop(std::panic::catch_unwind(back));
     }
+}
+
+/// Makes the table that all writers write to, on whichever is the primary.
+pub fn make_table() {
+    let make =
+        "DROP TABLE IF EXISTS lab_rows; CREATE TABLE lab_rows (writer text, row bigint, PRIMARY KEY (writer, row));
+        ALTER TABLE lab_rows OWNER TO billing";
+    sql(FRONT, make);
 }
 
 const STATE: &str = "SELECT pg_is_in_recovery()";
@@ -122,17 +146,17 @@ const SLOTS: &str = "SELECT slot_name || ' ' || coalesce(state, 'unused') FROM p
     LEFT JOIN pg_stat_replication ON pid = active_pid";
 
 const SECRETS: &str = "\nsecrets:
-  replication: {file: replication.password}
   billing-db: {file: billing.password}";
 
-const DATABASE: &str = "
+/// The database that moves with it.
+pub const DATABASE: &str = "
 zones:
   lab.test: {server: '10.77.0.5:53', key: {name: svcops-lab, secret: tsig}}
 databases:
   crm-db:
     hosts: role=db
     postgres: {cluster: 15/main}
-    replication: {user: replicator, password: replication}
+    replication: {user: replicator}        # whose password the servers know, as libpq does: ~/.pgpass
 ";
 
 /// The service that the tests move.

@@ -145,14 +145,6 @@ pub fn try_sql(address: &str, text: &str) -> Result<Vec<String>, String> {
     Ok(answer.iter().filter_map(first).collect())
 }
 
-/// Makes the table that all of them write to.
-pub fn make_table(address: &str) {
-    let make =
-        "DROP TABLE IF EXISTS lab_rows; CREATE TABLE lab_rows (writer text, row bigint, PRIMARY KEY (writer, row));
-        ALTER TABLE lab_rows OWNER TO billing";
-    sql(address, make);
-}
-
 fn rows(address: &str, writer: &str) -> BTreeSet<u64> {
     let all = sql(address, &format!("SELECT row FROM lab_rows WHERE writer = '{writer}'"));
     all.iter().map(|row| row.parse().unwrap()).collect()

@@ -66,6 +66,12 @@ impl Known {
         declared.map(|c| Offer::new(&c.name, c.title.clone().unwrap_or_default())).collect()
     }
 
+    pub(super) fn services(&self) -> Vec<Offer> {
+        let Some(project) = self.project() else { return Vec::new() };
+        let declared = project.inventory.services.values();
+        declared.map(|s| Offer::new(&s.name, s.title.clone().unwrap_or_default())).collect()
+    }
+
     pub(super) fn issuers(&self) -> Vec<Offer> {
         let Some(project) = self.project() else { return Vec::new() };
         project.inventory.issuers.keys().map(|name| Offer::new(name, String::new())).collect()

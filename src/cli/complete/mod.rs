@@ -118,7 +118,8 @@ fn values(arg: &Arg, line: &Line) -> (Vec<Offer>, Also) {
         }
         "run" | "failed_from" => words(known.runs(&line.verb)),
         "app" => words(known.apps()),
-        "site" => words(known.sites()),
+        "service" => words(known.services()),
+        "site" | "to" | "confirm" => words(known.sites()),
         "names" => words(known.certificates()),
         "targets" => (known.certificates(), Also::Files),
         "issuer" => words(known.issuers()),

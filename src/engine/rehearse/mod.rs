@@ -6,6 +6,8 @@
 
 mod assumed;
 mod facts;
+#[cfg(test)]
+mod failover;
 mod judge;
 mod stand;
 #[cfg(test)]

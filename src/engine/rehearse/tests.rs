@@ -3,6 +3,7 @@ use crate::{
     actions::{CATALOG, Refusal},
     base::{Content, Hash, Redactor, Source, Text, WallClock},
     engine::Store,
+    inventory::Inventory,
     journal::{
         event::{Notice, Operator, Watcher},
         memory::MemoryJournal,
@@ -41,8 +42,22 @@ fn rehearsed(folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
 }
 
 fn rehearsed_with(catalog: &'static [Entry], folder: &str, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
+    played(catalog, &opened(catalog, folder), text, wish, pairs)
+}
+
+/// Rehearses in a world of another inventory than the example's.
+pub(super) fn rehearsed_in(catalog: &'static [Entry], inventory: Inventory, text: &str) -> Rehearsal {
+    let mut project = opened(catalog, "tests/data/example");
+    project.inventory = inventory;
+    played(catalog, &project, text, Wish::Healthy, false)
+}
+
+fn opened(catalog: &'static [Entry], folder: &str) -> Project {
     let names: Vec<&'static str> = catalog.iter().map(|e| e.name).collect();
-    let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap();
+    Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap()
+}
+
+fn played(catalog: &'static [Entry], project: &Project, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
     let text = if text.contains("svcops: 1") { text.to_owned() } else { format!("svcops: 1\nname: test\n{text}") };
     let runbook = project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
     let params: BTreeMap<_, _> =
@@ -72,7 +87,7 @@ fn example(text: &str) -> Rehearsal {
 }
 
 /// Why it is wrong without a fault, and each kind of point that is: its act, its fault, and why.
-fn wrong(rehearsal: &Rehearsal) -> Vec<String> {
+pub(super) fn wrong(rehearsal: &Rehearsal) -> Vec<String> {
     let mut told: Vec<String> = rehearsal.unbroken.why.clone();
     for point in rehearsal.points.iter().filter(|p| p.ending.verdict == Verdict::Wrong) {
         let deed = &rehearsal.deeds[point.deed];

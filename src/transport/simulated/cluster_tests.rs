@@ -77,7 +77,14 @@ fn two() -> Simulated {
     let world = Simulated::new(Links::of(&sample()));
     for (host, primary) in [("dc1-db1", true), ("dc2-db1", false)] {
         world.learn(&asks(host, PgDepth::Whole, None), &Answer::Postgres(Box::new(facts(primary))));
-        let unit = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "old".into(), since: 5 };
+        let unit = UnitFacts {
+            loaded: true,
+            state: UnitState::Active,
+            enabled: false,
+            pid: 7,
+            invocation: "old".into(),
+            since: 5,
+        };
         world.learn(&on(host).at(Read::Unit { name: spot().unit }), &Answer::Unit(unit));
     }
     world

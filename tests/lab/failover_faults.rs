@@ -1,0 +1,254 @@
+//! What goes wrong while a service moves, done for real: how it ends, in which words, and that there never are two primaries.
+
+use crate::{
+    failover::switch,
+    pair::{DATABASE, Pair, SERVICE, as_seen},
+    sampler::Watch,
+    support::{Ended, Project, Running, is},
+    writer::{DATABASES, FRONT, Writer, Written, sql},
+};
+use serde_json::Value;
+
+const SOURCE: &str = "dc1-db1";
+const TARGET: &str = "dc2-db1";
+const SWITCH: [&str; 6] = ["failover", "crm", "--to", "dc2", "--confirm", "dc2"];
+
+/// Clients, and those who would see two primaries, from before a fault until all is settled.
+struct Scene {
+    pair: Pair,
+    crm: Project,
+    writer: Writer,
+    watch: Watch,
+}
+
+impl Scene {
+    fn set(test: &str) -> Option<Self> {
+        Self::with(test, DATABASE)
+    }
+    fn with(test: &str, database: &str) -> Option<Self> {
+        let pair = Pair::take(test)?;
+        let crm = pair.with(database, SERVICE);
+        let (writer, watch) = (Writer::start("client", FRONT), Watch::start());
+        Some(Self { pair, crm, writer, watch })
+    }
+    /// A switch is under way, and has come to the announcement of a change.
+    fn until_announced(&self, change: &str) -> Running {
+        let mut running = self.crm.stream(&SWITCH);
+        let found = running.until(|event| announces(event, change));
+        assert!(found.is_some(), "no `{change}` was announced: {}", running.finish());
+        running
+    }
+    fn run(&self) -> String {
+        self.crm.newest()["run"].as_str().unwrap().to_owned()
+    }
+    fn outcome(&self) -> Value {
+        self.crm.newest()["outcome"].clone()
+    }
+    fn resume(&self) -> Ended {
+        self.crm.svcops(&["resume", &self.run(), "--yes"])
+    }
+    /// The service is where it was, or moved; it went from one to the other so many times, and nobody lost a row.
+    #[track_caller]
+    fn ends_at(self, host: &str, switches: usize) {
+        self.pair.serves_from(host);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let (written, seen) = (self.writer.stop(), self.watch.stop());
+        seen.never_two(switches);
+        let address = DATABASES.iter().find(|(name, _)| *name == host).unwrap().1;
+        for by in seen.written.iter().chain([&written]) {
+            assert_eq!(by.lost(address), Vec::<u64>::new(), "{}", by.name);
+        }
+        serves_again(&written);
+    }
+}
+
+/// The client's last try was answered.
+#[track_caller]
+fn serves_again(written: &Written) {
+    let (last, failed) = (written.commits.last().unwrap().began, written.failed.last().map(|(at, _)| *at));
+    assert!(failed.is_none_or(|failed| failed < last), "{:?}", written.failed.last());
+}
+
+fn announces(event: &Value, change: &str) -> bool {
+    is(event, "announced") && event["way"] != "undo" && event["changes"].to_string().contains(&format!("\"{change}\""))
+}
+
+#[test]
+fn a_target_that_cannot_promote_leaves_the_service_where_it_was() {
+    let Some(scene) = Scene::set("a_target_that_cannot_promote_leaves_the_service_where_it_was") else { return };
+    // where the server would leave itself the word
+    scene.pair.on(TARGET, "sudo -u postgres mkdir /var/lib/postgresql/15/main/promote");
+    switch(&scene.crm, "dc2").exits(1).says(TARGET).says("promote");
+    assert_eq!(scene.outcome(), "rolled_back");
+    scene.ends_at(SOURCE, 0);
+}
+
+#[test]
+fn a_target_that_lags_beyond_the_rpo_is_refused_and_nothing_is_touched() {
+    let name = "a_target_that_lags_beyond_the_rpo_is_refused_and_nothing_is_touched";
+    let Some(scene) = Scene::set(name) else { return };
+    scene.pair.on(TARGET, "sudo pkill -STOP -f 'walreceiver'");
+    let ended = switch(&scene.crm, "dc2");
+    scene.pair.on(TARGET, "sudo pkill -CONT -f 'walreceiver'");
+    ended.exits(1).says(TARGET).says("nothing was touched");
+    scene.ends_at(SOURCE, 0);
+}
+
+#[test]
+fn a_target_cut_off_before_the_point_of_no_return_is_waited_for_by_a_person_and_never_guessed_about() {
+    let name = "a_target_cut_off_before_the_point_of_no_return_is_waited_for_by_a_person_and_never_guessed_about";
+    let Some(scene) = Scene::set(name) else { return };
+    let running = scene.until_announced("stop");
+    scene.pair.cut(TARGET);
+    let ended = running.finish();
+    assert_ne!(ended.code, Some(0), "{ended}");
+    scene.pair.heal(TARGET);
+    let resumed = scene.resume();
+    assert_eq!(resumed.code, Some(1), "{ended}{resumed}");
+    scene.ends_at(SOURCE, 0);
+}
+
+#[test]
+fn a_target_cut_off_after_the_point_of_no_return_is_gone_on_with_once_it_is_back() {
+    let name = "a_target_cut_off_after_the_point_of_no_return_is_gone_on_with_once_it_is_back";
+    let Some(scene) = Scene::set(name) else { return };
+    let running = scene.until_announced("promote");
+    scene.pair.cut(TARGET);
+    let ended = running.finish();
+    scene.pair.heal(TARGET);
+    let ended = ended.exits(4).says(TARGET);
+    let resumed = scene.resume();
+    assert_eq!(resumed.code, Some(0), "{ended}{resumed}");
+    scene.ends_at(TARGET, 1);
+}
+
+/// The promotion's own program waits before, or after, it has told the server, for as long as a file is there.
+fn held(test: &str, when: &str) -> Option<Scene> {
+    let scene = Scene::with(test, &DATABASE.replace("15/main}", "15/main, bin: /opt/held}"))?;
+    for host in [SOURCE, TARGET] {
+        scene.pair.on(
+            host,
+            &format!("sudo sh -c '{HELD}'; sudo chmod 755 /opt/held/psql; sudo -u postgres touch /var/tmp/hold-{when}"),
+        );
+    }
+    Some(scene)
+}
+
+/// A switch whose promotion is held.
+fn until_held(scene: &Scene) -> Running {
+    let running = scene.until_announced("promote");
+    scene.pair.on(TARGET, "until [ -e /var/tmp/held ]; do sleep 0.01; done");
+    running
+}
+
+const HELD: &str = r#"mkdir -p /opt/held; rm -f /var/tmp/held /var/tmp/hold-*; ln -sf /usr/lib/postgresql/15/bin/* /opt/held; rm /opt/held/psql
+cat > /opt/held/psql << "EOF"
+#!/bin/sh
+hold() { if [ -e /var/tmp/hold-$1 ]; then : > /var/tmp/held; while [ -e /var/tmp/hold-$1 ]; do sleep 0.01; done; fi; }
+case "$*" in *pg_promote*) ;; *) exec /usr/lib/postgresql/15/bin/psql "$@" ;; esac
+hold before
+/usr/lib/postgresql/15/bin/psql "$@"; code=$?
+hold after
+exit $code
+EOF"#;
+/// Whoever carries out the promotion, with all that came from it.
+const KILL: &str = "sudo pkill -KILL -s $(ps -o sid= -p $(pgrep -of /opt/held/psql)); sudo rm -f /var/tmp/hold-*";
+const LET_GO: &str = "sudo rm -f /var/tmp/hold-*";
+
+#[test]
+fn a_promotion_killed_before_it_took_effect_is_known_to_have_had_none() {
+    let name = "a_promotion_killed_before_it_took_effect_is_known_to_have_had_none";
+    let Some(scene) = held(name, "before") else { return };
+    let running = until_held(&scene);
+    scene.pair.on(TARGET, KILL);
+    let ended = running.finish();
+    let code = ended.code;
+    let end = if code == Some(0) { ended } else { scene.resume() };
+    let moved = if as_seen() == Ok(["primary", "standby"]) { 0 } else { 1 };
+    assert!([Some(0), Some(1)].contains(&end.code), "{end}");
+    scene.ends_at(if moved == 0 { SOURCE } else { TARGET }, moved);
+}
+
+#[test]
+fn a_promotion_killed_after_it_took_effect_counts() {
+    let Some(scene) = held("a_promotion_killed_after_it_took_effect_counts", "after") else { return };
+    let running = until_held(&scene);
+    scene.pair.on(TARGET, KILL);
+    let ended = running.finish();
+    let ended = if ended.code == Some(0) { ended } else { scene.resume() };
+    ended.exits(0);
+    scene.ends_at(TARGET, 1);
+}
+
+#[test]
+fn a_promotion_whose_answer_is_lost_before_it_took_effect_is_found_out() {
+    let name = "a_promotion_whose_answer_is_lost_before_it_took_effect_is_found_out";
+    let Some(scene) = held(name, "before") else { return };
+    let running = until_held(&scene);
+    scene.pair.cut(TARGET);
+    // it goes on there, where nobody hears of it
+    let ended = running.finish();
+    scene.pair.heal(TARGET);
+    scene.pair.on(TARGET, LET_GO);
+    let ended = ended.exits(4).says(TARGET);
+    let resumed = scene.resume();
+    assert_eq!(resumed.code, Some(0), "{ended}{resumed}");
+    scene.ends_at(TARGET, 1);
+}
+
+#[test]
+fn a_promotion_whose_answer_is_lost_after_it_took_effect_is_found_out() {
+    let name = "a_promotion_whose_answer_is_lost_after_it_took_effect_is_found_out";
+    let Some(scene) = held(name, "after") else { return };
+    let running = until_held(&scene);
+    scene.pair.cut(TARGET);
+    let ended = running.finish();
+    scene.pair.heal(TARGET);
+    scene.pair.on(TARGET, LET_GO);
+    let ended = ended.exits(4).says(TARGET);
+    let resumed = scene.resume();
+    assert_eq!(resumed.code, Some(0), "{ended}{resumed}");
+    scene.ends_at(TARGET, 1);
+}
+
+#[test]
+fn a_source_that_loses_its_power_while_it_stops_is_not_switched_from_without_proof() {
+    let name = "a_source_that_loses_its_power_while_it_stops_is_not_switched_from_without_proof";
+    let Some(scene) = Scene::set(name) else { return };
+    let running = scene.until_announced("stop");
+    scene.pair.loses_power(SOURCE);
+    let ended = running.finish();
+    assert_ne!(ended.code, Some(0), "{ended}");
+    let ended = ended.says(SOURCE);
+    assert_eq!(sql(DATABASES[1].1, "SELECT pg_is_in_recovery()"), ["t"], "nobody promoted it\n{ended}");
+    scene.pair.power_on(SOURCE);
+    let resumed = scene.resume();
+    println!("{ended}{resumed}");
+    drop((scene.writer.stop(), scene.watch.stop()));
+}
+
+#[test]
+fn without_its_name_server_the_service_moves_and_the_name_is_owed() {
+    let name = "without_its_name_server_the_service_moves_and_the_name_is_owed";
+    let Some(scene) = Scene::set(name) else { return };
+    scene.pair.on("lb", "sudo systemctl stop named");
+    let ended = switch(&scene.crm, "dc2");
+    scene.pair.on("lb", "sudo systemctl start named");
+    assert_ne!(ended.code, Some(0), "{ended}");
+    let ended = ended.says("crm.lab.test");
+    let again = scene.resume();
+    let again = if again.code == Some(0) { again } else { switch(&scene.crm, "dc2") };
+    assert_eq!(again.code, Some(0), "{ended}{again}");
+    scene.ends_at(TARGET, 1);
+}
+
+#[test]
+fn without_its_balancer_nothing_moves() {
+    let Some(scene) = Scene::set("without_its_balancer_nothing_moves") else { return };
+    scene.pair.on("lb", "sudo systemctl stop haproxy");
+    let ended = switch(&scene.crm, "dc2");
+    scene.pair.on("lb", "sudo systemctl start haproxy");
+    assert!([Some(1), Some(3)].contains(&ended.code), "{ended}");
+    ended.says("lb");
+    scene.ends_at(SOURCE, 0);
+}
