@@ -10,6 +10,7 @@ mod dns;
 mod drill;
 mod file;
 mod haproxy;
+mod jobs;
 mod notify;
 mod order;
 mod patroni;
@@ -65,6 +66,8 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<service::Watch>(),
     Entry::of::<service::Verify>(),
     Entry::of::<drill::End>(),
+    Entry::of::<jobs::Stop>(),
+    Entry::of::<jobs::Start>(),
     Entry::of::<notify::Email>(),
     Entry::of::<notify::Webhook>(),
 ];

@@ -286,9 +286,14 @@ pub(in crate::actions) async fn see(task: &dyn Task, world: &Simulated) -> Resul
 fn learn_all(world: &Simulated, task: &dyn Task, start: &Start) {
     for read in task.reads() {
         let answer = match &read.what {
+            // what a timer starts runs for a moment only
+            Read::Unit { name } if name == "settle.service" => {
+                Answer::Unit(UnitFacts { loaded: true, ..UnitFacts::default() })
+            }
             Read::Unit { .. } => Answer::Unit(UnitFacts {
                 loaded: true,
                 state: start.state,
+                enabled: start.healthy,
                 pid: u32::from(start.state == UnitState::Active) * 7,
                 invocation: "old".into(),
                 since: 5,
@@ -369,6 +374,8 @@ fn actions() -> impl Strategy<Value = (&'static str, Value)> {
         Just(("file.copy", json!({"content": "a", "dest": "/etc/x", "owner": "ops"}))),
         Just(("file.template", json!({"src": "t", "dest": "/etc/x"}))),
         Just(("file.absent", json!({"dest": "/etc/x"}))),
+        Just(("jobs.stop", json!({"timers": ["settle.timer"], "within": "1s"}))),
+        Just(("jobs.start", json!({"timers": ["settle.timer"]}))),
         Just(("haproxy.drain", server.clone())),
         Just(("haproxy.enable", server)),
         Just(("dns.update", record("present", &["10.0.0.1"], None))),

@@ -16,6 +16,17 @@ pub enum Change {
     RestartUnit(String),
     /// `systemctl reload`.
     ReloadUnit(String),
+    /// `systemctl enable --now`: a boot starts it, too.
+    EnableUnit(String),
+    /// `systemctl disable --now`: no boot starts it again.
+    DisableUnit(String),
+    /// Gives a file another name; nothing may be there.
+    MoveFile {
+        /// Absolute.
+        from: String,
+        /// Absolute, in the same folder.
+        to: String,
+    },
     /// Puts a content at a path: staged beside it, validated, renamed. What stood there before is kept in the undo
     /// folder of that host under its hash.
     WriteFile {

@@ -148,6 +148,9 @@ pub struct UnitFacts {
     pub loaded: bool,
     /// `ActiveState`.
     pub state: UnitState,
+    /// `UnitFileState=enabled`: a boot starts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enabled: bool,
     /// `MainPID`, 0 for none.
     #[serde(default)]
     pub pid: u32,

@@ -43,6 +43,7 @@ fn commands(change: &Change) -> Vec<String> {
         Change::StartUnit(name) | Change::StopUnit(name) => unit(&["start", "stop"], name),
         Change::RestartUnit(name) => unit(&["restart", "start", "stop"], name),
         Change::ReloadUnit(name) => unit(&["reload"], name),
+        Change::EnableUnit(name) | Change::DisableUnit(name) => unit(&["enable --now", "disable --now"], name),
         Change::Run(invocation) => match &invocation.program {
             // What has an environment or a folder is started by a shell that sets them.
             _ if !invocation.env.is_empty() || invocation.cwd.is_some() => vec![SHELL.to_owned()],
@@ -55,7 +56,9 @@ fn commands(change: &Change) -> Vec<String> {
             }
             _ => vec![SHELL.to_owned()],
         },
-        Change::WriteFile { .. } | Change::RemoveFile(_) => vec![SHELL.to_owned()],
+        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::MoveFile { .. } | Change::Postgres { .. } => {
+            vec![SHELL.to_owned()]
+        }
         Change::SetServer { api: HaproxyApi::Socket(_), .. }
         | Change::EndSessions { api: HaproxyApi::Socket(_), .. } => {
             vec![SHELL.to_owned()]

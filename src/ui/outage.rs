@@ -13,6 +13,10 @@ pub fn headline(outage: &Outage) -> String {
     if outage.ms == 0 && outage.over && outage.whole {
         return format!("none, {} answered", count(outage.tries));
     }
+    if outage.ms == 0 && !outage.whole {
+        let since = format!("{} of {} failed since then", outage.failed, count(outage.tries));
+        return format!("not measured, for nobody watched as it began; {since}");
+    }
     let long = time(outage.ms);
     let long = match (outage.over, outage.whole) {
         (false, _) => format!("{long}, and not over"),
@@ -167,6 +171,7 @@ pub(super) mod tests {
             told(&|o| o.whole = false),
             told(&|o| (o.over, o.ms) = (false, 60_000)),
             told(&|o| (o.ms, o.failed, o.count) = (0, 0, 0)),
+            told(&|o| (o.ms, o.failed, o.whole) = (0, 0, false)),
             told(&|o| (o.rto, o.count) = (None, 3)),
             told(&|o| (o.lost_bytes, o.rpo_bytes) = (Some(8192), Some(16))),
             told(&|o| (o.lost_bytes, o.rpo) = (Some(8192), Some("5s".into()))),
@@ -175,6 +180,7 @@ pub(super) mod tests {
         at least 143 ms (nobody watched as it began) (RTO 30s: not known), 14 of 700 requests failed
         1m, and not over (RTO 30s: missed), 14 of 700 requests failed
         none, 700 requests answered
+        not measured, for nobody watched as it began; 0 of 700 requests failed since then
         143 ms, the longest of 3, 14 of 700 requests failed
         143 ms (RTO 30s: met; RPO 0B: missed, at most 8192 bytes of the log lost), 14 of 700 requests failed
         143 ms (RTO 30s: met; RPO 5s: at most 8192 bytes of the log lost), 14 of 700 requests failed

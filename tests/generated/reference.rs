@@ -325,8 +325,10 @@ zones:
   lab.test: {server: "10.77.0.5:53", key: {name: svcops-lab, secret: tsig}}
 "#;
 
-/// And a service.
+/// And a database, and a service.
 const SERVICES: &str = r#"
+databases:
+  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}, patroni: {url: "http://{{ host.address }}:8008"}}
 services:
   crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
 "#;
@@ -347,7 +349,12 @@ fn every_action_has_an_example_and_every_example_is_right() {
         assert!(action.example.contains(&format!("{}:", action.name)), "`{}` has no example", action.name);
         let steps: String = action.example.lines().map(|line| format!("  {line}\n")).collect();
         let name = action.name.replace('.', "-");
-        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: role=app\nsteps:\n{steps}");
+        let on = match action.name {
+            "postgres.mask" | "postgres.stop" | "postgres.follow" => "dc1-db1",
+            name if name.starts_with("postgres.") || name.starts_with("patroni.") => "dc2-db1",
+            _ => "role=app",
+        };
+        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: {on}\nsteps:\n{steps}");
         std::fs::write(place(&format!("runbooks/{name}.yaml")), text).unwrap();
     }
     let found = svcops::engine::lint::lint(folder.path(), &[], CATALOG);

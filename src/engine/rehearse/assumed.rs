@@ -89,7 +89,14 @@ impl Wished {
             Read::Unit { .. } => {
                 let state = if healthy { UnitState::Active } else { UnitState::Inactive };
                 let invocation = if healthy { "as it is" } else { "" }.to_owned();
-                Answer::Unit(UnitFacts { loaded: true, state, pid: u32::from(healthy), invocation, since: 1 })
+                Answer::Unit(UnitFacts {
+                    loaded: true,
+                    state,
+                    enabled: healthy,
+                    pid: u32::from(healthy),
+                    invocation,
+                    since: 1,
+                })
             }
             Read::File { path } if self.config.contains(path) => Answer::File(Some(file(0o644))),
             Read::File { .. } => Answer::File(None),

@@ -145,9 +145,14 @@ struct Seeded(Arc<Simulated>);
 
 fn usual(read: &Read) -> Answer {
     match read {
-        Read::Unit { .. } => {
-            Answer::Unit(UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "a".into(), since: 1 })
-        }
+        Read::Unit { .. } => Answer::Unit(UnitFacts {
+            loaded: true,
+            state: UnitState::Active,
+            enabled: true,
+            pid: 7,
+            invocation: "a".into(),
+            since: 1,
+        }),
         Read::File { path } if path.contains(".conf") => Answer::File(Some(FileFacts {
             hash: Hash::of(b"old"),
             size: 3,

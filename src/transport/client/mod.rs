@@ -13,7 +13,10 @@ use super::vault::Vault;
 use crate::base::{Answer, ClientAsk, Clock as _, Redactor, Span, WallClock};
 use log::{Log, Moment};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -28,6 +31,8 @@ use tries::{Asker, Session};
 const TRIES: usize = 4;
 /// A try hangs after no less than this.
 const HANGS: Duration = Duration::from_millis(50);
+/// A password is had after no more than this.
+const PASSWORD: Duration = Duration::from_secs(60);
 /// This thread itself did not come to its turn for so long: that says nothing of the service.
 const STALLED: Duration = Duration::from_millis(25);
 
@@ -40,6 +45,8 @@ struct Shared {
     log: Mutex<Log>,
     /// Why it cannot ask at all.
     broken: Mutex<Option<String>>,
+    /// It has what it needs, and asks.
+    asks: AtomicBool,
     began: Instant,
     told: Notify,
     stop: Notify,
@@ -67,6 +74,7 @@ impl Client {
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             broken: Mutex::default(),
+            asks: AtomicBool::new(false),
             began: Instant::now(),
             told: Notify::new(),
             stop: Notify::new(),
@@ -76,7 +84,11 @@ impl Client {
             let asker = Asker::new(&ask.ask, ask.within, &vault, redactor);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match (asker, runtime) {
-                (Ok(asker), Ok(runtime)) => runtime.block_on(Course::new(asker, &ask, &mine).go()),
+                (Ok(asker), Ok(runtime)) => {
+                    mine.asks.store(true, Ordering::Release);
+                    mine.told.notify_waiters();
+                    runtime.block_on(Course::new(asker, &ask, &mine).go());
+                }
                 (Err(why), _) => mine.breaks(why),
                 (_, Err(error)) => mine.breaks(error.to_string()),
             }
@@ -89,17 +101,10 @@ impl Client {
 
     /// What it saw so far; the first look waits for the first answer.
     pub(super) async fn look(&self, anew: bool, within: Span) -> Answer {
-        let known = async {
-            loop {
-                let told = self.shared.told.notified();
-                if self.shared.broken().is_some() || self.shared.log().knows() {
-                    return;
-                }
-                told.await;
-            }
-        };
+        // who keeps the password may have to be asked for it
+        self.wait(PASSWORD, |shared| shared.asks.load(Ordering::Acquire)).await;
         // a first answer that hangs is told of at the latest when its time is up
-        drop(timeout(within.0, known).await);
+        self.wait(within.0, |shared| shared.log().knows()).await;
         if let Some(why) = self.shared.broken() {
             return Answer::Bad(why);
         }
@@ -109,6 +114,20 @@ impl Client {
             log.forget();
         }
         Answer::Client(Box::new(log.facts(now)))
+    }
+
+    /// Waits until it is so, or cannot come to be, or its time is up.
+    async fn wait(&self, within: Duration, is_so: impl Fn(&Shared) -> bool) {
+        let so = async {
+            loop {
+                let told = self.shared.told.notified();
+                if self.shared.broken().is_some() || is_so(&self.shared) {
+                    return;
+                }
+                told.await;
+            }
+        };
+        drop(timeout(within, so).await);
     }
 
     /// Asks no more.

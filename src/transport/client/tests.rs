@@ -12,7 +12,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::AtomicUsize,
 };
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
@@ -212,7 +212,7 @@ async fn a_database_that_may_not_be_written_is_down_and_no_error_shows_the_passw
 /// power.
 struct Way {
     address: SocketAddr,
-    hole: Arc<std::sync::atomic::AtomicBool>,
+    hole: Arc<AtomicBool>,
     /// Connections that were accepted while it swallowed.
     swallowed: Arc<AtomicUsize>,
 }
@@ -221,7 +221,7 @@ impl Way {
     fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (hole, swallowed) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (hole, swallowed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (dark, count) = (Arc::clone(&hole), Arc::clone(&swallowed));
         std::thread::spawn(move || {
             let mut held = Vec::new();
@@ -311,7 +311,7 @@ async fn a_server_that_accepts_and_says_nothing_is_tried_by_few_connections_at_o
 async fn a_port_is_up_while_it_holds_what_it_accepts() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let rude = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let rude = Arc::new(AtomicBool::new(false));
     let closes = Arc::clone(&rude);
     let server = tokio::spawn(async move {
         let mut held = Vec::new();

@@ -29,6 +29,20 @@ pub(super) async fn a_file_is_put_at_its_place_and_brought_back(stage: &Stage) {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
 }
 
+pub(super) async fn a_file_gets_another_name_where_nothing_is(stage: &Stage) {
+    let (from, to) = (stage.path("ночной 'job"), stage.path("ночной 'job.off"));
+    let there = || Change::MoveFile { from: from.clone(), to: to.clone() };
+    let refused = stage.do_once(there()).await.outcome;
+    assert!(matches!(&refused, Outcome::Refused(why) if why.contains("there is no file")), "{refused:?}");
+    std::fs::write(&from, "one").unwrap();
+    assert_eq!(stage.do_once(there()).await.outcome, Outcome::Ok);
+    assert_eq!((Path::new(&from).exists(), std::fs::read_to_string(&to).unwrap().as_str()), (false, "one"));
+    std::fs::write(&from, "two").unwrap();
+    let refused = stage.do_once(there()).await.outcome;
+    assert!(matches!(&refused, Outcome::Refused(why) if why.contains("is at")), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&from).unwrap(), "two");
+}
+
 pub(super) async fn what_was_kept_a_quarter_ago_is_kept_no_more(stage: &Stage) {
     let day = Duration::from_secs(24 * 60 * 60);
     let kept = [(80, true), (100, false)].map(|(days, stays)| {

@@ -464,6 +464,7 @@ async fn all(stage: &Stage) {
         Box::pin(an_act_of_another_boot_is_unknown(stage)),
         Box::pin(an_act_whose_processes_died_without_an_end_is_unknown(stage)),
         Box::pin(files::a_file_is_put_at_its_place_and_brought_back(stage)),
+        Box::pin(files::a_file_gets_another_name_where_nothing_is(stage)),
         Box::pin(files::what_was_kept_a_quarter_ago_is_kept_no_more(stage)),
         Box::pin(files::a_file_behind_a_link_is_written_through_it(stage)),
         Box::pin(files::a_file_that_does_not_validate_changes_nothing(stage)),

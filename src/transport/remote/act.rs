@@ -66,6 +66,9 @@ impl Ready {
             Change::StopUnit(name) => unit("stop", name),
             Change::RestartUnit(name) => unit("restart", name),
             Change::ReloadUnit(name) => unit("reload", name),
+            Change::EnableUnit(name) => unit("enable --now", name),
+            Change::DisableUnit(name) => unit("disable --now", name),
+            Change::MoveFile { from, to } => Ok(plain(place(&[("P_path", from), ("P_to", to)], "p_move"))),
             Change::Run(invocation) => Self::run(invocation, vault),
             Change::WriteFile { path, content, mode, owner, group, validate } => {
                 let undo = content.from == Source::Undo;

@@ -464,9 +464,14 @@ fn errand<'a>(act: &'a Act, at: &'a Place, terms: Terms) -> Errand<'a> {
 fn reading(change: &Change) -> Reading<'_> {
     match change {
         Change::Run(invocation) => Reading::Command(invocation),
-        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::Pair { .. } | Change::Proof { .. } => Reading::Place,
+        Change::WriteFile { .. }
+        | Change::RemoveFile(_)
+        | Change::MoveFile { .. }
+        | Change::Pair { .. }
+        | Change::Proof { .. } => Reading::Place,
         Change::Postgres { .. } => Reading::Cluster,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
+        Change::EnableUnit(_) | Change::DisableUnit(_) => Reading::Unit,
         Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
         _ => Reading::Code,
     }

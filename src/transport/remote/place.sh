@@ -58,6 +58,15 @@ p_remove() {
   p_do rm -f -- "$P_path"
 }
 
+p_move() {
+  [ ! -e "$P_to" ] && [ ! -h "$P_to" ] || p_refuse "something is at \`$P_to\` already"
+  [ ! -h "$P_path" ] || p_refuse "\`$P_path\` is a symbolic link"
+  [ -f "$P_path" ] || p_refuse "there is no file at \`$P_path\`"
+  p_do mv -f -- "$P_path" "$P_to"
+  sync -- "${P_to%/*}" 2>/dev/null
+  exit 0
+}
+
 p_write() {
   P_to=$P_path
   if [ -h "$P_path" ]; then

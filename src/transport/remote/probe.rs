@@ -87,6 +87,7 @@ fn unit(name: &str, text: &str) -> Result<UnitFacts, String> {
     Ok(UnitFacts {
         loaded: load == "loaded",
         state,
+        enabled: matches!(property("UnitFileState"), Some("enabled" | "enabled-runtime" | "alias" | "linked")),
         pid: property("MainPID").and_then(|v| v.parse().ok()).unwrap_or(0),
         // 32 digits; what is longer is no id, and tells no two starts apart
         invocation: property("InvocationID").filter(|id| id.len() <= 64).unwrap_or_default().to_owned(),
@@ -138,10 +139,16 @@ mod tests {
     fn a_unit_is_read_from_its_properties_and_an_unknown_one_is_not_loaded() {
         let seen = unit(
             "billing.service",
-            "MainPID=812\nLoadState=loaded\nActiveState=active\nInvocationID=ab12\nStateChangeTimestampMonotonic=99\n",
+            "MainPID=812\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nInvocationID=ab12\nStateChangeTimestampMonotonic=99\n",
         );
-        let facts =
-            UnitFacts { loaded: true, state: UnitState::Active, pid: 812, invocation: "ab12".into(), since: 99 };
+        let facts = UnitFacts {
+            loaded: true,
+            state: UnitState::Active,
+            enabled: true,
+            pid: 812,
+            invocation: "ab12".into(),
+            since: 99,
+        };
         assert_eq!(seen, Ok(facts));
         let none = unit("no.service", "LoadState=not-found\nActiveState=inactive\nInvocationID=\n").unwrap();
         assert!(!none.loaded && none.state == UnitState::Inactive);

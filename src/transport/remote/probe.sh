@@ -11,7 +11,7 @@ s_text() {
   printf '%s %s %s\n%s\n' "$K" "$1" $S_size "$S_text"
 }
 s_unit() {
-  s_text "$1" "$(LC_ALL=C systemctl show -p LoadState,ActiveState,MainPID,InvocationID,StateChangeTimestampMonotonic -- "$2" 2>&1)"
+  s_text "$1" "$(LC_ALL=C systemctl show -p LoadState,ActiveState,UnitFileState,MainPID,InvocationID,StateChangeTimestampMonotonic -- "$2" 2>&1)"
 }
 # As the login user if that will do: only what it may not read is read by sudo.
 s_file() {

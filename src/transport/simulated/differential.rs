@@ -119,12 +119,16 @@ async fn every_change_has_the_same_effect_on_a_real_host() {
         unit(Change::StartUnit),
         unit(Change::StartUnit),
         unit(Change::RestartUnit),
+        unit(Change::DisableUnit),
+        unit(Change::EnableUnit),
         host().at(Change::ReloadUnit("billing-tls.service".into())),
         set(ServerState::Maint),
         set(ServerState::Ready),
         write("one", text("one"), None),
         write("two", text("two"), Some(0o640)),
         write("one", Source::Undo, Some(0o600)),
+        host().at(Change::MoveFile { from: FILE.into(), to: format!("{FILE}.off") }),
+        host().at(Change::MoveFile { from: format!("{FILE}.off"), to: FILE.into() }),
         host().at(Change::RemoveFile(FILE.into())),
     ];
     let run = RunId::at_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap());

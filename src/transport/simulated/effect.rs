@@ -19,6 +19,8 @@ impl World {
                 | Change::StopUnit(_)
                 | Change::RestartUnit(_)
                 | Change::ReloadUnit(_)
+                | Change::EnableUnit(_)
+                | Change::DisableUnit(_)
                 | Change::Run(_)
                 | Change::SetServer { .. }
         );
@@ -41,6 +43,25 @@ impl World {
             Change::StopUnit(name) => self.stop(&unit(name)?)?,
             Change::RestartUnit(name) => self.launch(&unit(name)?)?,
             Change::ReloadUnit(name) => self.reload(&unit(name)?)?,
+            Change::EnableUnit(name) => {
+                let key = unit(name)?;
+                self.start(&key)?;
+                self.known(&key)?.unit.enabled = true;
+            }
+            Change::DisableUnit(name) => {
+                let key = unit(name)?;
+                self.stop(&key)?;
+                self.known(&key)?.unit.enabled = false;
+            }
+            Change::MoveFile { from, to } => {
+                let host = host.clone().ok_or("a file needs a host")?;
+                if self.files.get(&(host.clone(), to.clone())).is_some_and(Option::is_some) {
+                    return Err(format!("something is at `{to}` already"));
+                }
+                let file = self.files.insert((host.clone(), from.clone()), None).flatten();
+                let file = file.ok_or_else(|| format!("there is no file at `{from}`"))?;
+                self.files.insert((host, to.clone()), Some(file));
+            }
             Change::WriteFile { path, content, mode, owner, group, .. } => {
                 let host = host.clone().ok_or("a file needs a host")?;
                 let actor = change.at.become_user.clone().unwrap_or_else(|| self.links.user(&host).to_owned());

@@ -22,6 +22,9 @@ impl World {
                     is += &format!(", with `{path}` {}", content(hash.as_ref()));
                 }
             }
+            if process.unit.enabled {
+                is += ", enabled";
+            }
             standing.insert(key.to_string(), is);
         }
         for ((host, path), file) in &self.files {
@@ -162,10 +165,15 @@ const HOST: &str = "its host";
 /// What a change with a model touches, as `touches:` names it.
 fn touched(change: &At<Change>) -> Option<String> {
     match &change.what {
-        Change::StartUnit(name) | Change::StopUnit(name) | Change::RestartUnit(name) | Change::ReloadUnit(name) => {
-            Some(format!("unit:{name}"))
+        Change::StartUnit(name)
+        | Change::StopUnit(name)
+        | Change::RestartUnit(name)
+        | Change::ReloadUnit(name)
+        | Change::EnableUnit(name)
+        | Change::DisableUnit(name) => Some(format!("unit:{name}")),
+        Change::WriteFile { path, .. } | Change::RemoveFile(path) | Change::MoveFile { from: path, .. } => {
+            Some(format!("file:{path}"))
         }
-        Change::WriteFile { path, .. } | Change::RemoveFile(path) => Some(format!("file:{path}")),
         Change::Pair { spot, .. } => Some(format!("file:{}", spot.key_file())),
         _ => None,
     }

@@ -8,7 +8,7 @@ use crate::{
     inventory::sample::sample,
 };
 
-fn on(host: &str) -> Place {
+pub(super) fn on(host: &str) -> Place {
     Place::on(&HostName::new(host))
 }
 
@@ -54,7 +54,14 @@ fn write(path: &str, text: &str, mode: Option<u32>) -> At<Change> {
 /// Both hosts of a site run `billing`, healthy and ready.
 fn world() -> Simulated {
     let world = Simulated::new(Links::of(&sample()));
-    let up = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "old".into(), since: 5 };
+    let up = UnitFacts {
+        loaded: true,
+        state: UnitState::Active,
+        enabled: false,
+        pid: 7,
+        invocation: "old".into(),
+        since: 5,
+    };
     for (host, address) in [("dc1-app1", "10.77.0.11"), ("dc1-app2", "10.77.0.12")] {
         world.learn(&unit(host), &Answer::Unit(up.clone()));
         let ok = HttpFacts { status: Some(200), body: "ok".into(), error: None };
@@ -201,7 +208,14 @@ async fn a_start_takes_no_longer_than_the_apps_health_may() {
     let billing = inventory.apps.get_mut("billing").unwrap();
     billing.health.as_mut().unwrap().within = Span::secs(2);
     let world = Simulated::new(Links::of(&inventory));
-    let up = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "old".into(), since: 5 };
+    let up = UnitFacts {
+        loaded: true,
+        state: UnitState::Active,
+        enabled: false,
+        pid: 7,
+        invocation: "old".into(),
+        since: 5,
+    };
     world.learn(&unit("dc1-app1"), &Answer::Unit(up));
     world.meddle(&restart()).unwrap();
     assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(503));
@@ -326,5 +340,3 @@ async fn a_reload_shows_in_the_health_of_its_app_and_another_one_heals_it() {
     world.meddle(&reload()).unwrap();
     assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(200));
 }
-
-mod clusters;

@@ -1,9 +1,11 @@
 //! Clusters: what a switch makes of two, and what must never be.
 
-use super::*;
+use super::{tests::on, *};
 use crate::base::{
-    Lsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgState, PgUpstream,
+    Lsn, Outcome, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgState, PgUpstream,
+    UnitFacts, UnitState,
 };
+use crate::inventory::sample::sample;
 
 const END: Lsn = Lsn(0x500_0000);
 
@@ -75,7 +77,14 @@ fn two() -> Simulated {
     let world = Simulated::new(Links::of(&sample()));
     for (host, primary) in [("dc1-db1", true), ("dc2-db1", false)] {
         world.learn(&asks(host, PgDepth::Whole, None), &Answer::Postgres(Box::new(facts(primary))));
-        let unit = UnitFacts { loaded: true, state: UnitState::Active, pid: 7, invocation: "old".into(), since: 5 };
+        let unit = UnitFacts {
+            loaded: true,
+            state: UnitState::Active,
+            enabled: false,
+            pid: 7,
+            invocation: "old".into(),
+            since: 5,
+        };
         world.learn(&on(host).at(Read::Unit { name: spot().unit }), &Answer::Unit(unit));
     }
     world
