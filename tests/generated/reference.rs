@@ -328,7 +328,8 @@ zones:
 /// And a database, and a service.
 const SERVICES: &str = r#"
 databases:
-  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}, patroni: {url: "http://{{ host.address }}:8008"}}
+  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}}
+  led-db: {hosts: role=db, postgres: {cluster: 15/led, port: 5433}, replication: {user: replicator}, patroni: {url: "http://{{ host.address }}:8008"}}
 services:
   crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
 "#;
@@ -354,6 +355,7 @@ fn every_action_has_an_example_and_every_example_is_right() {
             name if name.starts_with("postgres.") || name.starts_with("patroni.") => "dc2-db1",
             _ => "role=app",
         };
+        let steps = if name.starts_with("patroni") { steps.replace("crm-db", "led-db") } else { steps };
         let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: {on}\nsteps:\n{steps}");
         std::fs::write(place(&format!("runbooks/{name}.yaml")), text).unwrap();
     }
