@@ -87,7 +87,7 @@ impl ExitCode {
             text += &format!("  {:>3}  {}\n", code.number(), code.meaning());
         }
         text += "Where several hold: 4 before 3 before 130 before 1.\n\n";
-        text += "Exit codes of verbs that check (status, app status, cert check, doctor, history verify):\n ";
+        text += "Exit codes of verbs that check (status, app status, cert check, doctor, failover status,\nhistory verify):\n ";
         let mut checks = Self::ALL.iter().filter(|c| !c.checked().is_empty()).peekable();
         while let Some(code) = checks.next() {
             text += &format!(" {} {}{}", code.number(), code.checked(), if checks.peek().is_some() { "," } else { "" });

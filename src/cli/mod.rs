@@ -9,6 +9,7 @@ mod cert;
 pub mod complete;
 pub mod completions;
 pub mod confirm;
+mod csv;
 pub mod demo;
 pub mod doctor;
 pub mod env;

@@ -127,6 +127,7 @@ pub fn wrong(words: &[String]) -> ExitCode {
         ["app", "status", ..]
         | ["status" | "doctor", ..]
         | ["history", "verify", ..]
+        | ["failover", "status", ..]
         | ["cert", "check" | "list", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }
@@ -155,7 +156,7 @@ pub fn foreign_form(words: &[String], output: Output) -> Option<Message> {
         Output::Junit => ("junit", &["report"][..]),
         Output::Nagios => ("nagios", &["cert check"][..]),
         Output::Prometheus => ("prometheus", &["cert check"][..]),
-        Output::Csv => ("csv", &["cert check"][..]),
+        Output::Csv => ("csv", &["cert check", "failover history"][..]),
     };
     let verb = words.join(" ");
     (!verbs.contains(&verb.as_str())).then(|| {

@@ -3,6 +3,7 @@
 use super::draw::{faults, left, name, rows, verdict, word, worst};
 use crate::{
     cert::{Certificate, Severity},
+    cli::csv,
     survey::cert::{Found, Wish},
     ui::{
         paint::plain_line,
@@ -67,11 +68,6 @@ pub(super) fn prometheus(found: &[Found], wish: &Wish) -> String {
 
 /// For a spreadsheet (RFC 4180): a place a row.
 pub(super) fn csv(found: &[Found], wish: &Wish) -> String {
-    let cell = |text: &str| {
-        // a cell that begins so would be taken for a formula
-        let text = if text.starts_with(['=', '+', '@']) { format!("'{text}") } else { text.to_owned() };
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-    };
     let mut text = "status,target,days_left,not_after,name,issuer,serial,faults\r\n".to_owned();
     for one in found {
         let of = |f: fn(&Certificate) -> String| one.cert.as_ref().map(f).unwrap_or_default();
@@ -85,7 +81,7 @@ pub(super) fn csv(found: &[Found], wish: &Wish) -> String {
             of(|c| c.serial.clone()),
             faults(one).join("; "),
         ];
-        text += &(cells.map(|c| cell(&plain_line(&c))).join(",") + "\r\n");
+        text += &csv::row(cells.iter().map(String::as_str));
     }
     text
 }

@@ -1,14 +1,20 @@
 //! `svcops failover`: a service moves from one site to the other.
 
 mod drill;
+mod history;
 mod look;
+mod moves;
+mod plot;
 mod prepare;
+mod status;
 mod switch;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use crate::ui::message::Message;
 use drill::Drill;
+use history::History;
 use prepare::Prepare;
+use status::Status;
 use switch::{How, Switch};
 
 /// `failover`: without a verb it is a switch.
@@ -38,6 +44,12 @@ pub enum Failover {
     /// Put the boot fence before its databases, and what replication needs
     #[command(after_help = prepare::EXAMPLES)]
     Prepare(Prepare),
+    /// Where a service is active as seen, and whether it could be moved now
+    #[command(after_help = status::EXAMPLES)]
+    Status(Status),
+    /// Its switches and drills, with their outages drawn
+    #[command(after_help = history::EXAMPLES)]
+    History(History),
 }
 
 /// For its help.
@@ -45,7 +57,9 @@ pub(super) const EXAMPLES: &str = "Examples:
   svcops failover crm --to dc2           what it would do, and asks
   svcops failover crm --to dc2 --show > runbooks/crm-to-dc2.yaml
   svcops failover crm --to dc2 --confirm dc2 --ticket OPS-4412
-  svcops failover drill crm              all that can be undone, and undone";
+  svcops failover drill crm              all that can be undone, and undone
+  svcops failover status                 where services are active, as seen
+  svcops failover history crm            outages of its switches and drills";
 
 impl Face {
     pub(super) fn failover(&self, args: &Args) -> Result<ExitCode, Failure> {
@@ -57,6 +71,8 @@ impl Face {
             (Some(Failover::Switch(args)), None) => self.failover_switch(&args.service, &args.how),
             (Some(Failover::Drill(args)), None) => self.failover_drill(args),
             (Some(Failover::Prepare(args)), None) => self.failover_prepare(args),
+            (Some(Failover::Status(args)), None) => self.failover_status(args),
+            (Some(Failover::History(args)), None) => self.failover_history(args),
             (None, service) => self.failover_switch(service.as_deref().unwrap_or_default(), &args.how),
         }
     }

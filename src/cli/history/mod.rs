@@ -262,7 +262,7 @@ pub(crate) fn pretty(value: &serde_json::Value) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
     use crate::{base::WallClock, journal::sqlite::FILE};
     use serde_json::Value;

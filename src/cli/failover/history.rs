@@ -1,0 +1,217 @@
+//! `svcops failover history SERVICE`: what moved it, how long clients were without it, and where that is going.
+
+use super::{
+    moves::{Move, moves},
+    plot,
+};
+use crate::{
+    base::words,
+    cli::{
+        Face,
+        args::{Output, at_least_one},
+        csv,
+        exit::ExitCode,
+        words::Failure,
+    },
+    inventory::Service,
+    ui::{message::Message, outage, screen::Screen, table::table},
+    verbs::failover::find,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Value, json};
+
+/// `failover history`.
+#[derive(Debug, clap::Args)]
+pub struct History {
+    /// The service
+    pub service: String,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value = "50", value_parser = at_least_one)]
+    pub most: usize,
+}
+
+/// For its help.
+pub(super) const EXAMPLES: &str = "Examples:
+  svcops failover history crm
+  svcops failover history crm -n 12 -o csv > crm.csv
+  svcops failover history crm -o json
+
+Its switches, drills and rejoins, newest first, and their outages as clients
+saw them, drawn oldest first. What a forced switch lost is known once its old
+primary is a standby again.";
+
+impl Face {
+    pub(super) fn failover_history(&self, args: &History) -> Result<ExitCode, Failure> {
+        self.no_stream()?;
+        let project = self.project()?;
+        let service = find(&project.inventory, &args.service).map_err(|e| Failure::wrong(Message::of(&e)))?;
+        let opened = self.open_to_read(&project.inventory.project)?;
+        let past = self.past(&opened, Some(&project));
+        let moves = moves(&past, &project.inventory, service, args.most)?;
+        match self.global.output {
+            Output::Table => self.screen.data(&draw(&self.screen, service, &moves, &past.zone)),
+            Output::Csv => self.screen.data(&sheet(&moves)),
+            _ => self.screen.json(&json(service, &moves)),
+        }
+        Ok(ExitCode::Done)
+    }
+}
+
+/// In the zone of the project, to the minute.
+pub(super) fn when(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+fn draw(screen: &Screen, service: &Service, moves: &[Move], zone: &TimeZone) -> String {
+    let name = &service.name;
+    if moves.is_empty() {
+        return format!(
+            "`{name}` has never been moved by svcops, not even in a drill\n\
+             `svcops failover drill {name}` goes as far as can be undone, and measures it\n"
+        );
+    }
+    let rows: Vec<Vec<String>> = moves.iter().map(|one| row(one, zone)).collect();
+    let mut text = table(screen, &HEAD, &rows);
+    let measured: Vec<plot::Bar> = moves.iter().rev().filter_map(|one| bar(one, zone)).collect();
+    if let Some(drawn) = plot::draw(screen, &measured) {
+        let promised = service.rto.map(|rto| format!(", RTO {rto}")).unwrap_or_default();
+        text += &format!("\noutages in milliseconds, newest right{promised}\n{drawn}");
+    } else if service.probe.is_none() {
+        text += &format!("\nno outage was measured: `probe:` of service `{name}` says how a client sees it\n");
+    }
+    text
+}
+
+const HEAD: [&str; 10] = ["when", "what", "way", "outcome", "outage", "failed", "rto", "lost", "by", "run"];
+
+fn row(one: &Move, zone: &TimeZone) -> Vec<String> {
+    let nothing = || "–".to_owned();
+    let of = |f: &dyn Fn(&outage::Outage) -> String| one.outage.as_ref().map_or_else(nothing, f);
+    let long = |outage: &outage::Outage| match (outage.over, outage.whole) {
+        (false, _) => format!("{}, not over", outage::time(outage.ms)),
+        (true, false) if outage.ms > 0 => format!("at least {}", outage::time(outage.ms)),
+        (true, false) => "not measured".to_owned(),
+        (true, true) => outage::time(outage.ms),
+    };
+    let met = |outage: &outage::Outage| match outage.rto_met() {
+        Some(true) => "met".to_owned(),
+        Some(false) => "missed".to_owned(),
+        None => nothing(),
+    };
+    vec![
+        when(one.run.row.began, zone),
+        one.kind.word().to_owned(),
+        one.route(),
+        one.run.outcome().replace('_', " "),
+        of(&long),
+        of(&|outage| outage.failed.to_string()),
+        of(&met),
+        lost(one),
+        one.run.row.operator.clone(),
+        one.run.row.run.to_string(),
+    ]
+}
+
+/// What was lost of the log.
+fn lost(one: &Move) -> String {
+    match (one.lost, &one.accepted) {
+        (Some(bytes), _) => words::bytes(bytes),
+        (None, Some(_)) => "not known yet".to_owned(),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+fn bar(one: &Move, zone: &TimeZone) -> Option<plot::Bar> {
+    let outage = one.outage.as_ref().filter(|outage| outage.whole || outage.ms > 0)?;
+    Some(plot::Bar {
+        ms: outage.ms,
+        mark: one.kind.letter(),
+        word: one.kind.word(),
+        bad: outage.rto_met() == Some(false),
+        when: when(one.run.row.began, zone),
+    })
+}
+
+fn json(service: &Service, moves: &[Move]) -> Value {
+    json!({
+        "schema_version": 1,
+        "service": service.name,
+        "rto_ms": service.rto.and_then(|rto| u64::try_from(rto.0.as_millis()).ok()),
+        "rpo": service.rpo.to_string(),
+        "moves": moves.iter().map(Move::json).collect::<Vec<_>>(),
+    })
+}
+
+fn sheet(moves: &[Move]) -> String {
+    const HEAD: [&str; 13] = [
+        "started",
+        "what",
+        "from",
+        "to",
+        "outcome",
+        "outage_ms",
+        "tries",
+        "failed",
+        "rto_met",
+        "lost_bytes",
+        "operator",
+        "machine",
+        "run",
+    ];
+    let line = |one: &Move| {
+        let row = &one.run.row;
+        let of = |f: &dyn Fn(&outage::Outage) -> String| one.outage.as_ref().map(f).unwrap_or_default();
+        let cells = [
+            row.began.to_string(),
+            one.kind.word().to_owned(),
+            one.from.clone().unwrap_or_default(),
+            one.to.clone().unwrap_or_default(),
+            one.run.outcome().to_owned(),
+            of(&|outage| outage.ms.to_string()),
+            of(&|outage| outage.tries.to_string()),
+            of(&|outage| outage.failed.to_string()),
+            of(&|outage| outage.rto_met().map(|met| met.to_string()).unwrap_or_default()),
+            one.lost.map(|lost| lost.to_string()).unwrap_or_default(),
+            row.operator.clone(),
+            row.machine.clone(),
+            row.run.to_string(),
+        ];
+        csv::row(cells.iter().map(String::as_str))
+    };
+    csv::row(HEAD) + &moves.iter().map(line).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::moves::tests::moved, *};
+    use crate::inventory::sample_services;
+
+    fn drawn(width: usize) -> String {
+        let inventory = sample_services::moving();
+        draw(&Screen::plain(width), &inventory.services["crm"], &moved(), &TimeZone::UTC)
+    }
+
+    #[test]
+    fn a_history_is_a_table_and_its_outages_drawn() {
+        insta::assert_snapshot!(drawn(110), @"");
+        for width in [60, 80] {
+            let text = drawn(width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_moved_yet_it_says_so_and_what_to_do() {
+        let inventory = sample_services::moving();
+        let text = draw(&Screen::plain(80), &inventory.services["crm"], &[], &TimeZone::UTC);
+        assert!(text.starts_with("`crm` has never been moved") && text.contains("svcops failover drill crm"), "{text}");
+    }
+
+    #[test]
+    fn programs_read_it_too() {
+        let inventory = sample_services::moving();
+        let json = json(&inventory.services["crm"], &moved());
+        assert_eq!((&json["schema_version"], &json["moves"][0]["what"]), (&1.into(), &"rejoin".into()));
+        insta::assert_snapshot!(sheet(&moved()).replace("\r\n", "\n"), @"");
+    }
+}

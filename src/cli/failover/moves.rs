@@ -1,0 +1,301 @@
+//! What was done to move a service, as the journal has it: its switches, drills and rejoins, newest first.
+
+use crate::{
+    cli::{history::Past, words::Failure},
+    inventory::{Inventory, Service},
+    journal::{
+        Journal as _,
+        event::How,
+        outage::Outage,
+        search::Filter,
+        state::{RunState, TaskState},
+    },
+    ui::history::Listed,
+};
+use serde_json::{Value, json};
+
+/// A run that moved a service, or tried to.
+#[derive(Clone, Debug)]
+pub(super) struct Move {
+    /// The run.
+    pub run: Listed,
+    /// What it was.
+    pub kind: Kind,
+    /// The site that it left.
+    pub from: Option<String>,
+    /// The site that it went to.
+    pub to: Option<String>,
+    /// The longest outage that it measured.
+    pub outage: Option<Outage>,
+    /// Of a forced one: what was said instead of a look at the source.
+    pub accepted: Option<String>,
+    /// How many bytes of the log were lost; of a forced one it is found by the rejoin.
+    pub lost: Option<u64>,
+}
+
+/// What a run did with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It moved.
+    Switch,
+    /// It moved without its source.
+    Forced,
+    /// It went as far as can be undone.
+    Drill,
+    /// It moved, for practice.
+    RoundTrip,
+    /// The old primary became a standby.
+    Rejoin,
+}
+
+impl Kind {
+    /// In a word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Forced => "forced",
+            Self::Drill => "drill",
+            Self::RoundTrip => "round trip",
+            Self::Rejoin => "rejoin",
+        }
+    }
+    /// In a letter.
+    pub(super) const fn letter(self) -> char {
+        match self {
+            Self::Switch => 's',
+            Self::Forced => 'f',
+            Self::Drill => 'd',
+            Self::RoundTrip => 't',
+            Self::Rejoin => 'r',
+        }
+    }
+    /// For practice.
+    pub(super) const fn is_drill(self) -> bool {
+        matches!(self, Self::Drill | Self::RoundTrip)
+    }
+}
+
+/// The newest `most` of them.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) fn moves(
+    past: &Past<'_>,
+    inventory: &Inventory,
+    service: &Service,
+    most: usize,
+) -> Result<Vec<Move>, Failure> {
+    let name = &service.name;
+    let mut names = vec![format!("failover-drill-{name}"), format!("failover-rejoin-{name}")];
+    names.extend(service.sites.iter().map(|site| format!("failover-{name}-to-{site}")));
+    let mut rows = Vec::new();
+    for name in names {
+        let filter = Filter { project: Some(inventory.project.clone()), runbook: Some(name), ..Filter::default() };
+        rows.extend(past.journal.list(&filter, None, most)?);
+    }
+    rows.sort_by(|a, b| (b.began, &b.run).cmp(&(a.began, &a.run)));
+    rows.truncate(most);
+    let mut moves = Vec::new();
+    for row in rows {
+        let state = RunState::fold(&past.journal.records(&row.run)?);
+        moves.push(one(past.listed(row), &state, inventory, service));
+    }
+    found_later(&mut moves);
+    Ok(moves)
+}
+
+fn one(run: Listed, state: &RunState, inventory: &Inventory, service: &Service) -> Move {
+    let site = |task: &TaskState| inventory.host(task.began.host.as_str()).and_then(|host| host.site.clone());
+    let of = |actions: &'static [&'static str]| move |task: &&TaskState| actions.contains(&task.began.action.as_str());
+    let promoted = || state.tasks.iter().filter(of(&["postgres.promote", "patroni.switchover"]));
+    let prefix = format!("failover-{}-to-", service.name);
+    let accepted = promoted().find_map(|task| task.began.value.get("unfenced")?.as_str().map(str::to_owned));
+    let (kind, to) = match run.row.runbook.strip_prefix(&prefix) {
+        Some(to) if service.sites.iter().any(|site| site == to) => {
+            (if accepted.is_some() { Kind::Forced } else { Kind::Switch }, Some(to.to_owned()))
+        }
+        _ if run.row.runbook.starts_with("failover-rejoin-") => {
+            let followed = state.tasks.iter().find(of(&["postgres.follow"]));
+            (Kind::Rejoin, followed.and_then(site))
+        }
+        _ => {
+            let through = promoted().any(|task| task.forward.done());
+            let target = state.tasks.iter().find(of(&["postgres.ready", "postgres.promote", "patroni.switchover"]));
+            (if through { Kind::RoundTrip } else { Kind::Drill }, target.and_then(site))
+        }
+    };
+    let from = to.as_deref().filter(|_| kind != Kind::Rejoin).and_then(|to| service.other(to)).map(str::to_owned);
+    let lost = state.tasks.iter().rev().find_map(|task| match &task.forward.how {
+        Some(How::Done { outputs }) => outputs.get("lost_bytes").and_then(Value::as_u64),
+        _ => None,
+    });
+    let mine = state.outages().into_iter().filter(|outage| outage.service == service.name);
+    Move { run, kind, from, to, outage: mine.max_by_key(|outage| outage.ms), accepted, lost }
+}
+
+/// What a forced switch has lost is known once the old primary is back: by the first rejoin after it.
+fn found_later(moves: &mut [Move]) {
+    let mut found = None;
+    for one in moves {
+        match one.kind {
+            Kind::Rejoin => found = one.lost.or(found),
+            Kind::Forced => one.lost = one.lost.or(found.take()),
+            Kind::Switch | Kind::RoundTrip => found = None,
+            Kind::Drill => {}
+        }
+    }
+}
+
+impl Move {
+    /// `dc1 → dc2`; of a rejoin the site that came back.
+    pub(super) fn route(&self) -> String {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => format!("{from} → {to}"),
+            (None, Some(to)) => to.clone(),
+            _ => "–".to_owned(),
+        }
+    }
+    /// As JSON: an interface.
+    pub(super) fn json(&self) -> Value {
+        let row = &self.run.row;
+        json!({
+            "run": row.run,
+            "what": self.kind.word().replace(' ', "_"),
+            "from": self.from,
+            "to": self.to,
+            "started": row.began,
+            "ended": row.ended,
+            "outcome": self.run.outcome(),
+            "exit_code": row.exit_code,
+            "outage_ms": self.outage.as_ref().map(|outage| outage.ms),
+            "outage": self.outage.as_ref().map(Outage::json),
+            "accepted": self.accepted,
+            "lost_bytes": self.lost,
+            "operator": row.operator,
+            "machine": row.machine,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        base::{ClientFacts, ClientOutage, RunId},
+        cli::{args::Output, history::tests::Stored},
+        inventory::sample_services,
+        journal::event::{End, Event, Header, Record, Summary},
+    };
+    use jiff::Timestamp;
+
+    /// A story of a service: there, back without its source, what came of that, and a drill.
+    pub(in crate::cli::failover) fn moved() -> Vec<Move> {
+        let stored = stored();
+        let inventory = sample_services::moving();
+        moves(&stored.past(Output::Table), &inventory, &inventory.services["crm"], 50).unwrap()
+    }
+
+    fn at(second: i64, micros: i64) -> Timestamp {
+        Timestamp::from_microsecond((1_795_000_000 + second) * 1_000_000 + micros).unwrap()
+    }
+
+    struct Run<'a> {
+        stored: &'a Stored,
+        id: RunId,
+        second: i64,
+    }
+
+    impl Run<'_> {
+        fn say(&self, event: Event) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(self.stored.journal.append(&self.id, at(self.second, 500_000), event)).unwrap();
+        }
+        fn task(&self, number: u8, host: &str, action: &str, value: Value, outputs: Value, seen: Option<Value>) {
+            let task = format!("{number}@{host}");
+            let began = json!({
+                "task": task, "step": number.to_string(), "name": action, "host": host, "action": action,
+                "value": value, "within": "5m",
+            });
+            self.say(Event::Began(serde_json::from_value(began).unwrap()));
+            let how = How::Done { outputs };
+            self.say(Event::Ended {
+                task: task.as_str().into(),
+                way: crate::base::Way::Forward,
+                how,
+                seen,
+                changed: false,
+            });
+        }
+        /// What clients did not see, in milliseconds.
+        fn out(&self, millis: i64) {
+            let sight = json!({"sight": {"service": "crm"}, "down": false});
+            self.task(1, "lb", "service.watch", sight, Value::Null, Some(json!({})));
+            let outage = ClientOutage {
+                from: Some(at(self.second, 0)),
+                until: Some(at(self.second, millis * 1000)),
+                micros: u64::try_from(millis * 1000).unwrap(),
+                failed: 14,
+            };
+            let seen = ClientFacts { failed: 14, tries: 700, outages: vec![outage], ..ClientFacts::steadily(true) };
+            let value = json!({
+                "sight": {"service": "crm"}, "promise": {"rto": "30s", "rpo": "0B", "rpo_bytes": 0}, "within": "1m",
+            });
+            self.task(9, "lb", "service.verify", value, Value::Null, Some(json!(seen)));
+        }
+        fn end(&self, outcome: End) {
+            let end = Summary { outcome, exit_code: outcome.code(), why: None, changed: 0, owed: 0, stands: vec![] };
+            self.say(Event::Finished(end));
+        }
+    }
+
+    fn stored() -> Stored {
+        let stored = Stored::new();
+        let Event::Started(header) = stored.journal.records(&stored.newest()).unwrap().remove(0).event else {
+            panic!()
+        };
+        let project = sample_services::moving().project;
+        let begin = |second: i64, runbook: &str| {
+            let header = Header { project: project.clone(), runbook: runbook.into(), ..*header.clone() };
+            let record: Record = stored.journal.begin(at(second, 0), header).unwrap();
+            Run { stored: &stored, id: record.run, second }
+        };
+        let run = begin(0, "failover-crm-to-dc2");
+        run.out(480);
+        run.task(5, "dc2-db1", "postgres.promote", json!({}), json!({"lost_bytes": 0}), None);
+        run.end(End::Done);
+        let run = begin(86_400, "failover-crm-to-dc1");
+        run.out(40_000);
+        let value = json!({"unfenced": "the power is off, says Maria"});
+        run.task(5, "dc1-db1", "postgres.promote", value, json!({"lost_bytes": null}), None);
+        run.end(End::Done);
+        let run = begin(90_000, "failover-drill-crm");
+        run.task(2, "dc2-db1", "postgres.ready", json!({}), Value::Null, None);
+        run.out(143);
+        run.end(End::Done);
+        let run = begin(172_800, "failover-rejoin-crm");
+        run.task(2, "dc2-db1", "postgres.follow", json!({}), json!({"lost_bytes": 8192}), None);
+        run.end(End::Done);
+        // others are not its own
+        begin(172_900, "failover-drill-crm-to-dc1").end(End::Done);
+        begin(172_901, "failover-silent-to-dc1").end(End::Done);
+        stored
+    }
+
+    #[test]
+    fn its_runs_are_found_newest_first_and_what_a_forced_one_lost_by_its_rejoin() {
+        let told = |one: &Move| {
+            let outage = one.outage.as_ref().map(|outage| outage.ms);
+            (one.kind, one.route(), outage, one.lost, one.accepted.is_some())
+        };
+        let all: Vec<_> = moved().iter().map(told).collect();
+        assert_eq!(
+            all,
+            [
+                (Kind::Rejoin, "dc2".to_owned(), None, Some(8192), false),
+                (Kind::Drill, "dc1 → dc2".to_owned(), Some(143), None, false),
+                (Kind::Forced, "dc2 → dc1".to_owned(), Some(40_000), Some(8192), true),
+                (Kind::Switch, "dc1 → dc2".to_owned(), Some(480), Some(0), false),
+            ]
+        );
+    }
+}

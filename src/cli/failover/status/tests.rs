@@ -1,0 +1,107 @@
+use super::*;
+use crate::{
+    base::RunId,
+    cli::failover::moves::Kind,
+    journal::{RunRow, event::End},
+    survey::service::tests::{World, crm},
+    ui::{history::Listed, screen::Screen},
+};
+use jiff::tz::TimeZone;
+
+fn told(world: &World) -> Told {
+    let inventory = crm();
+    let seen = world.seen(&inventory, "crm");
+    Told::of(&inventory, &inventory.services["crm"], seen, Ok(vec![switched()]))
+}
+
+fn drawn(world: &World) -> String {
+    let text = draw::draw(&Screen::plain(80), &told(world), &TimeZone::UTC);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "wider than 80: {line}");
+    }
+    text
+}
+
+fn switched() -> Move {
+    let at = |second: i64| jiff::Timestamp::from_second(1_795_000_000 + second).unwrap();
+    let row = RunRow {
+        run: RunId::at_millis(1_795_000_000_000),
+        project: "crm".into(),
+        runbook: "failover-crm-to-dc1".into(),
+        operator: "мария".into(),
+        machine: "ops-1".into(),
+        began: at(0),
+        ended: Some(at(7)),
+        outcome: Some(End::Done),
+        exit_code: Some(0),
+        changed: 9,
+        owed: 0,
+        head: 80,
+    };
+    Move {
+        run: Listed { row, alive: false },
+        kind: Kind::Switch,
+        from: Some("dc2".into()),
+        to: Some("dc1".into()),
+        outage: None,
+        accepted: None,
+        lost: None,
+    }
+}
+
+#[test]
+fn a_service_that_is_well_shows_its_parts_its_lag_and_that_it_could_be_moved() {
+    insta::assert_snapshot!(drawn(&World::well()), @"");
+    let told = told(&World::well());
+    assert_eq!(told.level(), Level::Ok);
+    let json = told.json();
+    assert_eq!(json["prechecks"], serde_json::json!({"to": "dc2", "pass": true, "against": []}));
+    assert_eq!(json["forced"]["ready"], true);
+    assert_eq!((&json["status"], &json["exit_code"]), (&"OK".into(), &0.into()));
+    assert_eq!((&json["last_switch"]["to"], &json["last_drill"]), (&"dc1".into(), &Value::Null));
+}
+
+#[test]
+fn two_primaries_are_the_first_thing_that_is_said() {
+    let mut world = World::well();
+    let sql = world.pg("dc1-db1").sql.clone();
+    world.pg("dc2-db1").sql = sql;
+    let text = drawn(&world);
+    assert!(text.starts_with("CRITICAL: `crm` has TWO PRIMARIES (Учёт клиентов)\nCRITICAL  TWO PRIMARIES: "), "{text}");
+    let told = told(&world);
+    assert_eq!((told.level(), told.checks.pass), (Level::Critical, Some(false)));
+    assert!(text.contains("would be refused now: two primaries accept writes"), "{text}");
+}
+
+#[test]
+fn what_would_stop_a_switch_is_a_warning_in_the_words_of_its_checks() {
+    let mut world = World::well();
+    world.pg("dc2-db1").boot_fence = false;
+    world.pg("dc2-db1").free = Some(1 << 20);
+    world.pg("dc2-db1").sql.as_mut().unwrap().paused = true;
+    let told = told(&world);
+    assert_eq!((told.level(), told.checks.pass, told.fence.ready()), (Level::Warning, Some(false), Some(false)));
+    insta::assert_snapshot!(drawn(&world), @"");
+}
+
+#[test]
+fn what_a_busy_primary_has_under_way_stops_no_switch() {
+    let mut world = World::well();
+    // the checks' own two looks would say that it lags
+    world.pg("dc2-db1").sql.as_mut().unwrap().received = Some(crate::base::Lsn(0x0F0_0000));
+    let told = told(&world);
+    assert_eq!((told.level(), told.checks.pass), (Level::Ok, Some(true)), "{:?}", told.checks);
+}
+
+#[test]
+fn a_site_that_is_not_seen_makes_it_unknown_and_nothing_is_guessed() {
+    for (host, to) in [("dc2-db1", Some("dc2")), ("dc1-db1", None)] {
+        let mut world = World::well();
+        world.silent.insert(host, "connection timed out");
+        let told = told(&world);
+        assert_eq!((told.level(), told.checks.pass, told.fence.ready()), (Level::Unknown, None, None), "{host}");
+        assert_eq!(told.checks.to.as_deref(), to);
+        let text = drawn(&world);
+        assert!(text.contains(&format!("not known: `{host}` was not seen")), "{text}");
+    }
+}
