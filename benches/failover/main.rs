@@ -22,7 +22,7 @@ mod support;
 mod writer;
 
 use byhand::ByHand;
-use pair::Pair;
+use pair::{DATABASE, Pair, SERVICE};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -70,7 +70,7 @@ fn main() {
         if checks == "usual" {
             usual = took;
         } else {
-            let crm = pair.by_patroni();
+            let crm = by_patroni(&pair);
             let driven =
                 figure(&format!("svcops driving Patroni; {name}"), tries, |n| drop(moved(&crm, n + tries % 2)));
             ratio("svcops driving Patroni to patronictl", driven, took);
@@ -99,6 +99,13 @@ impl Drop for Patroni<'_> {
     }
 }
 
+/// The service where Patroni sees to its database, and tells HAProxy who takes clients.
+fn by_patroni(pair: &Pair) -> Project {
+    let patroni = "    patroni: {url: 'http://{{ host.address }}:8008'}\n";
+    let front = "      - balancer: {name: front, backend: crm-db, servers: role=db}\n";
+    pair.with(&format!("{DATABASE}{patroni}"), &SERVICE.replace(front, ""))
+}
+
 /// So many switches under a client that writes; answers with the median outage.
 fn figure(what: &str, tries: usize, mut switch: impl FnMut(usize)) -> Duration {
     let writer = Writer::start(what, FRONT);
@@ -114,7 +121,7 @@ fn figure(what: &str, tries: usize, mut switch: impl FnMut(usize)) -> Duration {
         }
     }
     let written = writer.stop();
-    let address = if try_sql(DATABASES[0].1, RECOVERS).is_ok_and(|said| said == ["f"]) { 0 } else { 1 };
+    let address = usize::from(try_sql(DATABASES[0].1, RECOVERS).is_ok_and(|said| said == ["t"]));
     let lost = written.lost(DATABASES[address].1);
     assert!(lost.is_empty(), "{what}: acknowledged rows are lost: {lost:?}");
     let mut outages: Vec<Duration> = spans.iter().map(|(from, until)| written.outage(*from, *until)).collect();

@@ -43,7 +43,11 @@ impl Scene {
     /// The target is cut off until it is held for lost, and is back.
     fn away(&self) {
         self.pair.cut(TARGET);
-        while connected(DATABASES[1].1) {
+        // somebody else may have a connection of his own there: not for ever
+        for _ in 0..160 {
+            if !connected(DATABASES[1].1) {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
         self.pair.heal(TARGET);
@@ -222,18 +226,20 @@ fn a_promotion_whose_answer_is_lost_after_it_took_effect_is_found_out() {
 }
 
 #[test]
-fn a_source_that_loses_its_power_while_it_stops_is_not_switched_from_without_proof() {
-    let name = "a_source_that_loses_its_power_while_it_stops_is_not_switched_from_without_proof";
+fn a_source_that_loses_its_power_while_it_stops_is_left_only_with_proof_that_it_ended() {
+    let name = "a_source_that_loses_its_power_while_it_stops_is_left_only_with_proof_that_it_ended";
     let Some(scene) = Scene::set(name) else { return };
     let running = scene.until_announced("stop");
     scene.pair.loses_power(SOURCE);
     scene.pair.power_on(SOURCE);
     let ended = running.finish();
-    assert_ne!(ended.code, Some(0), "{ended}");
+    if ended.code == Some(0) {
+        // it was quicker than the plug: its control file says that it ended cleanly
+        return scene.ends_at(TARGET, 1);
+    }
     let ended = ended.says(SOURCE);
     assert_eq!(sql(DATABASES[1].1, "SELECT pg_is_in_recovery()"), ["t"], "nobody promoted it\n{ended}");
-    let seen = scene.watch.stop();
-    seen.never_two(0);
+    scene.watch.stop().never_two(0);
     drop(scene.writer.stop());
 }
 
