@@ -14,7 +14,7 @@ mod jobs;
 mod notify;
 mod order;
 mod patroni;
-mod postgres;
+pub mod postgres;
 mod prove;
 mod service;
 #[cfg(test)]

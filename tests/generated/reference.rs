@@ -325,14 +325,26 @@ zones:
   lab.test: {server: "10.77.0.5:53", key: {name: svcops-lab, secret: tsig}}
 "#;
 
-/// And a database, and a service.
+/// And a service.
 const SERVICES: &str = r#"
-databases:
-  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}}
-  led-db: {hosts: role=db, postgres: {cluster: 15/led, port: 5433}, replication: {user: replicator}, patroni: {url: "http://{{ host.address }}:8008"}}
 services:
   crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
 "#;
+
+/// And databases, on two hosts of their own.
+const DATABASES: &str = r#"
+databases:
+  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}}
+  orders-db:
+    hosts: role=db
+    postgres: {cluster: 15/orders, port: 5433}
+    replication: {user: replicator}
+    patroni: {url: "http://{{ host.address }}:8008"}
+"#;
+const DATABASE_HOSTS: &str = "hosts:
+  dc1-db1: {address: 10.77.0.13, site: dc1, labels: {role: db}}
+  dc2-db1: {address: 10.77.0.23, site: dc2, labels: {role: db}}
+";
 
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
@@ -343,20 +355,21 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES;
+    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES + DATABASES;
+    let project = project.replace("hosts:\n", DATABASE_HOSTS);
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {
         assert!(action.example.contains(&format!("{}:", action.name)), "`{}` has no example", action.name);
         let steps: String = action.example.lines().map(|line| format!("  {line}\n")).collect();
         let name = action.name.replace('.', "-");
-        let on = match action.name {
-            "postgres.mask" | "postgres.stop" | "postgres.follow" => "dc1-db1",
-            name if name.starts_with("postgres.") || name.starts_with("patroni.") => "dc2-db1",
-            _ => "role=app",
+        let databases = ["postgres.", "patroni."].iter().any(|family| action.name.starts_with(family));
+        let targets = match (databases, action.example.contains("from: dc1-db1")) {
+            (false, _) => "role=app",
+            (true, true) => "dc2-db1",
+            (true, false) => "dc1-db1",
         };
-        let steps = if name.starts_with("patroni") { steps.replace("crm-db", "led-db") } else { steps };
-        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: {on}\nsteps:\n{steps}");
+        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: {targets}\nsteps:\n{steps}");
         std::fs::write(place(&format!("runbooks/{name}.yaml")), text).unwrap();
     }
     let found = svcops::engine::lint::lint(folder.path(), &[], CATALOG);

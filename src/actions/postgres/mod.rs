@@ -12,6 +12,7 @@ mod tests;
 pub(super) use fence::{Mask, Stop};
 pub(super) use follow::Follow;
 pub(super) use promote::Promote;
+pub use ready::against;
 pub(super) use ready::Ready;
 pub(super) use tend::Checkpoint;
 

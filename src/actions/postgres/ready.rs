@@ -5,9 +5,9 @@ use super::{
 };
 use crate::{
     actions::args,
-    base::{Lsn, PgDepth, PgFacts, PgSql, PgStandby, Span},
-    inventory::{Database, Rpo},
-    resources::{Handover, HandoverFacts, postgres::role},
+    base::{Lsn, PgDepth, PgFacts, PgSql, PgStandby, Place, Span},
+    inventory::{Database, Host, Rpo},
+    resources::{Cluster, Handover, HandoverFacts, postgres::role},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,22 +77,10 @@ impl Action for Ready {
         let from = other_host("from", &args.from, database, target)?;
         let rpo = args.rpo.map(|rpo| args::plain("rpo", rpo)).transpose()?;
         let rpo = rpo.map_or(Ok(Rpo::Bytes(0)), |rpo| rpo.parse()).map_err(|e| Refusal::of("rpo", format!("{e}")))?;
-        let (host, replication) = (target.host, &database.replication);
-        let slot = Database::slot(&host.name);
-        let own = cluster_on(database, &host.name, PgDepth::Whole, target);
+        let own = cluster_on(database, &target.host.name, PgDepth::Whole, target);
         let other = (!args.lost).then(|| cluster_on(database, &from.name, PgDepth::Whole, target));
-        Ok(Self {
-            on: Handover { own, other, peer: Some((address(from), database.spot.port)), loose: false },
-            from: from.name.as_str().to_owned(),
-            sources: vec![address(from), from.name.as_str().to_owned()],
-            names: vec![address(host), host.name.as_str().to_owned(), slot.clone()],
-            rpo,
-            // Patroni sees to its slots itself
-            slot: (replication.slots && database.patroni.is_none()).then_some(slot),
-            sync: replication.sync,
-            password: replication.password.is_some() && database.patroni.is_none(),
-            within: args.within.unwrap_or(WITHIN),
-        })
+        let on = Handover { own, other, peer: Some((address(from), database.spot.port)), loose: false };
+        Ok(Self { within: args.within.unwrap_or(WITHIN), ..Self::of(database, on, from, target.host, rpo) })
     }
     fn on(&self) -> &Handover {
         &self.on
@@ -101,7 +89,7 @@ impl Action for Ready {
         let mut against = Against::default();
         self.judge(turn, &mut against);
         if against.all.is_empty() {
-            return Next::Done { outputs: self.outputs(&turn.seen) };
+            return Next::Done { outputs: outputs(&turn.seen) };
         }
         let title = format!("{} cannot take over from `{}`", self.on.own.title(), self.from);
         let why = match against.all.as_slice() {
@@ -136,7 +124,48 @@ impl Against {
     }
 }
 
+/// What speaks against a switch of a database from one host to another, by what was seen of both a moment ago: the words of
+/// `postgres.ready`, for who only looks. None: it would pass.
+pub fn against(database: &Database, from: (&Host, &PgFacts), to: (&Host, &PgFacts), rpo: Rpo) -> Vec<String> {
+    let cluster = |host: &Host| Cluster {
+        at: Place::on(&host.name),
+        spot: database.spot.clone(),
+        depth: PgDepth::Whole,
+    };
+    let on = Handover { own: cluster(to.0), other: Some(cluster(from.0)), peer: None, loose: false };
+    let seen = HandoverFacts { own: to.1.clone(), other: Some(from.1.clone()), ..HandoverFacts::default() };
+    let turn = Turn {
+        before: seen.clone(),
+        seen,
+        after: None,
+        did: Vec::new(),
+        last: None,
+        elapsed: Duration::ZERO,
+        rested: Duration::ZERO,
+        late: true,
+    };
+    let mut against = Against::default();
+    Ready::of(database, on, from.0, to.0, rpo).judge(&turn, &mut against);
+    against.all
+}
+
 impl Ready {
+    /// For a standby on `host` and a primary on `from`.
+    fn of(database: &Database, on: Handover, from: &Host, host: &Host, rpo: Rpo) -> Self {
+        let (replication, slot) = (&database.replication, Database::slot(&host.name));
+        Self {
+            on,
+            from: from.name.as_str().to_owned(),
+            sources: vec![address(from), from.name.as_str().to_owned()],
+            names: vec![address(host), host.name.as_str().to_owned(), slot.clone()],
+            rpo,
+            // Patroni sees to its slots itself
+            slot: (replication.slots && database.patroni.is_none()).then_some(slot),
+            sync: replication.sync,
+            password: replication.password.is_some() && database.patroni.is_none(),
+            within: WITHIN,
+        }
+    }
     fn judge(&self, turn: &Turn<HandoverFacts>, against: &mut Against) {
         let own = &turn.seen.own;
         if !own.running {
@@ -216,21 +245,21 @@ impl Ready {
     fn is_it(&self, standby: &PgStandby) -> bool {
         self.names.contains(&standby.address) || self.names.contains(&standby.name)
     }
+}
 
-    fn outputs(&self, seen: &HandoverFacts) -> Value {
-        let sql = seen.own.sql.as_ref();
-        let primary = seen.other.as_ref().and_then(|other| other.sql.as_ref());
-        json!({
-            "lag_bytes": primary.zip(sql).map(|(primary, sql)| lag(primary, sql)),
-            "received": sql.and_then(|sql| sql.received),
-            "replayed": sql.and_then(|sql| sql.replayed),
-            "unplayed_bytes": sql.map(|sql| sql.received.unwrap_or_default().past(sql.replayed.unwrap_or_default())),
-            "delay": sql.and_then(|sql| sql.delay),
-            "last": sql.and_then(|sql| sql.last),
-            "timeline": seen.own.control.as_ref().map(|control| control.timeline),
-            "peer": seen.own.peer,
-        })
-    }
+fn outputs(seen: &HandoverFacts) -> Value {
+    let sql = seen.own.sql.as_ref();
+    let primary = seen.other.as_ref().and_then(|other| other.sql.as_ref());
+    json!({
+        "lag_bytes": primary.zip(sql).map(|(primary, sql)| lag(primary, sql)),
+        "received": sql.and_then(|sql| sql.received),
+        "replayed": sql.and_then(|sql| sql.replayed),
+        "unplayed_bytes": sql.map(|sql| sql.received.unwrap_or_default().past(sql.replayed.unwrap_or_default())),
+        "delay": sql.and_then(|sql| sql.delay),
+        "last": sql.and_then(|sql| sql.last),
+        "timeline": seen.own.control.as_ref().map(|control| control.timeline),
+        "peer": seen.own.peer,
+    })
 }
 
 /// How much the primary has written that the standby has not received.

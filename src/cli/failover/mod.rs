@@ -2,11 +2,13 @@
 
 mod drill;
 mod look;
+mod prepare;
 mod switch;
 
 use super::{Face, exit::ExitCode, words::Failure};
 use crate::ui::message::Message;
 use drill::Drill;
+use prepare::Prepare;
 use switch::{How, Switch};
 
 /// `failover`: without a verb it is a switch.
@@ -33,6 +35,9 @@ pub enum Failover {
     /// Go as far as can be undone, and back; or there and back
     #[command(after_help = drill::EXAMPLES)]
     Drill(Drill),
+    /// Put the boot fence before its databases, and what replication needs
+    #[command(after_help = prepare::EXAMPLES)]
+    Prepare(Prepare),
 }
 
 /// For its help.
@@ -51,6 +56,7 @@ impl Face {
             }
             (Some(Failover::Switch(args)), None) => self.failover_switch(&args.service, &args.how),
             (Some(Failover::Drill(args)), None) => self.failover_drill(args),
+            (Some(Failover::Prepare(args)), None) => self.failover_prepare(args),
             (None, service) => self.failover_switch(service.as_deref().unwrap_or_default(), &args.how),
         }
     }

@@ -9,16 +9,18 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// Completes what was seen by what it says.
-pub(super) fn judge(inventory: &Inventory, service: &Service, mut seen: Seen) -> Seen {
+///
+/// `before` is what was seen a moment earlier, where it was looked at twice.
+pub(super) fn judge(inventory: &Inventory, service: &Service, mut seen: Seen, before: Option<&Seen>) -> Seen {
     if let Some(database) = &mut seen.database {
-        database.lag = behind(inventory, database);
+        database.lag = behind(inventory, database, before);
     }
     seen.active = active(service, &seen);
     seen.problems = problems(inventory, service, &seen);
     seen
 }
 
-fn behind(inventory: &Inventory, database: &DatabaseSeen) -> Option<super::Lag> {
+fn behind(inventory: &Inventory, database: &DatabaseSeen, before: Option<&Seen>) -> Option<super::Lag> {
     let one = |is: fn(Role) -> bool| {
         let mut nodes = database.nodes.iter().filter(|node| is(node.role) && node.site.is_some());
         nodes.next().filter(|_| nodes.next().is_none())
@@ -26,7 +28,9 @@ fn behind(inventory: &Inventory, database: &DatabaseSeen) -> Option<super::Lag> 
     let primary = one(|role| role == Role::Primary)?;
     let standby = one(|role| matches!(role, Role::Standby | Role::Cut))?;
     let host = inventory.host(standby.host.as_str())?;
-    lag(primary.facts.as_deref()?, standby.facts.as_deref()?, host)
+    let earlier = before.and_then(Seen::primary).filter(|node| node.host == primary.host);
+    let written = earlier.and_then(|node| node.facts.as_ref()?.sql.as_ref()?.written);
+    lag(primary.facts.as_deref()?, standby.facts.as_deref()?, host, written)
 }
 
 /// What a service's place is decided by where it has no database, the first of them that it has.
@@ -227,7 +231,7 @@ fn astray(service: &Service, part: &PartSeen, site: &str) -> Option<Problem> {
     }
 }
 
-/// The standby, its lag and its slot; the boot fence.
+/// The standby, its lag and its slot; the boot fence. Clients see the service all the same: none of it is critical.
 fn replication(
     inventory: &Inventory,
     service: &Service,
@@ -242,11 +246,11 @@ fn replication(
     if let Some(node) = standby {
         match node.role {
             Role::Cut => found.push(problem(
-                Level::Critical,
+                Level::Warning,
                 format!("the standby `{}` does not stream: what is committed now is at `{site}` alone", node.host),
             )),
             Role::Down | Role::Absent => found.push(problem(
-                Level::Critical,
+                Level::Warning,
                 format!("there is no standby: the database on `{}` is {}", node.host, node.role),
             )),
             Role::Mute => found.push(problem(
@@ -261,10 +265,10 @@ fn replication(
         }
     }
     if let Some(lag) = &database.lag
-        && !service.rpo.allows(lag.bytes, lag.time)
+        && !lag.within(service.rpo)
     {
         let says = format!("the standby is {} behind, RPO {}", lag_words(lag, service.rpo), service.rpo);
-        found.push(problem(Level::Critical, says));
+        found.push(problem(Level::Warning, says));
     }
     if let (Some(facts), Some(standby)) = (primary.and_then(|node| node.facts.as_deref()), standby)
         && declared.patroni.is_none()

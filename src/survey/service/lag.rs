@@ -2,7 +2,7 @@
 
 use crate::{
     base::{HostName, Lsn, PgFacts, Span},
-    inventory::{Database, Host},
+    inventory::{Database, Host, Rpo},
 };
 use serde::Serialize;
 
@@ -14,20 +14,33 @@ pub struct Lag {
     /// The last transaction that it has replayed is so old, where it is behind at all; none: it does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Span>,
+    /// All that the primary had written a moment before has arrived: who is busy always has some bytes under way, and that
+    /// is no lag.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_flight: bool,
+}
+
+impl Lag {
+    /// Whether a switch at this moment would lose no more than that.
+    pub fn within(&self, rpo: Rpo) -> bool {
+        self.in_flight || rpo.allows(self.bytes, self.time)
+    }
 }
 
 /// How far one is behind the other; none: one of them does not say.
 ///
 /// Both are seen by looks of their own, a moment apart. What the primary knows of the standby was seen with what it wrote
 /// itself, and the standby has never less than either says: so the greater of the two is taken.
-pub fn lag(primary: &PgFacts, standby: &PgFacts, host: &Host) -> Option<Lag> {
+/// `before` is what the primary had written at an earlier look.
+pub fn lag(primary: &PgFacts, standby: &PgFacts, host: &Host, before: Option<Lsn>) -> Option<Lag> {
     let written = primary.sql.as_ref().filter(|sql| !sql.recovery)?.written?;
     let own = standby.sql.as_ref().filter(|sql| sql.recovery)?;
     let told = told(primary, host);
     let has: Lsn = own.received.max(told)?;
     let bytes = written.past(has);
     let replayed = own.delay.unwrap_or_default();
-    Some(Lag { bytes, time: if bytes == 0 { Some(replayed) } else { own.delay } })
+    let in_flight = bytes > 0 && before.is_some_and(|before| has >= before);
+    Some(Lag { bytes, time: if bytes == 0 { Some(replayed) } else { own.delay }, in_flight })
 }
 
 /// What the primary says that a standby has on its disk.

@@ -244,8 +244,14 @@ impl Seen {
 /// Looks at a service. Changes nothing.
 pub async fn look(transport: &dyn Transport, inventory: &Inventory, service: &Service) -> Seen {
     let asked = Asked::of(inventory, service);
-    let told = ask(transport, asked.reads()).await;
-    asked.seen(&told)
+    let seen = asked.seen(&ask(transport, asked.reads()).await, None);
+    let lags = seen.database.as_ref().and_then(|database| database.lag.as_ref()).filter(|lag| !lag.within(service.rpo));
+    if lags.is_none() {
+        return seen;
+    }
+    // whether that is a lag, or only what is under way, a second look tells
+    tokio::time::sleep(FLIGHT).await;
+    asked.seen(&ask(transport, asked.reads()).await, Some(&seen))
 }
 
 /// All that is to be read of a service.
@@ -271,7 +277,7 @@ impl<'a> Asked<'a> {
     fn reads(&self) -> impl Iterator<Item = &At<Read>> {
         self.parts.iter().flat_map(parts::Watch::reads).chain(self.nodes.iter().map(|(_, read)| read))
     }
-    fn seen(&self, told: &Told) -> Seen {
+    fn seen(&self, told: &Told, before: Option<&Seen>) -> Seen {
         let (inventory, service) = (self.inventory, self.service);
         let nodes = self.nodes.iter().map(|(host, read)| node(host, told.of(read))).collect();
         let database = service.database(inventory).map(|d| DatabaseSeen { name: d.name.clone(), nodes, lag: None });
@@ -285,10 +291,12 @@ impl<'a> Asked<'a> {
             database,
             problems: Vec::new(),
         };
-        judged::judge(inventory, service, seen)
+        judged::judge(inventory, service, seen, before)
     }
 }
 
+/// What was written so long ago has arrived, or there is a lag.
+const FLIGHT: Duration = Duration::from_millis(300);
 /// So long a host may take to answer all that it is asked, connecting included.
 const WITHIN: Duration = Duration::from_secs(30);
 

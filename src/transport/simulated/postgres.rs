@@ -294,9 +294,8 @@ impl World {
         let Some(one) = self.clusters.get_mut(key).filter(|one| one.is_there()) else {
             return Err(format!("there is no cluster in `{}`", key.1.data));
         };
-        let runs = |one: &Cluster| match one.running && !one.sick {
-            true => Ok(()),
-            false => Err(format!("`{name}` does not run")),
+        let runs = |one: &Cluster| {
+            if one.running && !one.sick { Ok(()) } else { Err(format!("`{name}` does not run")) }
         };
         let rests = |one: &Cluster| if one.running { Err(format!("`{name}` runs")) } else { Ok(()) };
         match deed {
@@ -463,7 +462,8 @@ impl World {
         if one.running == runs {
             return Ok(());
         }
-        let fenced = one.fence && !one.signal && self.writes_elsewhere(&key);
+        let fence = self.files.get(&(key.0.clone(), fence(&key.1))).map_or(one.fence, Option::is_some);
+        let fenced = fence && !one.signal && self.writes_elsewhere(&key);
         if runs && (one.masked || fenced) {
             return Err(format!(
                 "`{}` {}",
