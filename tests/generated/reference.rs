@@ -331,7 +331,7 @@ services:
   crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
 "#;
 
-/// And databases, on two hosts of their own.
+/// And databases, on the two hosts that it has for them.
 const DATABASES: &str = r#"
 databases:
   crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}}
@@ -341,10 +341,6 @@ databases:
     replication: {user: replicator}
     patroni: {url: "http://{{ host.address }}:8008"}
 "#;
-const DATABASE_HOSTS: &str = "hosts:
-  dc1-db1: {address: 10.77.0.13, site: dc1, labels: {role: db}}
-  dc2-db1: {address: 10.77.0.23, site: dc2, labels: {role: db}}
-";
 
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
@@ -355,8 +351,8 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES + DATABASES;
-    let project = project.replace("hosts:\n", DATABASE_HOSTS);
+    let project =
+        project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES + DATABASES;
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {

@@ -12,8 +12,8 @@ mod tests;
 pub(super) use fence::{Mask, Stop};
 pub(super) use follow::Follow;
 pub(super) use promote::Promote;
-pub use ready::against;
 pub(super) use ready::Ready;
+pub use ready::against;
 pub(super) use tend::Checkpoint;
 
 use super::{Action, Next, Refusal, Target, Traits, Turn, args};

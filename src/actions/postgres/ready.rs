@@ -127,11 +127,8 @@ impl Against {
 /// What speaks against a switch of a database from one host to another, by what was seen of both a moment ago: the words of
 /// `postgres.ready`, for who only looks. None: it would pass.
 pub fn against(database: &Database, from: (&Host, &PgFacts), to: (&Host, &PgFacts), rpo: Rpo) -> Vec<String> {
-    let cluster = |host: &Host| Cluster {
-        at: Place::on(&host.name),
-        spot: database.spot.clone(),
-        depth: PgDepth::Whole,
-    };
+    let cluster =
+        |host: &Host| Cluster { at: Place::on(&host.name), spot: database.spot.clone(), depth: PgDepth::Whole };
     let on = Handover { own: cluster(to.0), other: Some(cluster(from.0)), peer: None, loose: false };
     let seen = HandoverFacts { own: to.1.clone(), other: Some(from.1.clone()), ..HandoverFacts::default() };
     let turn = Turn {

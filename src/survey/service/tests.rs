@@ -242,7 +242,10 @@ fn a_service_that_is_well_is_at_the_site_of_its_primary_with_all_its_parts() {
         ]
     );
     assert_eq!(seen.primary().map(|node| node.host.as_str()), Some("dc1-db1"));
-    assert_eq!(seen.database.unwrap().lag, Some(Lag { bytes: 0, time: Some(crate::base::Span::secs(0)), in_flight: false }));
+    assert_eq!(
+        seen.database.unwrap().lag,
+        Some(Lag { bytes: 0, time: Some(crate::base::Span::secs(0)), in_flight: false })
+    );
 }
 
 #[test]
