@@ -22,10 +22,11 @@ mod support;
 mod writer;
 
 use byhand::ByHand;
-use pair::Pair;
+use pair::{DATABASE, Pair, SERVICE};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    process::Command,
     time::{Duration, Instant},
 };
 use support::Project;
@@ -64,21 +65,45 @@ fn main() {
     let tries = tries.div_ceil(2);
     let mut usual = svcops;
     for (checks, name) in [("usual", "HAProxy asks every 1 s, fall 3"), ("tuned", "every 200 ms, fall 1")] {
-        pair.lab(&["patroni", "up", checks]);
-        pair::make_table();
+        let patroni = Patroni::over(&pair, checks);
         let took = figure(&format!("patronictl switchover; {name}"), tries, |n| patronictl(&pair, n));
         if checks == "usual" {
             usual = took;
-            pair.lab(&["patroni", "down"]);
         } else {
-            let crm = pair.by_patroni();
-            let driven = figure(&format!("svcops driving Patroni; {name}"), tries, |n| drop(moved(&crm, n + tries)));
-            pair.lab(&["patroni", "down"]);
+            let crm = by_patroni(&pair);
+            let driven =
+                figure(&format!("svcops driving Patroni; {name}"), tries, |n| drop(moved(&crm, n + tries % 2)));
             ratio("svcops driving Patroni to patronictl", driven, took);
             ratio("patronictl, tuned, to svcops on PostgreSQL", took, svcops);
         }
+        drop(patroni);
     }
     ratio("patronictl, as usual, to svcops on PostgreSQL", usual, svcops);
+}
+
+/// Patroni over the two databases, until it is dropped.
+struct Patroni<'p>(&'p Pair);
+
+impl<'p> Patroni<'p> {
+    fn over(pair: &'p Pair, checks: &str) -> Self {
+        let patroni = Self(pair);
+        pair.lab(&["patroni", "up", checks]);
+        pair::make_table();
+        patroni
+    }
+}
+
+impl Drop for Patroni<'_> {
+    fn drop(&mut self) {
+        self.0.lab(&["patroni", "down"]);
+    }
+}
+
+/// The service where Patroni sees to its database, and tells HAProxy who takes clients.
+fn by_patroni(pair: &Pair) -> Project {
+    let patroni = "    patroni: {url: 'http://{{ host.address }}:8008'}\n";
+    let front = "      - balancer: {name: front, backend: crm-db, servers: role=db}\n";
+    pair.with(&format!("{DATABASE}{patroni}"), &SERVICE.replace(front, ""))
 }
 
 /// So many switches under a client that writes; answers with the median outage.
@@ -91,12 +116,12 @@ fn figure(what: &str, tries: usize, mut switch: impl FnMut(usize)) -> Duration {
         switch(n);
         std::thread::sleep(Duration::from_millis(300));
         spans.push((began, Instant::now()));
-        while !streams() {
+        while !(streams() && patroni_knows()) {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
     let written = writer.stop();
-    let address = if try_sql(DATABASES[0].1, RECOVERS).is_ok_and(|said| said == ["f"]) { 0 } else { 1 };
+    let address = usize::from(try_sql(DATABASES[0].1, RECOVERS).is_ok_and(|said| said == ["t"]));
     let lost = written.lost(DATABASES[address].1);
     assert!(lost.is_empty(), "{what}: acknowledged rows are lost: {lost:?}");
     let mut outages: Vec<Duration> = spans.iter().map(|(from, until)| written.outage(*from, *until)).collect();
@@ -139,6 +164,14 @@ fn streams() -> bool {
     DATABASES.iter().any(|(_, address)| {
         try_sql(address, "SELECT status FROM pg_stat_wal_receiver").is_ok_and(|said| said == ["streaming"])
     })
+}
+
+/// Patroni, where it is there, has seen both by now: it tells of the old leader some seconds late.
+fn patroni_knows() -> bool {
+    let said = Command::new("curl").args(["-s", "-m", "1", "http://10.77.0.13:8008/cluster"]).output().unwrap();
+    let cluster: Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+    let well = |member: &Value| ["running", "streaming"].contains(&member["state"].as_str().unwrap_or_default());
+    cluster["members"].as_array().is_none_or(|members| members.len() == 2 && members.iter().all(well))
 }
 
 fn ratio(what: &str, took: Duration, floor: Duration) {

@@ -195,7 +195,7 @@ fn find(timers: Vec<String>, cron: Vec<String>, target: &Target<'_>) -> Result<J
             && name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
     for name in &timers {
-        if !fits(name, "-_.@:\\") || !name.ends_with(".timer") {
+        if !fits(name, "-_.@:\\") || name.strip_suffix(".timer").is_none() {
             return Err(Refusal::of(
                 "timers",
                 format!("a timer with its suffix expected, such as `settle.timer`, got `{name}`"),

@@ -58,7 +58,7 @@ impl Action for PatroniSwitchover {
     const ABOUT: &'static str =
         "Has Patroni make another member the leader, and waits until that one accepts writes; no way back";
     const EXAMPLE: &'static str = "- name: The other site leads
-  patroni.switchover: {database: crm-db, from: dc1-db1}
+  patroni.switchover: {database: orders-db, from: dc1-db1}
   no_return: true";
     const TRAITS: Traits = Traits { undoes: false, ..Traits::CHANGES };
     type Args = SwitchoverArgs;
@@ -120,7 +120,7 @@ impl Action for PatroniSwitchover {
             if !seen.writable {
                 return wait(format!("`{}` leads and does not accept writes yet", to.name), 20);
             }
-            if self.follows && !(from.runs() && !from.leads()) {
+            if self.follows && (from.leads() || !from.runs()) {
                 return wait(format!("the former leader `{}` is {}", from.name, from.state), 500);
             }
             return Next::Done { outputs: json!({"changed": !turn.did.is_empty(), "leader": to.name}) };

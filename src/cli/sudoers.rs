@@ -56,10 +56,11 @@ fn commands(change: &Change) -> Vec<String> {
             }
             _ => vec![SHELL.to_owned()],
         },
-        Change::WriteFile { .. } | Change::RemoveFile(_) | Change::MoveFile { .. } | Change::Postgres { .. } => {
-            vec![SHELL.to_owned()]
-        }
-        Change::SetServer { api: HaproxyApi::Socket(_), .. }
+        Change::WriteFile { .. }
+        | Change::RemoveFile(_)
+        | Change::MoveFile { .. }
+        | Change::Postgres { .. }
+        | Change::SetServer { api: HaproxyApi::Socket(_), .. }
         | Change::EndSessions { api: HaproxyApi::Socket(_), .. } => {
             vec![SHELL.to_owned()]
         }

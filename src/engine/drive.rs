@@ -80,7 +80,7 @@ impl Engine<'_> {
                 }
             }
             decisions += 1;
-            let (how, seen) = match self.decide(&state, &leg, way, task, (&watch, decisions), fresh.take()).await? {
+            let (how, seen) = match self.decide(&state, &leg, way, task, (&watch, decisions, fresh.take())).await? {
                 Decided::Goes => continue,
                 Decided::Doubt(why) => return self.doubt(id, way, why).await,
                 Decided::Halts => return Ok(Drove::Halted),
@@ -109,8 +109,7 @@ impl Engine<'_> {
         leg: &Leg,
         way: Way,
         task: &dyn Task,
-        (watch, decisions): (&Watch, usize),
-        fresh: Option<Value>,
+        (watch, decisions, fresh): (&Watch, usize, Option<Value>),
     ) -> Result<Decided, Halt> {
         let id = &state.began.task;
         if let Some((_, receipt)) = leg.did.last()

@@ -55,6 +55,14 @@ pub struct PatroniMember {
     pub lag: Option<u64>,
 }
 
+/// What `GET /cluster` answers.
+#[derive(Deserialize)]
+struct Whole {
+    members: Vec<PatroniMember>,
+    #[serde(default)]
+    pause: bool,
+}
+
 /// Patroni writes `unknown` where it does not know.
 fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     Ok(Value::deserialize(from)?.as_u64())
@@ -82,12 +90,6 @@ impl PatroniFacts {
         if cluster.status != Some(200) {
             let said = cluster.status.map(|status| format!("it answered {status}"));
             return silent(said.or_else(|| cluster.error.clone()).unwrap_or_else(|| "it gave no reason".to_owned()));
-        }
-        #[derive(Deserialize)]
-        struct Whole {
-            members: Vec<PatroniMember>,
-            #[serde(default)]
-            pause: bool,
         }
         let whole: Whole = match serde_json::from_str(&cluster.body) {
             Ok(whole) => whole,

@@ -1,7 +1,7 @@
 //! Runs that were: as a list, as a timeline, as a verdict on the journal.
 
 use super::{
-    changes, lines,
+    changes, lines, outage,
     paint::{plain, plain_line},
     screen::Screen,
     table, wrap,
@@ -143,6 +143,11 @@ pub fn head(run: &Listed, state: &RunState, zone: &TimeZone, now: Timestamp, wid
     let code = row.exit_code.map_or_else(String::new, |code| format!(" (exit code {code})"));
     facts.push(("outcome", format!("{}{code}", run.outcome().replace('_', " "))));
     facts.extend(state.end.as_ref().and_then(|end| end.why.clone()).map(|why| ("why", why)));
+    for (at, seen) in state.outages().iter().enumerate() {
+        let label = if at == 0 { "outage" } else { "" };
+        facts.push((label, format!("`{}`: {}", seen.service, outage::headline(seen))));
+        facts.extend(outage::table(seen).into_iter().map(|line| ("", line)));
+    }
     facts.iter().map(|(label, text)| wrap::hanging(&format!("{label:<10}"), &plain(text), width) + "\n").collect()
 }
 
@@ -167,6 +172,7 @@ pub fn show_json(run: &Listed, state: &RunState, now: Timestamp) -> Value {
         "stands": state.end.as_ref().map_or(&[][..], |end| &end.stands),
         "changed": row.changed,
         "owed": row.owed,
+        "outages": state.outages().iter().map(outage::Outage::json).collect::<Vec<_>>(),
         "tasks": state.tasks.iter().map(task_json).collect::<Vec<_>>(),
         "skipped": state.skipped.iter().map(|(task, why)| json!({ "task": task, "why": why })).collect::<Vec<_>>(),
     })

@@ -101,6 +101,7 @@ fn the_short_help_lists_the_verbs() {
       run          Plan a runbook, ask, carry it out
       app          Stop, start, restart or reload an app, in batches; look at it
       cert         Look at certificates: what is wrong with them, and until when; renew them
+      failover     Move a service from one site to the other, and never make two primaries
       resume       Go on with an interrupted, stopped or unknown run
       rollback     Bring back what a run changed, last first
       cancel       Ask a run to stop, or end what a dead one left running

@@ -3,7 +3,12 @@ use crate::Site;
 #[test]
 fn a_verb_of_a_later_version_is_refused_with_a_sentence() {
     let site = Site::new();
-    insta::assert_snapshot!(site.svcops("scale set billing 3"), @"");
+    insta::assert_snapshot!(site.svcops("scale set billing 3"), @r"
+    exit: 2
+    --- stderr
+    error: `svcops scale` is not in version 0.1.0: it comes later, and scales an app on Kubernetes
+    hint: `svcops --help` lists the verbs of this version
+    ");
     for verb in ["scale set x 3", "access grant a b --for 4h", "schedule next"] {
         let output = site.svcops(verb).exits(2);
         assert!(output.stderr.contains("comes later"), "{output}");

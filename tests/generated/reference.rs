@@ -331,6 +331,17 @@ services:
   crm: {sites: [dc1, dc2], rpo: 0B, probe: {tcp: "10.77.0.5:8080"}, parts: [{app: billing}]}
 "#;
 
+/// And databases.
+const DATABASES: &str = r#"
+databases:
+  crm-db: {hosts: role=db, postgres: {cluster: 15/main}, replication: {user: replicator}}
+  orders-db:
+    hosts: role=db
+    postgres: {cluster: 15/orders, port: 5433}
+    replication: {user: replicator}
+    patroni: {url: "http://{{ host.address }}:8008"}
+"#;
+
 #[test]
 fn every_action_has_an_example_and_every_example_is_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -340,14 +351,21 @@ fn every_action_has_an_example_and_every_example_is_right() {
     }
     std::fs::copy(root().join("tests/data/crm/files/billing.conf"), place("files/billing.conf")).unwrap();
     let project = std::fs::read_to_string(root().join("tests/data/crm/svcops.yaml")).unwrap();
-    let project = project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES;
+    let project =
+        project.replace("  tsig: ", "  ca-key: {env: CA_KEY}\n  tsig: ") + CERTIFICATES + ZONES + SERVICES + DATABASES;
     std::fs::write(place("svcops.yaml"), project).unwrap();
     std::fs::write(place("files/limits.conf.tmpl"), "workers = {{ 2 * 4 }}\n").unwrap();
     for action in CATALOG {
         assert!(action.example.contains(&format!("{}:", action.name)), "`{}` has no example", action.name);
         let steps: String = action.example.lines().map(|line| format!("  {line}\n")).collect();
         let name = action.name.replace('.', "-");
-        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: role=app\nsteps:\n{steps}");
+        let databases = ["postgres.", "patroni."].iter().any(|family| action.name.starts_with(family));
+        let targets = match (databases, action.example.contains("from: dc1-db1")) {
+            (false, _) => "role=app",
+            (true, true) => "dc2-db1",
+            (true, false) => "dc1-db1",
+        };
+        let text = format!("svcops: 1\nname: {name}\ntitle: Example\ntargets: {targets}\nsteps:\n{steps}");
         std::fs::write(place(&format!("runbooks/{name}.yaml")), text).unwrap();
     }
     let found = svcops::engine::lint::lint(folder.path(), &[], CATALOG);

@@ -8,14 +8,12 @@ use crate::{
 };
 
 /// When it is killed: a change is announced, or carried out.
-const PHASES: [(&str, &str); 7] = [
-    ("announced", "\"mask\""),
+const PHASES: [(&str, &str); 5] = [
     ("announced", "\"set_server\""),
     ("announced", "\"stop\""),
     ("announced", "\"promote\""),
     ("carried", "\"promote\""),
     ("announced", "\"follow\""),
-    ("announced", "\"start\""),
 ];
 
 #[test]

@@ -30,13 +30,6 @@ impl Pair {
         self.with(DATABASE, SERVICE)
     }
 
-    /// The same where Patroni sees to the database, and tells HAProxy who takes clients.
-    pub fn by_patroni(&self) -> Project {
-        let patroni = "    patroni: {url: 'http://{{ host.address }}:8008'}\n";
-        let front = "      - balancer: {name: front, backend: crm-db, servers: role=db}\n";
-        self.with(&format!("{DATABASE}{patroni}"), &SERVICE.replace(front, ""))
-    }
-
     /// The same with another database and service.
     pub fn with(&self, database: &str, service: &str) -> Project {
         let crm = self.lab.crm();

@@ -28,20 +28,17 @@ pub(in crate::actions) struct FenceArgs {
 impl FenceArgs {
     fn resolve(self, target: &Target<'_>) -> Result<Handover, Refusal> {
         let database: &Database = find_own(&self.database, target)?;
-        let peer = match self.peer {
-            Some(peer) => Some(other_host("peer", &peer, database, target)?),
-            None => {
-                let hosts = target.inventory.select(&database.hosts);
-                let mut others = hosts.into_iter().filter(|host| host.name != target.host.name);
-                match (others.next(), others.next()) {
-                    (one, None) => one,
-                    // which of them was not promoted is not for this to guess
-                    (_, Some(_)) => {
-                        let why = format!("database `{}` has several other hosts: one of them expected", database.name);
-                        return Err(Refusal::of("peer", why));
-                    }
-                }
+        let peer = if let Some(peer) = self.peer {
+            Some(other_host("peer", &peer, database, target)?)
+        } else {
+            let hosts = target.inventory.select(&database.hosts);
+            let others: Vec<_> = hosts.into_iter().filter(|host| host.name != target.host.name).collect();
+            if others.len() > 1 {
+                // which of them was not promoted is not for this to guess
+                let why = format!("database `{}` has several other hosts: one of them expected", database.name);
+                return Err(Refusal::of("peer", why));
             }
+            others.into_iter().next()
         };
         // files tell all that these decide from, in a few milliseconds
         let on = |host| cluster_on(database, host, PgDepth::Files, target);

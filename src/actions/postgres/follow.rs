@@ -8,7 +8,7 @@ use super::{
 use crate::{
     base::{Lsn, PgChange, PgDepth, PgFacts, PgState, PgUpstream, Span},
     inventory::Database,
-    resources::{Handover, HandoverFacts, Resource, postgres::role},
+    resources::{Cluster, Handover, HandoverFacts, Resource, postgres::role},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Action for Follow {
         if let Some(slot) = self.upstream.slot.as_ref()
             && !primary.sql.iter().flat_map(|sql| &sql.slots).any(|one| one.name == *slot)
         {
-            return self.once(turn, PgChange::MakeSlot(slot.clone()), there);
+            return once(turn, PgChange::MakeSlot(slot.clone()), there);
         }
         if own.running { self.running(turn, primary) } else { self.stopped(turn, primary) }
     }
@@ -118,13 +118,13 @@ impl Follow {
     fn tidy(&self, turn: &Turn<HandoverFacts>) -> Next {
         let own = &turn.seen.own;
         if own.masked {
-            return self.once(turn, PgChange::Unmask, &self.on.own);
+            return once(turn, PgChange::Unmask, &self.on.own);
         }
         let slots = own.sql.iter().flat_map(|sql| &sql.slots);
         // a slot that nobody reads holds the log for ever
         let stale = slots.filter(|slot| !slot.active && self.stale.contains(&slot.name));
         if let Some(slot) = stale.into_iter().next() {
-            return self.once(turn, PgChange::DropSlot(slot.name.clone()), &self.on.own);
+            return once(turn, PgChange::DropSlot(slot.name.clone()), &self.on.own);
         }
         Next::Done { outputs: self.outputs(turn) }
     }
@@ -136,7 +136,7 @@ impl Follow {
             let strays = left(own, primary).ok().flatten().is_some_and(|left| far.is_some_and(|far| far > left));
             let tried = over(turn.rested, self.within, turn.late) && !did(turn, &PgChange::Start);
             if !self.is_set(own) || (strays && tried) {
-                return self.once(turn, PgChange::Stop, &self.on.own);
+                return once(turn, PgChange::Stop, &self.on.own);
             }
             let source = own.sql.as_ref().and_then(|sql| sql.streams_from.as_deref());
             let why = source.map_or_else(|| "does not stream".to_owned(), |from| format!("streams from `{from}`"));
@@ -156,12 +156,12 @@ impl Follow {
             let lags = timeline(primary) <= timeline(own);
             return match &self.on.other {
                 // pg_rewind goes by the control file, which shows a new timeline only from a checkpoint on
-                Some(there) if lags => self.once(turn, PgChange::Checkpoint, there),
-                _ => self.once(turn, PgChange::Rewind(self.upstream.clone()), cluster),
+                Some(there) if lags => once(turn, PgChange::Checkpoint, there),
+                _ => once(turn, PgChange::Rewind(self.upstream.clone()), cluster),
             };
         }
         if !own.standby || !self.is_set(own) {
-            return self.once(turn, PgChange::Follow(self.upstream.clone()), cluster);
+            return once(turn, PgChange::Follow(self.upstream.clone()), cluster);
         }
         if did(turn, &PgChange::Start) {
             let why = own.silent.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -170,14 +170,6 @@ impl Follow {
         let unmask = own.masked.then(|| change(cluster, PgChange::Unmask));
         let changes = unmask.into_iter().chain([change(cluster, PgChange::Start)]).collect();
         Next::Do { changes, expect: Value::Null }
-    }
-
-    /// One change, which must show.
-    fn once(&self, turn: &Turn<HandoverFacts>, what: PgChange, of: &crate::resources::Cluster) -> Next {
-        if did(turn, &what) {
-            return Next::GiveUp(format!("{}: {} had no effect", of.title(), word(&what)));
-        }
-        Next::act(change(of, what), Value::Null)
     }
 
     fn wait(&self, turn: &Turn<HandoverFacts>, why: String) -> Next {
@@ -218,6 +210,14 @@ impl Follow {
             "slot": self.upstream.slot,
         })
     }
+}
+
+/// One change, which must show.
+fn once(turn: &Turn<HandoverFacts>, what: PgChange, of: &Cluster) -> Next {
+    if did(turn, &what) {
+        return Next::GiveUp(format!("{}: {} had no effect", of.title(), word(&what)));
+    }
+    Next::act(change(of, what), Value::Null)
 }
 
 /// Where the new primary left the timeline that this one is on; none: it is on it still.

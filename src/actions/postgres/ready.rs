@@ -89,7 +89,7 @@ impl Action for Ready {
         let mut against = Against::default();
         self.judge(turn, &mut against);
         if against.all.is_empty() {
-            return Next::Done { outputs: self.outputs(&turn.seen) };
+            return Next::Done { outputs: outputs(&turn.seen) };
         }
         let title = format!("{} cannot take over from `{}`", self.on.own.title(), self.from);
         let why = match against.all.as_slice() {
@@ -242,21 +242,21 @@ impl Ready {
     fn is_it(&self, standby: &PgStandby) -> bool {
         self.names.contains(&standby.address) || self.names.contains(&standby.name)
     }
+}
 
-    fn outputs(&self, seen: &HandoverFacts) -> Value {
-        let sql = seen.own.sql.as_ref();
-        let primary = seen.other.as_ref().and_then(|other| other.sql.as_ref());
-        json!({
-            "lag_bytes": primary.zip(sql).map(|(primary, sql)| lag(primary, sql)),
-            "received": sql.and_then(|sql| sql.received),
-            "replayed": sql.and_then(|sql| sql.replayed),
-            "unplayed_bytes": sql.map(|sql| sql.received.unwrap_or_default().past(sql.replayed.unwrap_or_default())),
-            "delay": sql.and_then(|sql| sql.delay),
-            "last": sql.and_then(|sql| sql.last),
-            "timeline": seen.own.control.as_ref().map(|control| control.timeline),
-            "peer": seen.own.peer,
-        })
-    }
+fn outputs(seen: &HandoverFacts) -> Value {
+    let sql = seen.own.sql.as_ref();
+    let primary = seen.other.as_ref().and_then(|other| other.sql.as_ref());
+    json!({
+        "lag_bytes": primary.zip(sql).map(|(primary, sql)| lag(primary, sql)),
+        "received": sql.and_then(|sql| sql.received),
+        "replayed": sql.and_then(|sql| sql.replayed),
+        "unplayed_bytes": sql.map(|sql| sql.received.unwrap_or_default().past(sql.replayed.unwrap_or_default())),
+        "delay": sql.and_then(|sql| sql.delay),
+        "last": sql.and_then(|sql| sql.last),
+        "timeline": seen.own.control.as_ref().map(|control| control.timeline),
+        "peer": seen.own.peer,
+    })
 }
 
 /// How much the primary has written that the standby has not received.

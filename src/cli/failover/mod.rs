@@ -5,6 +5,7 @@ mod history;
 mod look;
 mod moves;
 mod plot;
+mod prepare;
 mod status;
 mod switch;
 
@@ -12,6 +13,7 @@ use super::{Face, exit::ExitCode, words::Failure};
 use crate::ui::message::Message;
 use drill::Drill;
 use history::History;
+use prepare::Prepare;
 use status::Status;
 use switch::{How, Switch};
 
@@ -39,6 +41,9 @@ pub enum Failover {
     /// Go as far as can be undone, and back; or there and back
     #[command(after_help = drill::EXAMPLES)]
     Drill(Drill),
+    /// Put the boot fence before its databases, and what replication needs
+    #[command(after_help = prepare::EXAMPLES)]
+    Prepare(Prepare),
     /// Where a service is active as seen, and whether it could be moved now
     #[command(after_help = status::EXAMPLES)]
     Status(Status),
@@ -65,6 +70,7 @@ impl Face {
             }
             (Some(Failover::Switch(args)), None) => self.failover_switch(&args.service, &args.how),
             (Some(Failover::Drill(args)), None) => self.failover_drill(args),
+            (Some(Failover::Prepare(args)), None) => self.failover_prepare(args),
             (Some(Failover::Status(args)), None) => self.failover_status(args),
             (Some(Failover::History(args)), None) => self.failover_history(args),
             (None, service) => self.failover_switch(service.as_deref().unwrap_or_default(), &args.how),

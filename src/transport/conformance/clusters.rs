@@ -295,6 +295,23 @@ async fn what_is_no_cluster_is_told(two: &Two<'_>) {
     let spot = PgSpot { data: two.at("none"), ..two.spot(0) };
     let stop = two.stage.do_once(Change::Postgres { spot, change: PgChange::Stop }).await;
     assert!(matches!(&stop.outcome, Outcome::Refused(why) if why.starts_with("there is no cluster")), "{stop:?}");
+    // somebody else's shell stays for the looks that follow, and where there can be none the host says why
+    let as_other = |user: &'static str| async move {
+        let ask = PgAsk { spot: PgSpot { data: two.at("none"), ..two.spot(0) }, depth: PgDepth::Log, peer: None };
+        let read = two.stage.place().becoming(Some(user.to_owned())).at(Read::Postgres(ask));
+        two.stage.fleet.look(Some(&two.stage.host), &[read.clone(), read]).await.unwrap().answers
+    };
+    if Command::new("sudo").args(["-n", "-u", "postgres", "true"]).status().is_ok_and(|status| status.success()) {
+        for _ in 0..2 {
+            assert_eq!(
+                as_other("postgres").await,
+                [Answer::Postgres(Box::default()), Answer::Postgres(Box::default())]
+            );
+        }
+        let answers = as_other("no-such-user-4711").await;
+        assert!(answers.iter().all(|answer| matches!(answer, Answer::Bad(why) if why.contains("4711"))), "{answers:?}");
+        assert_eq!(as_other("postgres").await[0], Answer::Postgres(Box::default()));
+    }
     // one that hangs holds no look up
     let pids = std::fs::read_to_string(format!("{}/postmaster.pid", two.data(1))).unwrap();
     let signal = |name: &str| {

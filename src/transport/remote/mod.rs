@@ -471,8 +471,12 @@ fn reading(change: &Change) -> Reading<'_> {
         | Change::Proof { .. } => Reading::Place,
         Change::Postgres { .. } => Reading::Cluster,
         Change::SetServer { .. } | Change::EndSessions { .. } => Reading::Haproxy,
-        Change::EnableUnit(_) | Change::DisableUnit(_) => Reading::Unit,
-        Change::StartUnit(_) | Change::StopUnit(_) | Change::RestartUnit(_) | Change::ReloadUnit(_) => Reading::Unit,
+        Change::StartUnit(_)
+        | Change::StopUnit(_)
+        | Change::RestartUnit(_)
+        | Change::ReloadUnit(_)
+        | Change::EnableUnit(_)
+        | Change::DisableUnit(_) => Reading::Unit,
         _ => Reading::Code,
     }
 }

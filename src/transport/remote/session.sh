@@ -235,7 +235,7 @@ s_tick() {
       echo t >&9
     done
     echo z >&9
-  ) </dev/null >/dev/null 2>&1 &
+  ) </dev/null >/dev/null 2>&1 7>&- 8<&- &
 }
 # Waits for the next ring; a moment, where there is no bell.
 s_listen() {
@@ -267,7 +267,7 @@ exit
 }
 SVCOPS_PLAN
 '
-  )
+  ) 7>&- 8<&-
 }
 
 # Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.

@@ -15,6 +15,14 @@ pub(super) struct Front {
     database: Option<(String, Vec<HostName>)>,
 }
 
+/// Who accepts writes.
+enum Primary<'a> {
+    On(&'a HostName),
+    /// Nobody, or more than one.
+    No,
+    Unknown,
+}
+
 impl Front {
     pub(super) fn of(inventory: &Inventory, service: &Service) -> Self {
         let hosts =
@@ -65,11 +73,12 @@ impl World {
     /// Whether a client comes through to something that serves; none: nobody has looked at what is on the way.
     fn serves(&self, ask: &ClientAsk) -> Option<bool> {
         let front = self.links.front_of(&ask.service)?;
-        let primary = front.database.as_ref().and_then(|(name, hosts)| self.primary_of(name, hosts));
-        if let Some(None) = primary {
-            return Some(false);
-        }
-        let primary = primary.flatten();
+        let known = front.database.as_ref().map_or(Primary::Unknown, |(name, hosts)| self.primary_of(name, hosts));
+        let primary = match known {
+            Primary::No => return Some(false),
+            Primary::On(host) => Some(host),
+            Primary::Unknown => None,
+        };
         // a server that is named as no host of the database stands before something else
         let leads = |host: &HostName| match (&front.database, primary) {
             (Some((_, hosts)), Some(primary)) => host == primary || !hosts.contains(host),
@@ -83,15 +92,13 @@ impl World {
         (primary.is_some() || !all.is_empty()).then(|| all.iter().all(|open| *open))
     }
 
-    /// The one host that accepts writes; none: there is none, or more than one. None at all: nobody knows.
-    fn primary_of<'a>(&self, database: &str, hosts: &'a [HostName]) -> Option<Option<&'a HostName>> {
-        let known: Vec<(&HostName, Option<bool>)> =
-            hosts.iter().map(|host| (host, self.writes(host, database))).collect();
+    fn primary_of<'a>(&self, database: &str, hosts: &'a [HostName]) -> Primary<'a> {
+        let known: Vec<_> = hosts.iter().map(|host| (host, self.writes(host, database))).collect();
         let mut writing = known.iter().filter(|(_, writes)| *writes == Some(true)).map(|(host, _)| *host);
         match (writing.next(), writing.next()) {
-            (Some(one), None) => Some(Some(one)),
-            (Some(_), Some(_)) => Some(None),
-            (None, _) => known.iter().all(|(_, writes)| writes.is_some()).then_some(None).filter(|_| !known.is_empty()),
+            (Some(one), None) => Primary::On(one),
+            (None, _) if known.iter().any(|(_, writes)| writes.is_none()) => Primary::Unknown,
+            _ => Primary::No,
         }
     }
 

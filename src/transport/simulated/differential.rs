@@ -1,7 +1,10 @@
 //! The same change on a real host and on the simulated one, and the same reads afterwards: what is not volatile is equal.
 
 use super::*;
-use crate::base::{Algorithm, FileFacts, Keystore, Leaf, Outcome, PairChange, PairSpot, Staged};
+use crate::base::{
+    Algorithm, FileFacts, Keystore, Leaf, Outcome, PairChange, PairSpot, PgAsk, PgChange, PgDepth, PgFacts, PgSpot,
+    Staged,
+};
 use crate::{
     base::{Content, HaproxyApi, HttpAsk, Redactor, RunId, ServerState, Source, Span, TaskId, Text, UnitState, Way},
     inventory::{Inventory, sample::sample},
@@ -246,6 +249,109 @@ async fn a_pair_changes_in_the_same_way_on_a_real_host() {
         let (is, modelled) = (shape(&see(&real).await), shape(&see(&simulated).await));
         if is != modelled {
             differ.push(format!("{deed}:\n  real      {is}\n  simulated {modelled}"));
+        }
+    }
+    real.close().await;
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// The database of the lab.
+fn crm_db() -> PgSpot {
+    PgSpot {
+        database: "crm-db".into(),
+        unit: "postgresql@15-main.service".into(),
+        data: "/var/lib/postgresql/15/main".into(),
+        config: Some("/etc/postgresql/15/main".into()),
+        bin: "/usr/lib/postgresql/15/bin".into(),
+        port: 5432,
+        user: "postgres".into(),
+    }
+}
+
+/// What there is of a cluster, without positions in its log.
+fn outline(facts: &PgFacts) -> String {
+    let PgFacts { running, masked, standby, upstream, peer, version, .. } = facts;
+    let control = facts.control.as_ref().map(|control| (control.system.clone(), control.state));
+    let sql = facts.sql.as_ref().map(|sql| {
+        let standbys: Vec<_> = sql.standbys.iter().map(|s| (&s.name, &s.address, &s.state, s.sync)).collect();
+        format!("{} {:?} {standbys:?} {:?}", sql.recovery, sql.streams_from, sql.slots)
+    });
+    let history: Vec<u32> = facts.history.iter().map(|branch| branch.timeline).collect();
+    let more = (facts.tail.is_some(), facts.ended_at().is_some(), version, history);
+    format!("{running} {masked} {standby} {control:?} {sql:?} {upstream:?} {peer:?} {more:?}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_changes_in_the_same_way_on_a_real_host() {
+    let Some((inventory, _lock)) = lab() else { return };
+    let redactor = Redactor::default();
+    let vault = Arc::new(Vault::new(BTreeMap::new(), std::env::temp_dir(), redactor.clone()));
+    let real = Fleet::new(&inventory, vault, redactor, Options::default(), Arc::new(Nobody));
+    let simulated = Simulated::new(Links::of(&inventory));
+    let place = |host: &str| Place::on(&HostName::new(host)).becoming(Some("root".into()));
+    let addresses = [("dc1-db1", "10.77.0.23"), ("dc2-db1", "10.77.0.13")];
+    let reads = addresses.map(|(host, other)| {
+        let ask = PgAsk { spot: crm_db(), depth: PgDepth::Whole, peer: Some((other.to_owned(), 5432)) };
+        place(host).at(Read::Postgres(ask))
+    });
+    let see = async |world: &dyn Transport| {
+        let mut seen = Vec::new();
+        for read in &reads {
+            match world.look(read.at.host.as_ref(), std::slice::from_ref(read)).await.unwrap().answers.remove(0) {
+                Answer::Postgres(facts) => seen.push(*facts),
+                other => panic!("{other:?}"),
+            }
+        }
+        seen
+    };
+    let outlines = |seen: &[PgFacts]| seen.iter().map(outline).collect::<Vec<_>>();
+    let before = see(&real).await;
+    let Some(at) = before.iter().position(PgFacts::is_primary) else { panic!("nobody is primary: {before:?}") };
+    assert!(before.iter().any(|one| one.sql.as_ref().is_some_and(|sql| sql.streams_from.is_some())), "{before:?}");
+    for (read, facts) in reads.iter().zip(&before) {
+        simulated.learn(read, &Answer::Postgres(Box::new(facts.clone())));
+    }
+    let slot = || "svcops_differential".to_owned();
+    let changes = [
+        PgChange::Checkpoint,
+        PgChange::MakeSlot(slot()),
+        PgChange::MakeSlot(slot()),
+        PgChange::DropSlot(slot()),
+        PgChange::DropSlot(slot()),
+        PgChange::Mask,
+        PgChange::Promote { past: None },
+        PgChange::Stop,
+        PgChange::Stop,
+        PgChange::Start,
+        PgChange::Unmask,
+        PgChange::Start,
+        PgChange::Start,
+    ];
+    let run = RunId::at_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap());
+    let mut differ = vec![];
+    for (number, change) in changes.into_iter().enumerate() {
+        let change = reads[at].at.at(Change::Postgres { spot: crm_db(), change });
+        let mut went = vec![];
+        for world in [&real as &dyn Transport, &simulated] {
+            let boot = world.open(&run, &change.at).await.unwrap();
+            let act = Act { run: run.clone(), task: TaskId::from("1@x"), way: Way::Forward, number, boot };
+            let terms = Terms { within: Duration::from_secs(30), interruptible: true };
+            went.push(world.carry(&act, &change, terms).await.unwrap().outcome);
+        }
+        if (went[0] == Outcome::Ok) != (went[1] == Outcome::Ok) {
+            differ.push(format!("{change:?}: {went:?}"));
+        }
+        // a standby tries again every five seconds
+        let (mut is, mut modelled) = (vec![], vec![]);
+        for _ in 0..if differ.is_empty() { 30 } else { 1 } {
+            (is, modelled) = (outlines(&see(&real).await), outlines(&see(&simulated).await));
+            if is == modelled {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if is != modelled {
+            differ.push(format!("{:?}:\n  real      {is:#?}\n  simulated {modelled:#?}", change.what));
         }
     }
     real.close().await;

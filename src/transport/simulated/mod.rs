@@ -9,6 +9,8 @@ mod answer;
 pub mod certs;
 mod client;
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod differential;
 mod effect;
 mod fault;

@@ -203,13 +203,22 @@ impl World {
         let position = recovery.then_some(known.end);
         let streamers: Vec<(&PgKey, &Cluster)> =
             self.clusters.iter().filter(|(k, c)| self.source_of(k, c) == Some(key)).collect();
-        let standby = |(at, cluster): &(&PgKey, &Cluster)| PgStandby {
-            name: slot_of(cluster).unwrap_or_else(|| at.0.as_str().to_owned()),
-            address: self.links.address(&at.0).unwrap_or_default(),
-            state: "streaming".to_owned(),
-            sync: self.in_step(&cluster.system),
-            flushed: Some(cluster.end),
-            replayed: Some(cluster.end),
+        // as whom it was seen to stream once, unless it was set anew since
+        let seen = |address: &str| {
+            let mut all = known.seen.sql.iter().flat_map(|sql| &sql.standbys);
+            all.find(|standby| standby.address == address).map(|standby| standby.name.clone())
+        };
+        let standby = |(at, cluster): &(&PgKey, &Cluster)| {
+            let address = self.links.address(&at.0).unwrap_or_default();
+            let set = || slot_of(cluster).unwrap_or_else(|| at.0.as_str().to_owned());
+            PgStandby {
+                name: seen(&address).unwrap_or_else(set),
+                address,
+                state: "streaming".to_owned(),
+                sync: self.in_step(&cluster.system),
+                flushed: Some(cluster.end),
+                replayed: Some(cluster.end),
+            }
         };
         let used: BTreeSet<String> = streamers.iter().filter_map(|(_, cluster)| slot_of(cluster)).collect();
         let slot = |name: &String| PgSlot { name: name.clone(), active: used.contains(name) };
@@ -294,9 +303,8 @@ impl World {
         let Some(one) = self.clusters.get_mut(key).filter(|one| one.is_there()) else {
             return Err(format!("there is no cluster in `{}`", key.1.data));
         };
-        let runs = |one: &Cluster| match one.running && !one.sick {
-            true => Ok(()),
-            false => Err(format!("`{name}` does not run")),
+        let runs = |one: &Cluster| {
+            if one.running && !one.sick { Ok(()) } else { Err(format!("`{name}` does not run")) }
         };
         let rests = |one: &Cluster| if one.running { Err(format!("`{name}` runs")) } else { Ok(()) };
         match deed {
@@ -463,7 +471,8 @@ impl World {
         if one.running == runs {
             return Ok(());
         }
-        let fenced = one.fence && !one.signal && self.writes_elsewhere(&key);
+        let fence = self.files.get(&(key.0.clone(), fence(&key.1))).map_or(one.fence, Option::is_some);
+        let fenced = fence && !one.signal && self.writes_elsewhere(&key);
         if runs && (one.masked || fenced) {
             return Err(format!(
                 "`{}` {}",

@@ -8,7 +8,7 @@ use crate::{
     inventory::sample::sample,
 };
 
-fn on(host: &str) -> Place {
+pub(super) fn on(host: &str) -> Place {
     Place::on(&HostName::new(host))
 }
 
@@ -340,5 +340,3 @@ async fn a_reload_shows_in_the_health_of_its_app_and_another_one_heals_it() {
     world.meddle(&reload()).unwrap();
     assert_eq!(status(&world.answer(&health("10.77.0.11"))), Some(200));
 }
-
-mod clusters;

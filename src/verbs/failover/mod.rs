@@ -79,17 +79,14 @@ pub fn compose(inventory: &Inventory, switch: &Switch<'_>) -> Result<String, NoR
     let steps = Steps { inventory, service, from, to, way };
     let mut all = Vec::new();
     all.extend(steps.watch());
-    match &moved {
-        Some(moved) => {
-            all.extend(before(&steps, moved));
-            all.extend(steps.leave());
-            all.extend(hand_over(&steps, moved));
-        }
-        None => {
-            all.extend(steps.well());
-            all.extend(steps.jobs_stop());
-            all.extend(steps.leave());
-        }
+    if let Some(moved) = &moved {
+        all.extend(before(&steps, moved));
+        all.extend(steps.leave());
+        all.extend(hand_over(&steps, moved));
+    } else {
+        all.extend(steps.well());
+        all.extend(steps.jobs_stop());
+        all.extend(steps.leave());
     }
     if way == Way::Drill && moved.is_some() {
         all.push(steps.turn_back());

@@ -4,7 +4,10 @@ use super::{
     super::app::{balancer, step},
     Way,
 };
-use crate::inventory::{App, Host, Inventory, Part, Selector, Service};
+use crate::{
+    base::HostName,
+    inventory::{App, Host, Inventory, Part, Selector, Service},
+};
 use serde_json::{Value, json};
 
 /// What the steps are composed of.
@@ -233,7 +236,7 @@ impl<'a> Steps<'a> {
             _ => None,
         });
         let mut there = self.inventory.hosts.iter().filter(|host| host.site.as_deref() == Some(self.to));
-        match balancers.map(|host| host.as_str()).next().or_else(|| there.next().map(|host| host.name.as_str())) {
+        match balancers.map(HostName::as_str).next().or_else(|| there.next().map(|host| host.name.as_str())) {
             Some(host) => aimed(step, host),
             None => step,
         }

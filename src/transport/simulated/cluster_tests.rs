@@ -1,9 +1,11 @@
 //! Clusters: what a switch makes of two, and what must never be.
 
-use super::*;
+use super::{tests::on, *};
 use crate::base::{
-    Lsn, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgState, PgUpstream,
+    Lsn, Outcome, PgAsk, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgState, PgUpstream,
+    UnitFacts, UnitState,
 };
+use crate::inventory::sample::sample;
 
 const END: Lsn = Lsn(0x500_0000);
 

@@ -12,16 +12,18 @@ use std::{fmt::Write as _, str::FromStr, time::Duration};
 use zeroize::Zeroizing;
 
 /// What both share.
-const SHARED: &str = include_str!("pg.sh");
+const SHARED: &str = include_str!("shared.sh");
 /// Looks.
-const LOOK: &str = include_str!("pg-look.sh");
+const LOOK: &str = include_str!("look.sh");
+/// Has a shell look.
+const ASK: &str = include_str!("ask.sh");
 /// Changes.
-const ACT: &str = include_str!("pg-act.sh");
+const ACT: &str = include_str!("act.sh");
 
 /// What its server is asked for at [`PgDepth::Log`]: one row of one column.
-const LOG: &str = include_str!("pg-log.sql");
+const LOG: &str = include_str!("log.sql");
 /// And at [`PgDepth::Whole`].
-const WHOLE: &str = include_str!("pg-whole.sql");
+const WHOLE: &str = include_str!("whole.sql");
 
 /// What a probe calls: `s_pg NAME USER DATA BIN UNIT PORT USER DEPTH PASSFILE PEER PEERPORT`. As the login user if that
 /// will do.
@@ -32,15 +34,7 @@ pub(crate) fn lesson() -> String {
         quote(&one_line(WHOLE)),
         quote(&one_line(LOG)),
     );
-    // tried without a program first: who is root, or the cluster's own user, needs none
-    let session = r#"s_pg() {
-  S_name=$1 S_user=$2
-  shift 2
-  S_text=$(eval "$S_pg" 2>&1) || S_text=$(s_as "$S_user" sh -c "$S_pg" svcops "$@" 2>&1)
-  s_text "$S_name" "$S_text"
-}
-"#;
-    format!("S_pg={}\n{session}", quote(&bare(&look)))
+    format!("S_pg={}\n{}", quote(&bare(&look)), bare(ASK))
 }
 
 fn one_line(query: &str) -> String {
@@ -184,7 +178,7 @@ pub(crate) fn answer(number: usize, ask: &PgAsk, frames: &Frames) -> Result<PgFa
     facts(ask, &text).map_err(|why| format!("could not look at `{}`: {why}", ask.spot.database))
 }
 
-/// What one answer of `pg-look.sh` says.
+/// What one answer of `look.sh` says.
 fn facts(ask: &PgAsk, text: &str) -> Result<PgFacts, String> {
     let mut facts = PgFacts::default();
     let mut tail = None;
@@ -286,7 +280,7 @@ fn control(text: &str) -> Result<PgControl, String> {
     })
 }
 
-/// The row of `pg-log.sql` and `pg-whole.sql`.
+/// The row of `log.sql` and `whole.sql`.
 #[derive(Deserialize)]
 struct Row {
     recovery: bool,

@@ -126,7 +126,11 @@ p_promote() {
         THEN 'received ' || greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0')
       WHEN pg_promote(false) THEN 'promoted' ELSE 'not promoted' END" || {
       # whether it was told before it fell silent is not known
-      [ $P_code -ne 124 ] || p_fail "\`$P_name\` gave no answer when it was told to promote"
+      case $P_code:$P_said in
+      124:* | *'server closed the connection'* | *'terminating connection'* | *'connection to server was lost'*)
+        p_fail "\`$P_name\` gave no answer when it was told to promote: $(p_why "$P_said")"
+        ;;
+      esac
       p_refuse "\`$P_name\` says: $(p_why "$P_said")"
     }
     case $(p_last "$P_said") in

@@ -15,6 +15,14 @@ p_tail() {
   } | awk '/^rmgr: / { last = $0; if ($0 ~ / desc: (COMMIT|COMMIT_PREPARED) /) done = $0 } $0 == "cut" { cut = 1 }
     END { if (!cut && last != "") { print "last " last; if (done != "") print "commit " done } }'
 }
+# What of the control file is asked for: an answer that is short is read sooner.
+p_keys() {
+  for P_key in "$@"; do
+    P_line=${P_control#*"$P_key:"}
+    [ "$P_line" = "$P_control" ] || printf '%s:%s\n' "$P_key" "${P_line%%"
+"*}"
+  done
+}
 p_look() {
   if ! { IFS= read -r P_version <"$P_data/PG_VERSION"; } 2>/dev/null; then
     if [ -e "$P_data" ] && [ ! -x "$P_data/." ]; then
@@ -69,7 +77,13 @@ $P_said"
   if [ -h "$P_word" ] && [ "$P_word" -ef /dev/null ]; then echo '@masked'; fi
   [ ! -e "$P_word.d/svcops-boot-fence.conf" ] || echo '@fence'
   [ ! -e "$P_data/standby.signal" ] || echo '@standby'
-  printf '@control %s\n%s\n' $P_code "$P_control"
+  printf '@control %s\n' $P_code
+  if [ $P_code = 0 ]; then
+    p_keys 'Database system identifier' 'Database cluster state' 'Latest checkpoint location' \
+      "Latest checkpoint's TimeLineID" 'Minimum recovery ending location' 'Bytes per WAL segment'
+  else
+    printf '%s\n' "$P_control"
+  fi
   [ -z "$P_row" ] || printf '%s\n' "$P_row"
   if [ "$P_depth" = whole ]; then
     printf '@free\n%s\n@history\n%s\n@tail\n%s\n' "$P_free" "$P_history" "$P_tail"
