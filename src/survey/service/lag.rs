@@ -55,3 +55,22 @@ fn told(primary: &PgFacts, host: &Host) -> Option<Lsn> {
 fn is(host: &HostName, slot: &str, name: &str) -> bool {
     name == slot || name == host.as_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::PgSql;
+
+    #[test]
+    fn what_was_written_since_the_first_look_is_under_way_and_no_lag() {
+        let inventory = crate::survey::service::tests::crm();
+        let host = inventory.host("dc2-db1").unwrap();
+        let facts = |sql: PgSql| PgFacts { running: true, sql: Some(sql), ..PgFacts::default() };
+        let primary = facts(PgSql { written: Some(Lsn(900)), ..PgSql::default() });
+        let standby = facts(PgSql { recovery: true, received: Some(Lsn(800)), ..PgSql::default() });
+        for (before, allowed) in [(None, false), (Some(Lsn(801)), false), (Some(Lsn(800)), true)] {
+            let lag = lag(&primary, &standby, host, before).unwrap();
+            assert_eq!((lag.bytes, lag.within(Rpo::Bytes(0))), (100, allowed), "{before:?}");
+        }
+    }
+}

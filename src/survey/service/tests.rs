@@ -147,7 +147,7 @@ impl World {
         let asked = Asked::of(inventory, &inventory.services[service]);
         let silent = self.silent.iter().map(|(host, why)| (HostName::new(*host), (*why).to_owned())).collect();
         let answers = asked.reads().map(|read| (read.clone(), self.answer(read))).collect();
-        asked.seen(&Told { answers, silent })
+        asked.seen(&Told { answers, silent }, None)
     }
 }
 
