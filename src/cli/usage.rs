@@ -124,10 +124,9 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn wrong(words: &[String]) -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["app", "status", ..]
+        ["app" | "failover", "status", ..]
         | ["status" | "doctor", ..]
         | ["history", "verify", ..]
-        | ["failover", "status", ..]
         | ["cert", "check" | "list", ..] => ExitCode::Stands,
         _ => ExitCode::Wrong,
     }

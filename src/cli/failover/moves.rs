@@ -210,7 +210,7 @@ pub(super) mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(self.stored.journal.append(&self.id, at(self.second, 500_000), event)).unwrap();
         }
-        fn task(&self, number: u8, host: &str, action: &str, value: Value, outputs: Value, seen: Option<Value>) {
+        fn task(&self, (number, host): (u8, &str), action: &str, value: Value, outputs: Value, seen: Option<Value>) {
             let task = format!("{number}@{host}");
             let began = json!({
                 "task": task, "step": number.to_string(), "name": action, "host": host, "action": action,
@@ -229,7 +229,7 @@ pub(super) mod tests {
         /// What clients did not see, in milliseconds.
         fn out(&self, millis: i64) {
             let sight = json!({"sight": {"service": "crm"}, "down": false});
-            self.task(1, "lb", "service.watch", sight, Value::Null, Some(json!({})));
+            self.task((1, "lb"), "service.watch", sight, Value::Null, Some(json!({})));
             let outage = ClientOutage {
                 from: Some(at(self.second, 0)),
                 until: Some(at(self.second, millis * 1000)),
@@ -240,7 +240,7 @@ pub(super) mod tests {
             let value = json!({
                 "sight": {"service": "crm"}, "promise": {"rto": "30s", "rpo": "0B", "rpo_bytes": 0}, "within": "1m",
             });
-            self.task(9, "lb", "service.verify", value, Value::Null, Some(json!(seen)));
+            self.task((9, "lb"), "service.verify", value, Value::Null, Some(json!(seen)));
         }
         fn end(&self, outcome: End) {
             let end = Summary { outcome, exit_code: outcome.code(), why: None, changed: 0, owed: 0, stands: vec![] };
@@ -261,19 +261,19 @@ pub(super) mod tests {
         };
         let run = begin(0, "failover-crm-to-dc2");
         run.out(480);
-        run.task(5, "dc2-db1", "postgres.promote", json!({}), json!({"lost_bytes": 0}), None);
+        run.task((5, "dc2-db1"), "postgres.promote", json!({}), json!({"lost_bytes": 0}), None);
         run.end(End::Done);
         let run = begin(86_400, "failover-crm-to-dc1");
         run.out(40_000);
         let value = json!({"unfenced": "the power is off, says Maria"});
-        run.task(5, "dc1-db1", "postgres.promote", value, json!({"lost_bytes": null}), None);
+        run.task((5, "dc1-db1"), "postgres.promote", value, json!({"lost_bytes": null}), None);
         run.end(End::Done);
         let run = begin(90_000, "failover-drill-crm");
-        run.task(2, "dc2-db1", "postgres.ready", json!({}), Value::Null, None);
+        run.task((2, "dc2-db1"), "postgres.ready", json!({}), Value::Null, None);
         run.out(143);
         run.end(End::Done);
         let run = begin(172_800, "failover-rejoin-crm");
-        run.task(2, "dc2-db1", "postgres.follow", json!({}), json!({"lost_bytes": 8192}), None);
+        run.task((2, "dc2-db1"), "postgres.follow", json!({}), json!({"lost_bytes": 8192}), None);
         run.end(End::Done);
         // others are not its own
         begin(172_900, "failover-drill-crm-to-dc1").end(End::Done);

@@ -75,8 +75,10 @@ impl Cluster {
         std::fs::write(cluster.folder.path().join("word"), Self::PASSWORD).unwrap();
         std::fs::write(cluster.folder.path().join("secret"), Self::PASSWORD).unwrap();
         let (word, data) = (cluster.folder.path().join("word"), cluster.data());
-        cluster
-            .run("initdb", &["-N", "-U", "postgres", "-A", "scram-sha-256", "--pwfile", word.to_str().unwrap(), &data]);
+        Self::run(
+            "initdb",
+            &["-N", "-U", "postgres", "-A", "scram-sha-256", "--pwfile", word.to_str().unwrap(), &data],
+        );
         let conf = format!(
             "port = {port}\nunix_socket_directories = '{}'\nfsync = off\nshared_buffers = 1MB\n",
             cluster.folder.path().display()
@@ -88,7 +90,7 @@ impl Cluster {
     fn data(&self) -> String {
         self.folder.path().join("data").to_str().unwrap().to_owned()
     }
-    fn run(&self, program: &str, args: &[&str]) {
+    fn run(program: &str, args: &[&str]) {
         let path = Path::new(BIN).join(program);
         let mut command = if rustix::process::getuid().is_root() {
             let mut command = Command::new("setpriv");
@@ -107,12 +109,12 @@ impl Cluster {
     }
     fn start(&self) {
         let log = self.folder.path().join("log");
-        self.run("pg_ctl", &["start", "-w", "-s", "-D", &self.data(), "-l", log.to_str().unwrap()]);
+        Self::run("pg_ctl", &["start", "-w", "-s", "-D", &self.data(), "-l", log.to_str().unwrap()]);
     }
     fn stop(&self, mode: &str) {
-        self.run("pg_ctl", &["stop", "-w", "-s", "-m", mode, "-D", &self.data()]);
+        Self::run("pg_ctl", &["stop", "-w", "-s", "-m", mode, "-D", &self.data()]);
     }
-    fn kind(&self, port: u16, query: Option<&str>) -> ProbeKind {
+    fn kind(port: u16, query: Option<&str>) -> ProbeKind {
         ProbeKind::Postgres {
             address: format!("127.0.0.1:{port}"),
             database: "postgres".into(),
@@ -139,7 +141,7 @@ impl Drop for Cluster {
 async fn a_session_sees_its_database_stop_and_start() {
     let Some(cluster) = Cluster::new() else { return };
     cluster.start();
-    let client = begin(cluster.kind(cluster.port, None), cluster.secrets());
+    let client = begin(Cluster::kind(cluster.port, None), cluster.secrets());
     let seen = until(&client, "up", |f| f.steady(SETTLED)).await;
     assert_eq!((seen.failed, seen.outages.len(), seen.watched), (0, 0, false), "{seen:?}");
     client.look(true, Span::secs(1)).await;
@@ -192,18 +194,18 @@ async fn a_database_that_may_not_be_written_is_down_and_no_error_shows_the_passw
     let mut file = std::fs::OpenOptions::new().append(true).open(conf).unwrap();
     writeln!(file, "hot_standby = on").unwrap();
     cluster.start();
-    let standby = begin(cluster.kind(cluster.port, None), cluster.secrets());
+    let standby = begin(Cluster::kind(cluster.port, None), cluster.secrets());
     let seen = until(&standby, "an answer", |f| f.failed > 3).await;
     assert_eq!((seen.up, seen.why.as_deref()), (false, Some("it may not write")));
     assert_eq!(seen.outages[0].from, None);
-    cluster.run("pg_ctl", &["promote", "-w", "-s", "-D", &data]);
+    Cluster::run("pg_ctl", &["promote", "-w", "-s", "-D", &data]);
     until(&standby, "a primary", |f| f.steady(SETTLED)).await;
 
     std::fs::write(cluster.folder.path().join("secret"), "another-gh3im").unwrap();
-    let wrong = begin(cluster.kind(cluster.port, None), cluster.secrets());
+    let wrong = begin(Cluster::kind(cluster.port, None), cluster.secrets());
     let why = until(&wrong, "a refusal", |f| f.failed > 0).await.why.unwrap();
     assert_eq!(why, "password authentication failed for user \"postgres\"");
-    let none = begin(cluster.kind(cluster.port, None), BTreeMap::new());
+    let none = begin(Cluster::kind(cluster.port, None), BTreeMap::new());
     let Answer::Bad(why) = none.look(false, Span::secs(1)).await else { panic!() };
     assert_eq!(why, "secret `billing-db` is not declared");
 }
@@ -259,7 +261,7 @@ async fn a_session_that_hangs_is_left_and_the_service_is_seen_by_a_new_one() {
     let Some(cluster) = Cluster::new() else { return };
     cluster.start();
     let way = Way::to(cluster.port);
-    let client = begin(cluster.kind(way.address.port(), None), cluster.secrets());
+    let client = begin(Cluster::kind(way.address.port(), None), cluster.secrets());
     until(&client, "up", |f| f.steady(SETTLED)).await;
     way.hole.store(true, Ordering::SeqCst);
     let down = until(&client, "down", |f| !f.up).await;

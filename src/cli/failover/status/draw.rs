@@ -99,15 +99,14 @@ fn lines(told: &Told, zone: &TimeZone) -> Vec<(&'static str, String)> {
         Fence::Patroni => lines.push(("--forced", "Patroni decides who starts as primary".to_owned())),
         Fence::Boot(_) => lines.push(("--forced", forced(told))),
     }
-    match &told.past {
-        Err(why) => lines.push(("last switch", format!("not known: {why}"))),
-        Ok(_) => {
-            let name = &told.seen.service;
-            let never = "never".to_owned();
-            lines.push(("last switch", told.last(false).map_or(never, |one| last(one, zone))));
-            let never = format!("never: `svcops failover drill {name}` goes as far as can be undone");
-            lines.push(("last drill", told.last(true).map_or(never, |one| last(one, zone))));
-        }
+    if let Err(why) = &told.past {
+        lines.push(("last switch", format!("not known: {why}")));
+    } else {
+        let name = &told.seen.service;
+        let never = "never".to_owned();
+        lines.push(("last switch", told.last(false).map_or(never, |one| last(one, zone))));
+        let never = format!("never: `svcops failover drill {name}` goes as far as can be undone");
+        lines.push(("last drill", told.last(true).map_or(never, |one| last(one, zone))));
     }
     lines
 }
