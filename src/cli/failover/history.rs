@@ -193,7 +193,26 @@ mod tests {
 
     #[test]
     fn a_history_is_a_table_and_its_outages_drawn() {
-        insta::assert_snapshot!(drawn(110), @"");
+        insta::assert_snapshot!(drawn(110), @r"
+        WHEN              WHAT    WAY        OUTCOME  OUTAGE  FAILED  RTO     LOST     BY     RUN
+        2026-11-20 11:06  rejoin  dc2        done     –       –       –       8 KiB    мария  01M7WA65G0
+        2026-11-19 12:06  drill   dc1 → dc2  done     143 ms  14      met     –        мария  01M7SV7A40
+        2026-11-19 11:06  forced  dc2 → dc1  done     40s     14      missed  8 KiB    мария  01M7SQSEG0
+        2026-11-18 11:06  switch  dc1 → dc2  done     480 ms  14      met     0 bytes  мария  01M7Q5CQG1
+
+        outages in milliseconds, newest right, RTO 30s
+        50000 │
+              │    ▃▃
+              │    ██
+              │    ██
+        25000 │    ██
+              │    ██
+              │    ██
+              │ ▁▁ ██ ▁▁
+            0 └─────────
+                s  f  d
+               2026-11-18 11:06 … 2026-11-19 12:06; d drill, f forced, s switch
+        ");
         for width in [60, 80] {
             let text = drawn(width);
             assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
@@ -212,6 +231,12 @@ mod tests {
         let inventory = sample_services::moving();
         let json = json(&inventory.services["crm"], &moved());
         assert_eq!((&json["schema_version"], &json["moves"][0]["what"]), (&1.into(), &"rejoin".into()));
-        insta::assert_snapshot!(sheet(&moved()).replace("\r\n", "\n"), @"");
+        insta::assert_snapshot!(sheet(&moved()).replace("\r\n", "\n"), @r"
+        started,what,from,to,outcome,outage_ms,tries,failed,rto_met,lost_bytes,operator,machine,run
+        2026-11-20T11:06:40Z,rejoin,,dc2,done,,,,,8192,мария,ops-1,01M7WA65G0
+        2026-11-19T12:06:40Z,drill,dc1,dc2,done,143,700,14,true,,мария,ops-1,01M7SV7A40
+        2026-11-19T11:06:40Z,forced,dc2,dc1,done,40000,700,14,false,8192,мария,ops-1,01M7SQSEG0
+        2026-11-18T11:06:40Z,switch,dc1,dc2,done,480,700,14,true,0,мария,ops-1,01M7Q5CQG1
+        ");
     }
 }

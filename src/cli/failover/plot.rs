@@ -108,7 +108,19 @@ mod tests {
     fn outages_are_bars_over_an_axis_and_the_newest_is_to_the_right() {
         let bars = [bar(480, 's', 1), bar(143, 'd', 2), bar(250, 's', 9), bar(2, 'd', 23)];
         let screen = Screen::plain(80);
-        insta::assert_snapshot!(draw(&screen, &bars).unwrap(), @"");
+        insta::assert_snapshot!(draw(&screen, &bars).unwrap(), @r"
+        500 │ ▅▅
+            │ ██
+            │ ██
+            │ ██
+        250 │ ██    ██
+            │ ██ ▂▂ ██
+            │ ██ ██ ██
+            │ ██ ██ ██ ▁▁
+          0 └────────────
+              s  d  s  d
+             2026-11-01 10:00 … 2026-11-23 10:00; d drill, s switch
+        ");
         let ascii = Screen { unicode: false, data_live: true, ..screen };
         let drawn = draw(&ascii, &bars).unwrap();
         assert!(drawn.lines().take(10).all(str::is_ascii), "{drawn}");

@@ -353,7 +353,7 @@ fn a_standby_that_is_cut_off_its_slot_and_the_boot_fence_are_told_of() {
     world.pg("dc2-db1").boot_fence = false;
     world.pg("dc1-db1").sql.as_mut().unwrap().slots.clear();
     let (active, level, problems) = said(&world, "crm");
-    assert_eq!((active, level), (dc1(), Level::Critical));
+    assert_eq!((active, level), (dc1(), Level::Warning));
     assert_eq!(
         problems,
         [

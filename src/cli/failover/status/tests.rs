@@ -51,7 +51,25 @@ fn switched() -> Move {
 
 #[test]
 fn a_service_that_is_well_shows_its_parts_its_lag_and_that_it_could_be_moved() {
-    insta::assert_snapshot!(drawn(&World::well()), @"");
+    insta::assert_snapshot!(drawn(&World::well()), @r"
+    OK: `crm` is active at `dc1` (Учёт клиентов)
+
+    PART                       DC1                  DC2
+    balancer front/crm-db      takes traffic        none: maintenance
+    app billing                2 of 2 run           none of 2 runs
+    app portal                 2 of 2 run           2 of 2 run
+    jobs settle.timer, settle  4 of 4 on            none of 4 on
+    database crm-db            primary              standby
+    record crm.lab.test        points here, TTL 5s  -
+    command licence            2 of 2 active        none of 2 active
+
+    replication  `dc1-db1` → `dc2-db1`: in step; RPO 16MB: met
+    switch       to `dc2`: its checks would pass now
+    --forced     ready: boot fence on `dc1-db1`, `dc2-db1`
+    last switch  2026-11-18 11:06 switch dc2 → dc1, done; outage not measured; by
+                 мария, run 01M7Q5CQG0
+    last drill   never: `svcops failover drill crm` goes as far as can be undone
+    ");
     let told = told(&World::well());
     assert_eq!(told.level(), Level::Ok);
     let json = told.json();
@@ -81,7 +99,31 @@ fn what_would_stop_a_switch_is_a_warning_in_the_words_of_its_checks() {
     world.pg("dc2-db1").sql.as_mut().unwrap().paused = true;
     let told = told(&world);
     assert_eq!((told.level(), told.checks.pass, told.fence.ready()), (Level::Warning, Some(false), Some(false)));
-    insta::assert_snapshot!(drawn(&world), @"");
+    insta::assert_snapshot!(drawn(&world), @r"
+    WARNING: `crm` is active at `dc1` (Учёт клиентов)
+    WARNING  a switch to `dc2` would be refused now: its disk has 1 MiB of room, a
+             primary needs 256 MiB to go on; its replay is paused, and a promotion
+             would wait: `SELECT pg_wal_replay_resume()` ends that
+    WARNING  not ready for --forced: no boot fence on `dc2-db1`
+             `svcops failover prepare crm` puts it there
+
+    PART                       DC1                  DC2
+    balancer front/crm-db      takes traffic        none: maintenance
+    app billing                2 of 2 run           none of 2 runs
+    app portal                 2 of 2 run           2 of 2 run
+    jobs settle.timer, settle  4 of 4 on            none of 4 on
+    database crm-db            primary              standby
+    record crm.lab.test        points here, TTL 5s  -
+    command licence            2 of 2 active        none of 2 active
+
+    replication  `dc1-db1` → `dc2-db1`: in step; RPO 16MB: met
+    switch       to `dc2`: would be refused now, for 2 reasons above
+    --forced     not ready: no boot fence on `dc2-db1`; `svcops failover prepare
+                 crm` puts it there
+    last switch  2026-11-18 11:06 switch dc2 → dc1, done; outage not measured; by
+                 мария, run 01M7Q5CQG0
+    last drill   never: `svcops failover drill crm` goes as far as can be undone
+    ");
 }
 
 #[test]
