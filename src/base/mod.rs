@@ -16,6 +16,8 @@ pub mod order;
 pub mod pair;
 pub mod patroni;
 pub mod place;
+#[cfg(test)]
+pub(crate) mod ports;
 pub mod postgres;
 pub mod proof;
 pub mod read;

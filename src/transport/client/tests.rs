@@ -67,7 +67,7 @@ impl Cluster {
             println!("skipped: {BIN} has no PostgreSQL");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::base::ports::free("127.0.0.1");
         let cluster = Self { folder: tempfile::tempdir_in("/tmp").unwrap(), port };
         if rustix::process::getuid().is_root() {
             assert!(Command::new("chown").arg("postgres").arg(cluster.folder.path()).status().unwrap().success());

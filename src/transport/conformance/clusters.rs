@@ -36,8 +36,7 @@ impl<'a> Two<'a> {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let id = |what: &str| run(&["id", what]).parse::<u32>().unwrap();
         std::os::unix::fs::chown(folder.path(), Some(id("-u")), Some(id("-g"))).unwrap();
-        let ports = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = ports.map(|socket| socket.local_addr().unwrap().port());
+        let ports = [0, 1].map(|_| crate::base::ports::free("127.0.0.1"));
         let two = Self { stage, folder, ports };
         let data = two.data(0);
         let how = ["--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1", "-k"];

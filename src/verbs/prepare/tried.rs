@@ -54,7 +54,7 @@ impl Pair {
             eprintln!("skipped: the boot fence is tried by root, with PostgreSQL 15");
             return None;
         }
-        let port = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().port().to_string();
+        let port = crate::base::ports::free("127.0.0.2").to_string();
         let pair = Self { folder: tempfile::tempdir().unwrap(), port };
         assert!(Command::new("chmod").arg("755").arg(pair.folder.path()).status().unwrap().success());
         for host in ["a", "b"] {
