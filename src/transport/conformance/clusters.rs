@@ -15,14 +15,20 @@ struct Two<'a> {
 
 /// A program as the clusters' user.
 fn run(args: &[&str]) -> String {
+    tried(args).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn tried(args: &[&str]) -> Result<String, String> {
     let out = Command::new("setpriv")
         .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"])
         .args(args)
         .current_dir("/")
         .output()
         .unwrap();
-    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    if !out.status.success() {
+        return Err(format!("{args:?}: {}", String::from_utf8_lossy(&out.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
 impl<'a> Two<'a> {
@@ -79,7 +85,8 @@ impl<'a> Two<'a> {
     /// As its unit would start it.
     fn up(&self, which: usize) {
         let log = self.at("log");
-        run(&[&format!("{BIN}/pg_ctl"), "-s", "-w", "-D", &self.data(which), "-l", &log, "start"]);
+        let told = tried(&[&format!("{BIN}/pg_ctl"), "-s", "-w", "-D", &self.data(which), "-l", &log, "start"]);
+        told.unwrap_or_else(|why| panic!("{why}{}", std::fs::read_to_string(&log).unwrap_or_default()));
     }
     fn sql(&self, which: usize, query: &str) -> String {
         let (folder, port) = (self.at(""), self.ports[which].to_string());
@@ -253,6 +260,7 @@ async fn a_log_that_went_another_way_is_rewound(two: &Two<'_>) {
     .await;
     // where nobody reaps it, a server that starts takes it for one that runs
     std::fs::remove_file(format!("{}/postmaster.pid", two.data(1))).unwrap();
+    std::fs::remove_file(two.at(&format!(".s.PGSQL.{}.lock", two.ports[1]))).unwrap();
     let lost = two.see(1, PgDepth::Whole, None).await;
     assert!(!lost.running && lost.ended_at().is_none(), "{lost:?}");
     assert_eq!(lost.control.as_ref().unwrap().state, PgState::InProduction);
