@@ -101,9 +101,9 @@ fn a_target_that_cannot_promote_leaves_the_service_where_it_was() {
 fn a_target_that_lags_beyond_the_rpo_is_refused_and_nothing_is_touched() {
     let name = "a_target_that_lags_beyond_the_rpo_is_refused_and_nothing_is_touched";
     let Some(scene) = Scene::set(name) else { return };
-    scene.pair.on(TARGET, "sudo pkill -STOP -f 'walreceiver'");
+    scene.pair.on(TARGET, "sudo pkill -STOP -u postgres -f walreceiver");
     let ended = switch(&scene.crm, "dc2");
-    scene.pair.on(TARGET, "sudo pkill -CONT -f 'walreceiver'");
+    scene.pair.on(TARGET, "sudo pkill -CONT -u postgres -f walreceiver");
     ended.exits(1).says(TARGET).says("nothing was touched");
     scene.ends_at(SOURCE, 0);
 }
