@@ -1,6 +1,6 @@
 //! Whoever would see two databases that accept writes: both are asked all the time, each past HAProxy.
 
-use super::writer::{Commit, DATABASES, Writer, Written, alone, say, within};
+use super::writer::{Commit, DATABASES, Until, Writer, Written, alone, say, within};
 use std::{
     sync::{
         Arc,
@@ -13,7 +13,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 /// A writer straight at each database, and each asked every twenty milliseconds whether it is in recovery.
 pub struct Watch {
-    over: Arc<AtomicBool>,
+    over: Until,
     writers: Vec<Writer>,
     samplers: Vec<JoinHandle<Vec<Moment>>>,
 }
@@ -46,11 +46,11 @@ impl Watch {
             std::thread::spawn(move || alone(sample(&until, side)))
         };
         let writers = DATABASES.map(|(host, address)| Writer::start(host, address));
-        Self { samplers: [0, 1].map(sampler).into(), writers: writers.into(), over }
+        Self { samplers: [0, 1].map(sampler).into(), writers: writers.into(), over: Until(over) }
     }
     /// Ends, and tells.
     pub fn stop(self) -> Watched {
-        self.over.store(true, Ordering::Relaxed);
+        self.over.end();
         let seen: Vec<Moment> = self.samplers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         let written: Vec<Written> = self.writers.into_iter().map(Writer::stop).collect();
         let (mut accepted, primary): (Vec<_>, Vec<_>) = seen.into_iter().partition(|moment| moment.accepts);

@@ -16,9 +16,24 @@ pub const FRONT: &str = "10.77.0.5";
 /// The two databases themselves: host name and address.
 pub const DATABASES: [(&str, &str); 2] = [("dc1-db1", "10.77.0.13"), ("dc2-db1", "10.77.0.23")];
 
+/// Ends what goes on beside a test, also where the test fails: else it would write into the next one's rows.
+pub struct Until(pub Arc<AtomicBool>);
+
+impl Until {
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A client at work, until [`Writer::stop`].
 pub struct Writer {
-    over: Arc<AtomicBool>,
+    over: Until,
     thread: JoinHandle<Written>,
 }
 
@@ -49,11 +64,11 @@ impl Writer {
     pub fn start(name: &str, address: &'static str) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (until, name) = (Arc::clone(&over), name.to_owned());
-        Self { over, thread: std::thread::spawn(move || alone(write_until(&until, name, address))) }
+        Self { over: Until(over), thread: std::thread::spawn(move || alone(write_until(&until, name, address))) }
     }
     /// Ends, and tells.
     pub fn stop(self) -> Written {
-        self.over.store(true, Ordering::Relaxed);
+        self.over.end();
         self.thread.join().unwrap()
     }
 }
