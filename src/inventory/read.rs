@@ -1,7 +1,7 @@
 //! Reads `svcops.yaml` and the files that it includes.
 
 use super::{
-    Audit, Balancer, Client, Evidence, Host, Inventory, Pace, SecretSource, Site, Ssh,
+    Audit, Balancer, Client, Evidence, Host, Inventory, Pace, SecretSource, Selector, Site, Ssh,
     range::{Pattern, natural},
     read_apps::{self, DraftApp},
     read_certs::Drafts as DraftCerts,
@@ -363,6 +363,29 @@ pub(super) fn suggest(fault: Fault, near: Option<&str>, otherwise: &str) -> Faul
     match near {
         Some(near) => fault.hint(format!("did you mean `{near}`?")),
         None => fault.hint(otherwise),
+    }
+}
+
+/// What is named must be declared.
+pub(super) fn declared<'a>(
+    named: impl Iterator<Item = (&'static str, &'a str, &'a Spot)>,
+    declared: &BTreeSet<(&'static str, &str)>,
+    faults: &mut Faults,
+) {
+    for (kind, name, spot) in named.filter(|(kind, name, _)| !declared.contains(&(*kind, *name))) {
+        let names = declared.iter().filter(|(k, _)| *k == kind).map(|(_, name)| *name);
+        let near = words::nearest(name, names);
+        let fault = Fault::error(spot.clone(), format!("there is no {kind} `{name}`"));
+        faults.0.push(suggest(fault, near, &format!("declare it under `{kind}s:`")));
+    }
+}
+
+/// What selects must select something.
+pub(super) fn matched(hosts: &[(Selector, Spot)], inventory: &Inventory, faults: &mut Faults) {
+    for (selector, spot) in hosts.iter().filter(|(selector, _)| inventory.select(selector).is_empty()) {
+        let message = format!("`{}` matches no host", selector.text);
+        let hint = "`svcops inventory hosts` shows names and labels";
+        faults.0.push(Fault::error(spot.clone(), message).hint(hint));
     }
 }
 

@@ -1,12 +1,11 @@
 //! Reads `certificates:`, `issuers:` and `zones:`, and holds them against the rest.
 
 use super::{
-    Acme, By, CertPlace, Certificate, Challenge, Due, Eab, Inventory, Issuer, IssuerKind, Profile, Selector,
-    read::suggest,
+    Acme, By, CertPlace, Certificate, Challenge, Due, Eab, Inventory, Issuer, IssuerKind, Profile, Selector, read,
     read_apps::{host_port, selector},
 };
 use crate::{
-    base::{Algorithm, Keystore, Spot, TsigHash, TsigKey, Zone, words},
+    base::{Algorithm, Keystore, Spot, TsigHash, TsigKey, Zone},
     cert::{Wanted, dial::Endpoint},
     yaml::{Fault, Faults, Fields, Key, Kind, Node, Notes},
 };
@@ -376,21 +375,9 @@ impl Drafts {
         declared: &BTreeSet<(&'static str, &str)>,
         faults: &mut Faults,
     ) {
-        for Named { kind, name, spot } in &self.named {
-            if !declared.contains(&(*kind, name.as_str())) {
-                let names = declared.iter().filter(|(k, _)| k == kind).map(|(_, name)| *name);
-                let near = words::nearest(name, names);
-                let fault = Fault::error(spot.clone(), format!("there is no {kind} `{name}`"));
-                faults.0.push(suggest(fault, near, &format!("declare it under `{kind}s:`")));
-            }
-        }
-        for (selector, spot) in &self.hosts {
-            if inventory.select(selector).is_empty() {
-                let message = format!("`{}` matches no host", selector.text);
-                let hint = "`svcops inventory hosts` shows names and labels";
-                faults.0.push(Fault::error(spot.clone(), message).hint(hint));
-            }
-        }
+        let named = self.named.iter().map(|Named { kind, name, spot }| (*kind, name.as_str(), spot));
+        read::declared(named, declared, faults);
+        read::matched(&self.hosts, inventory, faults);
         for (name, place, index, spot) in &self.served {
             let Some(certificate) = self.certificates.iter().find(|c| c.name == *name) else { continue };
             let Some(place) = certificate.places.get(*place) else { continue };

@@ -1,13 +1,12 @@
 //! Reads `databases:` and `services:`, and holds them against the rest.
 
 use super::{
-    Inventory, Selector,
-    read::suggest,
+    Inventory, Selector, read,
     read_apps::{host_port, selector},
     services::{Database, Fence, Part, Patroni, Probe, ProbeKind, Replication, Rpo, Service},
 };
 use crate::{
-    base::{HostName, PgSpot, RecordType, Span, Spot, words},
+    base::{HostName, PgSpot, RecordType, Span, Spot},
     yaml::{Fault, Faults, Fields, Key, Kind, Node, Notes},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -275,21 +274,9 @@ impl Drafts {
         declared: &BTreeSet<(&'static str, &str)>,
         faults: &mut Faults,
     ) {
-        for (kind, name, spot) in &self.named {
-            if !declared.contains(&(*kind, name.as_str())) {
-                let names = declared.iter().filter(|(k, _)| k == kind).map(|(_, name)| *name);
-                let near = words::nearest(name, names);
-                let fault = Fault::error(spot.clone(), format!("there is no {kind} `{name}`"));
-                faults.0.push(suggest(fault, near, &format!("declare it under `{kind}s:`")));
-            }
-        }
-        for (selector, spot) in &self.hosts {
-            if inventory.select(selector).is_empty() {
-                let message = format!("`{}` matches no host", selector.text);
-                let hint = "`svcops inventory hosts` shows names and labels";
-                faults.0.push(Fault::error(spot.clone(), message).hint(hint));
-            }
-        }
+        let named = self.named.iter().map(|(kind, name, spot)| (*kind, name.as_str(), spot));
+        read::declared(named, declared, faults);
+        read::matched(&self.hosts, inventory, faults);
         let mut wrong = Vec::new();
         for (database, spot) in self.databases {
             for host in inventory.select(&database.hosts) {
