@@ -11,6 +11,7 @@
 //!    the database's hosts at once, those of an app that moves after that app. Jobs are last: nobody waits for them.
 //! 6. A client sees it, and then the old primary follows the new one.
 
+pub mod forced;
 mod steps;
 
 use super::app::NoRunbook;

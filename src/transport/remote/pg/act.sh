@@ -190,7 +190,9 @@ p_rewind() {
   [ -z "$P_passfile" ] || [ -f "$P_passfile" ] || p_refuse "the password file \`$P_passfile\` is not there"
   set -- --target-pgdata "$P_data" --source-server "$P_source"
   [ -z "$P_config" ] || set -- "$@" --config-file "$P_config/postgresql.conf"
-  P_said=$(cd "$P_data" && p_as "$P_bin/pg_rewind" "$@" 2>&1 </dev/null) && return
+  # it is a client of the new primary: libpq looks for ~/.pgpass and ~/.postgresql where HOME says
+  P_home=$(getent passwd "$P_user" | cut -d : -f 6)
+  P_said=$(cd "$P_data" && p_as env HOME="${P_home:-/}" "$P_bin/pg_rewind" "$@" 2>&1 </dev/null) && return
   # it says what it has done as it goes, and why it went no further at the end of its complaint
   P_word=$(printf '%s\n' "$P_said" | sed -n 's/^pg_rewind: error: //p; s/^.*FATAL:  //p' | head -n 1)
   p_fail "\`$P_name\` could not be rewound: $(p_why "${P_word:-$P_said}")"
