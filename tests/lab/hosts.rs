@@ -187,9 +187,13 @@ impl Lab {
 
     /// The lab's own command, as its README has it.
     pub fn lab(&self, words: &[&str]) {
+        assert!(self.tries(words), "lab {words:?}");
+    }
+
+    /// The same, where it may fail: a host whose database its boot fence holds back is up, and `degraded`.
+    pub fn tries(&self, words: &[&str]) -> bool {
         let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab");
-        let status = Command::new(lab).args(words).env("SVCOPS_LAB_DIR", &self.state).status().unwrap();
-        assert!(status.success(), "lab {words:?}");
+        Command::new(lab).args(words).env("SVCOPS_LAB_DIR", &self.state).status().unwrap().success()
     }
 
     /// As after `lab up`: links up, no flag of the sample application set, everything running and in rotation.
