@@ -281,7 +281,8 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
         disable_help_subcommand = true,
         after_help = "Examples:
   svcops inventory hosts -l role=app,site=dc1
-  svcops inventory apps -o json"
+  svcops inventory apps -o json
+  svcops inventory services"
     )]
     Inventory(Inventory),
     /// Say what is missing here and on the hosts
@@ -532,6 +533,18 @@ pub enum Inventory {
   svcops inventory apps
   svcops inventory apps -l site=dc1")]
     Apps,
+    /// The services that move from site to site, and what they are made of
+    #[command(after_help = "Examples:
+  svcops inventory services
+  svcops inventory services -o json
+
+`svcops failover status` looks where they are.")]
+    Services,
+    /// The databases, and which services stand on them
+    #[command(after_help = "Examples:
+  svcops inventory databases
+  svcops inventory databases -l site=dc1")]
+    Databases,
 }
 
 /// `doctor`.

@@ -1,4 +1,6 @@
-//! `svcops inventory hosts|apps [-l SELECTOR]`: what exists, as rows.
+//! `svcops inventory hosts|apps|services|databases [-l SELECTOR]`: what exists, as rows.
+
+pub mod services;
 
 use crate::{
     base::HostName,
