@@ -46,7 +46,7 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    pub(super) fn inventory(&self, of: args::Inventory) -> Result<ExitCode, Failure> {
+    pub(super) fn inventory(&self, of: inventory::Kind) -> Result<ExitCode, Failure> {
         use inventory::services;
         self.no_stream()?;
         let found = self.project()?.inventory;
@@ -54,19 +54,19 @@ impl Face {
         let selector = self.global.selector.as_deref();
         let wrong = |e: NotASelector| Failure::wrong(Message::of(&e));
         match of {
-            args::Inventory::Hosts => {
+            inventory::Kind::Hosts => {
                 let rows = inventory::hosts(&found, selector).map_err(wrong)?;
                 self.listed("host", &inventory::HOST_HEADS, &rows, inventory::host_cells);
             }
-            args::Inventory::Apps => {
+            inventory::Kind::Apps => {
                 let rows = inventory::apps(&found, selector).map_err(wrong)?;
                 self.listed("app", &inventory::APP_HEADS, &rows, inventory::app_cells);
             }
-            args::Inventory::Services => {
+            inventory::Kind::Services => {
                 let rows = services::services(&found, selector).map_err(wrong)?;
                 self.listed("service", &services::SERVICE_HEADS, &rows, services::service_cells);
             }
-            args::Inventory::Databases => {
+            inventory::Kind::Databases => {
                 let rows = services::databases(&found, selector).map_err(wrong)?;
                 self.listed("database", &services::DATABASE_HEADS, &rows, services::database_cells);
             }
@@ -174,12 +174,15 @@ impl Face {
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
             fleet.progress.doing(&format!("looking at {}", count("host", hosts.len())));
-            let hosts = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock);
+            let (ways, parallel) = (&*fleet.transport, self.global.parallel);
+            let databases = doctor::databases(ways, &project.inventory, &hosts, parallel);
+            let hosts = doctor::hosts(ways, &hosts, parallel, &WallClock);
             let pen = fleet.pen();
-            let (mail, hosts) = tokio::join!(doctor::mail(project.inventory.mail.as_ref(), &pen), hosts);
+            let mail = doctor::mail(project.inventory.mail.as_ref(), &pen);
+            let (mail, hosts, databases) = tokio::join!(mail, hosts, databases);
             fleet.progress.rest();
             fleet.transport.close().await;
-            mail.into_iter().chain(hosts).collect::<Vec<_>>()
+            mail.into_iter().chain(hosts).chain(databases).collect::<Vec<_>>()
         }));
         let (text, code) = doctor::report(&findings, &self.screen, self.global.output);
         self.screen.data(&text);

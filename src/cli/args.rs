@@ -284,11 +284,12 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
   svcops inventory apps -o json
   svcops inventory services"
     )]
-    Inventory(Inventory),
+    Inventory(super::inventory::Kind),
     /// Say what is missing here and on the hosts
     #[command(after_help = "Examples:
   svcops doctor
   svcops doctor -l dc1-app1                one host, the way there step by step
+  svcops doctor -l role=db                 also: what a failover needs there
   svcops doctor --prepare                  make the shared state directory
   svcops doctor --sudoers billing-restart  the lines for its sudoers
 
@@ -519,32 +520,6 @@ pub struct AppLooks {
     /// Only its hosts at this site
     #[arg(long, value_name = "S")]
     pub site: Option<String>,
-}
-
-/// `inventory`.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Inventory {
-    /// The hosts
-    #[command(after_help = "Examples:
-  svcops inventory hosts -l 'role in (app,db)'")]
-    Hosts,
-    /// The apps
-    #[command(after_help = "Examples:
-  svcops inventory apps
-  svcops inventory apps -l site=dc1")]
-    Apps,
-    /// The services that move from site to site, and what they are made of
-    #[command(after_help = "Examples:
-  svcops inventory services
-  svcops inventory services -o json
-
-`svcops failover status` looks where they are.")]
-    Services,
-    /// The databases, and which services stand on them
-    #[command(after_help = "Examples:
-  svcops inventory databases
-  svcops inventory databases -l site=dc1")]
-    Databases,
 }
 
 /// `doctor`.
