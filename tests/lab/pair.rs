@@ -1,8 +1,7 @@
 //! The two databases and what leads to them, held by one test: dc1-db1 the primary before it, and after it whatever happened.
 
 use crate::{
-    byhand::haproxy,
-    hosts::Lab,
+    hosts::{Lab, haproxy},
     support::Project,
     writer::{DATABASES, FRONT, sql, try_sql},
 };
