@@ -116,7 +116,7 @@ impl Lab {
     }
 
     /// What an operator set for each server of the backend: `dc1-app1` → `ready`, `drain` or `maint`.
-    pub fn balanced(&self) -> BTreeMap<String, &'static str> {
+    pub fn balanced() -> BTreeMap<String, &'static str> {
         let table = haproxy("show servers state billing");
         let rows = table.lines().filter(|line| line.contains(" billing "));
         rows.map(|row| {
