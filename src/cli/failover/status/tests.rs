@@ -46,6 +46,9 @@ fn switched() -> Move {
         outage: None,
         accepted: None,
         lost: None,
+        stated: None,
+        found: None,
+        through: true,
     }
 }
 
