@@ -4,6 +4,8 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::cli) use draw::place;
+
 use super::moves::{Move, moves};
 use crate::{
     actions::postgres,
@@ -39,12 +41,19 @@ something is wrong, such as two primaries, none, or parts at both sites.
 WARNING: it could not be moved as promised: the standby lags, a check before a
 switch would fail, a boot fence is missing. UNKNOWN: a host was not seen.";
 
-/// All that is told of a service.
-struct Told {
-    seen: Seen,
+/// A service as seen, and whether it could be moved.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Judged {
+    /// With what speaks against a switch among its problems.
+    pub seen: Seen,
     rpo: Rpo,
     checks: Checks,
     fence: Fence,
+}
+
+/// All that is told of a service.
+struct Told {
+    now: Judged,
     past: Result<Vec<Move>, String>,
 }
 
@@ -135,8 +144,9 @@ impl Face {
 /// The last switch and the last drill are sought among so many of each.
 const MOST: usize = 20;
 
-impl Told {
-    fn of(inventory: &Inventory, service: &Service, mut seen: Seen, past: Result<Vec<Move>, String>) -> Self {
+impl Judged {
+    /// By what was seen.
+    pub(in crate::cli) fn of(inventory: &Inventory, service: &Service, mut seen: Seen) -> Self {
         let (checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
         if let (Some(false), Some(to)) = (checks.pass, &checks.to) {
             let says = format!("a switch to `{to}` would be refused now: {}", checks.against.join("; "));
@@ -144,18 +154,14 @@ impl Told {
             let at = seen.problems.iter().take_while(|p| worse(p)).count();
             seen.problems.insert(at, Problem { level: Level::Warning, says, hint: None });
         }
-        Self { seen, rpo: service.rpo, checks, fence, past }
+        Self { seen, rpo: service.rpo, checks, fence }
     }
-    fn level(&self) -> Level {
+    /// How it stands.
+    pub(in crate::cli) fn level(&self) -> Level {
         self.seen.level()
     }
-    /// The last one that came to its end, for practice or not.
-    fn last(&self, drill: bool) -> Option<&Move> {
-        let moves = self.past.as_ref().ok()?;
-        moves.iter().find(|one| one.kind.is_drill() == drill && one.kind != super::moves::Kind::Rejoin)
-    }
-    /// As JSON: an interface.
-    fn json(&self) -> Value {
+    /// As JSON: an interface, of two verbs.
+    pub(in crate::cli) fn json(&self) -> Value {
         let mut value = serde_json::to_value(&self.seen).unwrap_or(Value::Null);
         let level = self.level();
         if let Some(map) = value.as_object_mut() {
@@ -169,6 +175,27 @@ impl Told {
             map.insert("rpo".into(), json!(self.rpo.to_string()));
             map.insert("prechecks".into(), json!({"to": to, "pass": pass, "against": against}));
             map.insert("forced".into(), json!({"ready": self.fence.ready(), "boot_fence": hosts}));
+        }
+        value
+    }
+}
+
+impl Told {
+    fn of(inventory: &Inventory, service: &Service, seen: Seen, past: Result<Vec<Move>, String>) -> Self {
+        Self { now: Judged::of(inventory, service, seen), past }
+    }
+    fn level(&self) -> Level {
+        self.now.level()
+    }
+    /// The last one that came to its end, for practice or not.
+    fn last(&self, drill: bool) -> Option<&Move> {
+        let moves = self.past.as_ref().ok()?;
+        moves.iter().find(|one| one.kind.is_drill() == drill && one.kind != super::moves::Kind::Rejoin)
+    }
+    /// As JSON: an interface.
+    fn json(&self) -> Value {
+        let mut value = self.now.json();
+        if let Some(map) = value.as_object_mut() {
             map.insert("last_switch".into(), json!(self.last(false).map(Move::json)));
             map.insert("last_drill".into(), json!(self.last(true).map(Move::json)));
         }

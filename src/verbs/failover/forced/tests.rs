@@ -248,7 +248,7 @@ fn what_was_stated_is_kept_with_the_run_and_held_against_what_is_found() {
     );
     let again = params(&text.unwrap());
     assert_eq!(Stated::of(&run, &again).as_ref(), Some(&stated));
-    assert_eq!(again["forced_run"], run.as_str());
+    assert_eq!((Stated::found_by(&again), Stated::found_by(&kept)), (Some(run.clone()), None));
 
     let found = |outputs: Value| Found::of(&outputs);
     let nothing = found(json!({"lost_bytes": 0, "last": null}));
