@@ -42,6 +42,12 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     let crm = pair.with(DATABASE, SERVICE);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0).says("nothing to do");
+    let doctor = crm.svcops(&["doctor", "-l", "role=db", "-o", "json"]).json();
+    let is_ready = |one: &&Value| one["says"].as_str().unwrap().ends_with("also a forced one");
+    assert_eq!(doctor["findings"].as_array().unwrap().iter().filter(is_ready).count(), 2, "{doctor:#}");
+    let status = crm.svcops(&["status", "-o", "json"]).json();
+    let services = status["sections"].as_array().unwrap().iter().find(|part| part["section"] == "services").unwrap();
+    assert_eq!(services["items"][0]["active"]["at"], "dc1", "{services:#}");
     crm.svcops(&["failover", "crm", "--to", "dc2", "--forced", "--accept-loss", "--confirm", "dc2"])
         .exits(2)
         .says("`dc1` is not lost, its primary answers");
@@ -88,6 +94,13 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     let bound = |key| deep(&forced, key).unwrap().as_u64().unwrap();
     assert!((bound("lost_at_least_bytes")..=bound("lost_at_most_bytes")).contains(&lost), "{lost}\n{forced:#}");
     println!("lost: {lost} bytes, at most {} were stated", bound("lost_at_most_bytes"));
+    let told = crm.svcops(&["failover", "history", "crm", "-o", "json"]).exits(0).json();
+    let told = told["moves"].as_array().unwrap().iter().find(|one| one["what"] == "forced").unwrap().clone();
+    assert_eq!(
+        (&told["found"]["lost_bytes"], &told["found"]["within_stated_bytes"]),
+        (&lost.into(), &true.into()),
+        "{told:#}"
+    );
     // home again, in the usual way
     crm.svcops(&["failover", "crm", "--to", "dc1", "--confirm", "dc1"]).exits(0);
     pair.serves_from(OLD);
