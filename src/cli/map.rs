@@ -23,7 +23,7 @@ pub fn known(words: &[&str]) -> &'static [&'static str] {
         ["run"] | ["app", "stop" | "start" | "restart" | "reload"] | ["cert", "renew" | "import"] => PARTIAL,
         // a switch of some hosts only would be none: there is no selection
         ["failover"] | ["failover", "switch"] => &["parallel", "ticket", "reason"],
-        ["failover", "drill" | "prepare"] => &["parallel", "yes", "ticket", "reason"],
+        ["failover", "drill" | "prepare" | "rejoin"] => &["parallel", "yes", "ticket", "reason"],
         ["plan" | "rehearse"] => &["selector", "limit", "failed_from", "parallel"],
         ["status" | "doctor"] | ["app", "status"] => &["selector", "parallel"],
 

@@ -27,6 +27,7 @@ mod failover;
 mod failover_faults;
 mod failover_killed;
 mod floor;
+mod forced;
 mod killed;
 mod looks;
 mod mail;

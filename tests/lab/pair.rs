@@ -1,8 +1,7 @@
 //! The two databases and what leads to them, held by one test: dc1-db1 the primary before it, and after it whatever happened.
 
 use crate::{
-    byhand::haproxy,
-    hosts::Lab,
+    hosts::{Lab, haproxy},
     support::Project,
     writer::{DATABASES, FRONT, sql, try_sql},
 };
@@ -113,15 +112,12 @@ impl Deref for Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        // also after a failure, whose message must stay the one that is seen
-        let back = std::panic::AssertUnwindSafe(|| {
-            if self.off.get() {
-                self.lab.lab(&["up"]);
-            }
-            self.lab.lab(&["heal", "*"]);
-            self.lab.lab(&["pair"]);
-        });
-        drop(std::panic::catch_unwind(back));
+        // each, whatever became of the one before: what failed in the test must stay what is seen
+        self.lab.tries(&["heal", "*"]);
+        if self.off.get() {
+            self.lab.tries(&["up"]);
+        }
+        self.lab.tries(&["pair"]);
     }
 }
 

@@ -65,7 +65,7 @@ fn is_mute(facts: &PgFacts) -> bool {
 }
 
 /// What a host's cluster is, in words.
-fn words_of(one: &Seen) -> String {
+pub(super) fn words_of(one: &Seen) -> String {
     let at = format!("`{}`", one.host);
     match &one.facts {
         Err(why) => format!("{at} was not seen: {why}"),
@@ -93,7 +93,7 @@ pub(in crate::cli) fn refusal(service: &str, (from, to): (&str, &str), seen: &[S
         Unclear::Two => (
             format!("{refused}: two primaries accept writes"),
             vec![
-                "stop one of them by hand, the one whose writes are to be lost; then a step `postgres.follow` makes it a standby"
+                "stop one of them by hand, the one whose writes are to be lost; then `svcops failover rejoin` it"
                     .to_owned(),
             ],
         ),
@@ -103,7 +103,7 @@ pub(in crate::cli) fn refusal(service: &str, (from, to): (&str, &str), seen: &[S
         ),
         Unclear::Unseen(site) if site == from => (
             format!("{refused}: `{site}` was not seen, so nobody knows whether it accepts writes"),
-            vec![format!("a site that is lost is not left by svcops yet: `{service}` is promoted at `{to}` by hand")],
+            vec![format!("where it is lost, `svcops failover {service} --to {to} --forced` goes without it")],
         ),
         Unclear::Unseen(site) => (
             format!("{refused}: `{site}` was not seen"),

@@ -1,11 +1,13 @@
 //! `svcops failover`: a service moves from one site to the other.
 
 mod drill;
+mod forced;
 mod history;
 mod look;
 mod moves;
 mod plot;
 mod prepare;
+mod rejoin;
 mod status;
 mod switch;
 
@@ -14,6 +16,7 @@ use crate::ui::message::Message;
 use drill::Drill;
 use history::History;
 use prepare::Prepare;
+use rejoin::Rejoin;
 use status::Status;
 use switch::{How, Switch};
 
@@ -44,6 +47,9 @@ pub enum Failover {
     /// Put the boot fence before its databases, and what replication needs
     #[command(after_help = prepare::EXAMPLES)]
     Prepare(Prepare),
+    /// Make a former primary that is back a standby of the present one, and tell what was lost
+    #[command(after_help = rejoin::EXAMPLES)]
+    Rejoin(Rejoin),
     /// Where a service is active as seen, and whether it could be moved now
     #[command(after_help = status::EXAMPLES)]
     Status(Status),
@@ -71,6 +77,7 @@ impl Face {
             (Some(Failover::Switch(args)), None) => self.failover_switch(&args.service, &args.how),
             (Some(Failover::Drill(args)), None) => self.failover_drill(args),
             (Some(Failover::Prepare(args)), None) => self.failover_prepare(args),
+            (Some(Failover::Rejoin(args)), None) => self.failover_rejoin(args),
             (Some(Failover::Status(args)), None) => self.failover_status(args),
             (Some(Failover::History(args)), None) => self.failover_history(args),
             (None, service) => self.failover_switch(service.as_deref().unwrap_or_default(), &args.how),

@@ -1,6 +1,9 @@
 //! `svcops failover SERVICE --to SITE`: a look at who is active, and a runbook that is composed of it and run like any other.
 
-use super::look::{self, Active};
+use super::{
+    forced::Lost,
+    look::{self, Active},
+};
 use crate::{
     cli::{
         Face,
@@ -37,6 +40,9 @@ pub struct How {
     /// Print the runbook instead of running it
     #[arg(long)]
     pub show: bool,
+    /// What is said of a site that is lost.
+    #[command(flatten)]
+    pub lost: Lost,
 }
 
 /// For its help.
@@ -44,6 +50,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   svcops failover switch crm --to dc2
   svcops failover switch crm --to dc2 --show > runbooks/crm-to-dc2.yaml
   svcops failover switch crm --to dc2 --confirm dc2 --reason 'power works'
+  svcops failover switch crm --to dc2 --forced     what would be lost, no more
+  svcops failover switch crm --to dc2 --forced --accept-loss --confirm dc2
 
 It looks who is active, plans, and asks for the site's name to be typed.
 Before the point of no return whatever fails is undone, Ctrl-C undoes too, and
@@ -58,6 +66,9 @@ impl Face {
         let to = how.to.as_deref().unwrap_or_default();
         let from = failover::from(service, to).map_err(|e| Failure::wrong(Message::of(&e)))?;
         let word = Word { word: to.to_owned(), given: how.confirm.clone() };
+        if how.lost.forced {
+            return self.failover_forced(&project, service, how, word);
+        }
         // before hosts are asked: a slip of the hand is found at once
         word.fits()?;
         let seen = self.look_at_service(&project, service)?;

@@ -9,6 +9,7 @@ use crate::{
         memory::MemoryJournal,
     },
     runbook::project::Project,
+    transport::Transport,
     verbs::app::{Verb, compose},
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -52,12 +53,29 @@ pub(super) fn rehearsed_in(catalog: &'static [Entry], inventory: Inventory, text
     played(catalog, &project, text, Wish::Healthy, false)
 }
 
+/// Rehearses in such a world.
+pub(super) fn rehearsed_on(transport: Arc<dyn Transport>, inventory: Inventory, text: &str) -> Rehearsal {
+    let mut project = opened(CATALOG, "tests/data/example");
+    project.inventory = inventory;
+    played_on(CATALOG, &project, text, transport, false)
+}
+
 fn opened(catalog: &'static [Entry], folder: &str) -> Project {
     let names: Vec<&'static str> = catalog.iter().map(|e| e.name).collect();
     Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &names).unwrap()
 }
 
 fn played(catalog: &'static [Entry], project: &Project, text: &str, wish: Wish, pairs: bool) -> Rehearsal {
+    played_on(catalog, project, text, Arc::new(Assumed::wished(&project.inventory, wish)), pairs)
+}
+
+fn played_on(
+    catalog: &'static [Entry],
+    project: &Project,
+    text: &str,
+    transport: Arc<dyn Transport>,
+    pairs: bool,
+) -> Rehearsal {
     let text = if text.contains("svcops: 1") { text.to_owned() } else { format!("svcops: 1\nname: test\n{text}") };
     let runbook = project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
     let params: BTreeMap<_, _> =
@@ -66,7 +84,7 @@ fn played(catalog: &'static [Entry], project: &Project, text: &str, wish: Wish, 
         root: project.root.clone(),
         inventory: Arc::new(project.inventory.clone()),
         catalog,
-        transport: Arc::new(Assumed::wished(&project.inventory, wish)),
+        transport,
         journal: Arc::new(MemoryJournal::new()),
         locks: None,
         clock: Arc::new(WallClock),

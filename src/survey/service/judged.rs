@@ -152,7 +152,7 @@ fn place(service: &Service, seen: &Seen) -> Vec<Problem> {
                 "TWO PRIMARIES: {} accept writes, and each has what the other one lacks",
                 words::list(&hosts, 9)
             );
-            let hint = "stop the one that clients do not use, at once; a step `postgres.follow` makes it a standby, and tells what it had";
+            let hint = "stop the one that clients do not use, at once; `svcops failover rejoin` makes it a standby, and tells what it had";
             found.push(Problem { hint: Some(hint.into()), ..problem(Level::Critical, says) });
         }
         Active::Both => found.push(problem(Level::Critical, "its traffic goes to both sites")),

@@ -1,10 +1,12 @@
 //! `svcops failover prepare`: the boot fence. A database that was a primary when it ended starts only where every other
 //! host of it answers as a standby, or a person on the host says so.
 
-use super::app::step;
+use super::{
+    app::{NoRunbook, step},
+    failover,
+};
 use crate::{
-    base::words,
-    inventory::{Database, Inventory, Service},
+    inventory::{Database, Host, Inventory, Service},
     transport::shell::quote,
 };
 use serde_json::{Value, json};
@@ -21,14 +23,9 @@ pub const DROP_IN: &str = "svcops-boot-fence.conf";
 /// Why a service cannot be prepared, forced or rejoined.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unable {
-    /// No such service.
-    #[error("svcops.yaml has no service `{service}`{}", near.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
-    NoService {
-        /// The word.
-        service: String,
-        /// The nearest one that there is.
-        near: Option<String>,
-    },
+    /// No such service or site.
+    #[error(transparent)]
+    Runbook(#[from] NoRunbook),
     /// It has nothing that two could write to.
     #[error("service `{service}` has no database among its parts")]
     NoDatabase {
@@ -41,9 +38,12 @@ pub enum Unable {
         /// The database.
         database: String,
     },
-    /// YAML cannot say it: a fault of svcops.
-    #[error("internal error: the runbook cannot be written: {0}")]
-    Unwritable(String),
+    /// Nothing proves that the source serves nobody.
+    #[error("nothing proves that {} serve nobody", failover::forced::joined(what))]
+    Unproven {
+        /// What may go on there.
+        what: Vec<String>,
+    },
 }
 
 /// The service of that name, and its database.
@@ -51,10 +51,7 @@ pub enum Unable {
 /// # Errors
 /// There is none, it has no database, or Patroni manages that.
 pub fn find<'a>(inventory: &'a Inventory, name: &str) -> Result<(&'a Service, &'a Database), Unable> {
-    let service = inventory.services.get(name).ok_or_else(|| Unable::NoService {
-        service: name.to_owned(),
-        near: words::nearest(name, inventory.services.keys().map(String::as_str)).map(str::to_owned),
-    })?;
+    let service = failover::find(inventory, name)?;
     let database = service.database(inventory).ok_or_else(|| Unable::NoDatabase { service: name.to_owned() })?;
     if database.patroni.is_some() {
         return Err(Unable::Patroni { database: database.name.clone() });
@@ -134,9 +131,21 @@ pub fn path(database: &str) -> String {
     format!("{FOLDER}/boot-fence-{database}")
 }
 
+/// Where the boot fence of a database lies: the fence, and the drop-in of the unit that calls it.
+pub fn places(database: &Database) -> [String; 2] {
+    let unit = &database.spot.unit;
+    [path(&database.name), format!("/etc/systemd/system/{unit}.d/{DROP_IN}")]
+}
+
+/// What lies there on a host, once the service was prepared.
+pub fn texts(inventory: &Inventory, service: &Service, database: &Database, host: &Host) -> [String; 2] {
+    let fence = script(inventory, service, database).replace(OWN_NAME, host.name.as_str());
+    [fence, drop_in(&path(&database.name))]
+}
+
 /// A runbook as text.
-pub(super) fn written(runbook: &Value) -> Result<String, Unable> {
-    let text = serde_yaml::to_string(runbook).map_err(|e| Unable::Unwritable(e.to_string()))?;
+pub(in crate::verbs) fn written(runbook: &Value) -> Result<String, Unable> {
+    let text = serde_yaml::to_string(runbook).map_err(|e| NoRunbook::Unwritable(e.to_string()))?;
     Ok(if text.ends_with('\n') { text } else { text + "\n" })
 }
 
@@ -149,7 +158,7 @@ fn passfile_text(port: u16, user: &str, password: &str) -> String {
 fn folder(name: &str, folder: &str) -> Value {
     json!({
         "name": name,
-        "command": {"run": ["mkdir", "-p", folder], "creates": folder},
+        "command": {"run": ["mkdir", "-p", folder], "unless": ["test", "-d", folder]},
         "touches": [format!("file:{folder}")],
         "undo": [{
             "name": format!("{name}, where it is empty"),
@@ -158,6 +167,9 @@ fn folder(name: &str, folder: &str) -> Value {
         }],
     })
 }
+
+/// Filled in on each host.
+const OWN_NAME: &str = "{{ host.name }}";
 
 /// The fence with its settings; a template, in which each host finds its own name.
 fn script(inventory: &Inventory, service: &Service, database: &Database) -> String {
@@ -182,7 +194,7 @@ fn script(inventory: &Inventory, service: &Service, database: &Database) -> Stri
         ("self", &path(&database.name)),
     ];
     let settings: String = settings.iter().map(|(name, value)| format!("{name}={}\n", quote(value))).collect();
-    format!("#!/bin/sh\nme='{{{{ host.name }}}}'\nhosts={}\n{settings}\n{FENCE}", quote(&hosts.join("\n")))
+    format!("#!/bin/sh\nme='{OWN_NAME}'\nhosts={}\n{settings}\n{FENCE}", quote(&hosts.join("\n")))
 }
 
 /// `+`: as root, whoever the unit runs as. By its interpreter: `/usr/local` may be mounted without `exec`.
