@@ -241,6 +241,7 @@ fn began(task: TaskId, host: svcops::base::HostName, app: u32) -> Began {
         inherits: Vec::new(),
         pays: None,
         within: Span(Duration::from_secs(300)),
+        patience: None,
         in_rollback: false,
         leaves_nothing: false,
         opaque: false,

@@ -98,7 +98,8 @@ pub struct PgAsk {
 pub enum PgDepth {
     /// The process, the control file and the files of its folder: nothing is connected to. [`PgFacts::sql`] is none.
     Files,
-    /// Also what it says of its own recovery and log, by one connection: [`PgSql::slots`] and [`PgSql::standbys`] are empty.
+    /// Also what a standby says of its own recovery and log, by one connection: [`PgSql::slots`] and [`PgSql::standbys`] are
+    /// empty. Of a server past recovery only that: by its control file, nothing is connected to.
     Log,
     /// Also slots, standbys and the roles of replication, settings, the free room on its disk, the boot fence, the history of its timeline, the end of
     /// its log where it does not run.
@@ -309,8 +310,14 @@ impl PgFacts {
     /// No more of it than is asked for at that depth.
     #[must_use]
     pub fn at_depth(&self, depth: PgDepth) -> Self {
-        let brief =
-            |sql: &PgSql| PgSql { standbys: vec![], slots: vec![], replicators: vec![], hints: None, ..sql.clone() };
+        let brief = |sql: &PgSql| PgSql {
+            written: None,
+            standbys: vec![],
+            slots: vec![],
+            replicators: vec![],
+            hints: None,
+            ..sql.clone()
+        };
         match depth {
             PgDepth::Whole => self.clone(),
             PgDepth::Log => Self {

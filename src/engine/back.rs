@@ -192,7 +192,7 @@ impl Engine<'_> {
             if !seen.insert(task.locks().0) {
                 continue;
             }
-            match self.look(&*task, state.began.within.0).await {
+            match self.look(&*task, self.patience(&state.began)).await {
                 Ok(Ok(now)) if task.same(before, &now).unwrap_or(false) => {}
                 _ => return Ok(false),
             }

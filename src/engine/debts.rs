@@ -137,6 +137,7 @@ impl Engine<'_> {
                 inherits: Vec::new(),
                 pays: Some(debt.key.clone()),
                 within: debt.within.or(station.step.timeout).unwrap_or(TIMEOUT),
+                patience: station.step.patience,
                 in_rollback: back.is_some(),
                 leaves_nothing: true,
                 place: station.place(),
@@ -147,7 +148,7 @@ impl Engine<'_> {
                 Ok(task) => task,
                 Err(why) => return Ok(Turned::Bad(why)),
             };
-            let before = match self.first_look(&*task, began.within.0).await {
+            let before = match self.first_look(&*task, self.patience(&began)).await {
                 Ok(Ok(facts)) => Some(facts),
                 Ok(Err(crate::resources::ReadError::Open)) if self.supposes() => None,
                 Ok(Err(e)) => return self.refuse_payment(began, e.to_string()).await,

@@ -112,15 +112,18 @@ impl Engine<'_> {
         (watch, decisions, fresh): (&Watch, usize, Option<Value>),
     ) -> Result<Decided, Halt> {
         let id = &state.began.task;
+        // of the point of no return what is seen decides, whatever is known of the act
+        let seen_decides = way == Way::Forward && !state.began.opaque && self.crosses(state);
         if let Some((_, receipt)) = leg.did.last()
             && let Outcome::Unknown(why) = &receipt.outcome
+            && !seen_decides
         {
             return Ok(Decided::Doubt(why.clone()));
         }
         let acted = leg.announced > 0;
         let looked = match fresh {
             Some(seen) => Ok(Ok(seen)),
-            None => self.look(task, state.began.within.0).await,
+            None => self.look(task, self.patience(&state.began)).await,
         };
         let seen = match looked {
             Ok(Ok(seen)) => seen,
@@ -138,8 +141,13 @@ impl Engine<'_> {
             Err(lost) if way == Way::Undo => return Ok(Decided::Doubt(lost.to_string())),
             Err(lost) => return Ok(Decided::Ends(How::Failed(format!("no contact: {lost}")), None)),
         };
-        if let Some((_, receipt)) = leg.did.last()
-            && let Outcome::Refused(why) | Outcome::Failed(why) = &receipt.outcome
+        let said = leg.did.last().and_then(|(_, receipt)| match &receipt.outcome {
+            Outcome::Ok => None,
+            Outcome::Refused(why) | Outcome::Failed(why) => Some((why.clone(), false)),
+            Outcome::Unknown(why) => Some((why.clone(), true)),
+        });
+        if let Some((why, false)) = &said
+            && !seen_decides
         {
             return Ok(Decided::Ends(How::Failed(why.clone()), Some(seen)));
         }
@@ -160,6 +168,19 @@ impl Engine<'_> {
             late,
         };
         let next = task.next(way, turn).unwrap_or_else(|e| Next::GiveUp(e.to_string()));
+        if let Some((why, unknown)) = said {
+            let expected = leg.expect.as_ref().is_none_or(|e| e.is_null() || holds(e, &seen));
+            return Ok(match next {
+                Next::Done { outputs } if expected => {
+                    let (why, _) = self.stage.redactor.clean(&why);
+                    let note = format!("`{id}` is seen done, though its act did not say so: {why}");
+                    self.stage.watcher.notice(&Notice::Warning(note));
+                    Decided::Ends(How::Done { outputs: beside(outputs, &why) }, Some(seen))
+                }
+                _ if unknown => Decided::Doubt(why),
+                _ => Decided::Ends(How::Failed(why), Some(seen)),
+            });
+        }
         if matches!(next, Next::Do { .. } | Next::Wait { .. }) && self.stop_level() > 1 {
             return Ok(Decided::Halts);
         }
@@ -203,7 +224,7 @@ impl Engine<'_> {
     ) -> Result<Decided, Halt> {
         let id = &state.began.task;
         let place = changes.first().map_or(Place::HERE, |c| c.at.clone());
-        let opened = self.patiently(state.began.within.0, || self.stage.transport.open(&self.run, &place)).await;
+        let opened = self.patiently(self.patience(&state.began), || self.stage.transport.open(&self.run, &place)).await;
         let boot = match opened {
             Ok(boot) => {
                 self.met().extend(place.host.clone());
@@ -228,7 +249,8 @@ impl Engine<'_> {
         let (act, terms) = self.act(state, leg, way, change);
         let (transport, act, mut stop) = (&self.stage.transport, &act, self.stop.clone());
         let begun = self.stage.clock.passed();
-        let mut carrying = std::pin::pin!(self.patiently(state.began.within.0, || transport.carry(act, change, terms)));
+        let mut carrying =
+            std::pin::pin!(self.patiently(self.patience(&state.began), || transport.carry(act, change, terms)));
         let carried = tokio::select! {
             carried = &mut carrying => carried,
             () = super::walk::urgent(&mut stop), if terms.interruptible => {
@@ -267,7 +289,7 @@ impl Engine<'_> {
         {
             let (act, terms) = self.act(&state, &state.forward, way, &change);
             let found =
-                self.patiently(state.began.within.0, || self.stage.transport.settle(&act, &change, terms)).await;
+                self.patiently(self.patience(&state.began), || self.stage.transport.settle(&act, &change, terms)).await;
             let receipt = match found {
                 Ok(Settled::Was(receipt)) => receipt,
                 Ok(Settled::Never) => {
@@ -291,7 +313,7 @@ impl Engine<'_> {
             let why = why.clone();
             return self.doubt(id, way, why.clone()).await.map(|_| Err(why));
         }
-        match self.look(task, state.began.within.0).await {
+        match self.look(task, self.patience(&state.began)).await {
             Ok(Ok(seen)) => {
                 let changed = changed(&state, task, Some(&seen), way);
                 let how = failed(state.acted(), "the run turned back before it was done".into());
@@ -323,7 +345,7 @@ impl Engine<'_> {
     }
 
     /// Looks at what a task is about.
-    pub(super) async fn look(&self, task: &dyn Task, within: Duration) -> Result<Result<Value, ReadError>, Lost> {
+    pub(super) async fn look(&self, task: &dyn Task, patience: Duration) -> Result<Result<Value, ReadError>, Lost> {
         let reads = task.reads();
         let mut answers = vec![None; reads.len()];
         let mut hosts: Vec<_> = reads.iter().map(|r| r.at.host.as_ref()).collect();
@@ -345,7 +367,7 @@ impl Engine<'_> {
                     };
                     return Ok((mine, vec![Answer::Bad(why); batch.len()]));
                 }
-                let look = self.patiently(within, asked).await?;
+                let look = self.patiently(patience, asked).await?;
                 self.met().extend(host.cloned());
                 Ok::<_, Lost>((mine, look.answers))
             }
@@ -365,13 +387,21 @@ impl Engine<'_> {
         })
     }
 
+    /// How long a host that is silent is tried again for a task. Past the point of no return there is nothing to turn back
+    /// for, whatever its step says.
+    pub(super) fn patience(&self, began: &Began) -> Duration {
+        let most = PATIENCE.min(began.within.0);
+        let own = began.patience.filter(|_| self.with(|s| s.no_return().is_none()));
+        own.map_or(most, |own| most.min(own.0))
+    }
+
     /// Tries again while a host is silent.
     pub(super) async fn patiently<'f, T>(
         &self,
-        within: Duration,
+        patience: Duration,
         mut ask: impl FnMut() -> Fut<'f, Result<T, Lost>>,
     ) -> Result<T, Lost> {
-        let patience = if self.planning { Duration::ZERO } else { PATIENCE.min(within) };
+        let patience = if self.planning { Duration::ZERO } else { patience };
         let begun = self.stage.clock.passed();
         loop {
             let lost = match ask().await {
@@ -412,6 +442,16 @@ impl Engine<'_> {
             () = super::walk::urgent(&mut stop) => {}
         }
     }
+}
+
+/// The outputs, with what the act said of itself.
+fn beside(outputs: Value, said: &str) -> Value {
+    let mut all = match outputs {
+        Value::Object(all) => all,
+        _ => serde_json::Map::new(),
+    };
+    all.insert("said".to_owned(), said.into());
+    Value::Object(all)
 }
 
 /// A host that nobody waits for did not answer at once.

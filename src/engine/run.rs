@@ -225,6 +225,7 @@ pub async fn resume(
         let waived = Event::Waived { task: task.clone(), reason: reason.clone(), operator: operator.clone() };
         engine.say(waived).await?;
     }
+    engine.close_again().await?;
     let summary = engine.go().await?;
     Ok(Ended { run: run.clone(), summary })
 }
@@ -297,6 +298,7 @@ pub async fn rollback(
         // what could not be undone is tried again
         engine.say(Event::UndoBegan { task }).await?;
     }
+    engine.close_again().await?;
     engine.back(&Scope::Run, reason).await?;
     let summary = engine.close(false).await?;
     Ok(Ended { run: run.clone(), summary })
@@ -530,6 +532,19 @@ impl Engine<'_> {
         let summary = Summary { outcome, exit_code: code, why: Some(why), changed: 0, owed: 0, stands: Vec::new() };
         self.say(Event::Finished(summary.clone())).await?;
         Ok(summary)
+    }
+
+    /// The run had come to an end that was none: what its `always` steps could not do there, they try again at the next one.
+    async fn close_again(&self) -> Result<(), Halt> {
+        let failed: Vec<(TaskId, u32, String)> = self.with(|s| {
+            let bad = s.tasks.iter().filter(|t| t.began.always && t.began.before.is_some() && t.waived.is_none());
+            bad.filter_map(|t| Some((t.began.task.clone(), t.forward.attempt + 1, t.forward.why()?.to_owned())))
+                .collect()
+        });
+        for (task, attempt, why) in failed {
+            self.say(Event::Retried { task, attempt, why }).await?;
+        }
+        Ok(())
     }
 
     /// `always` steps, and the summary.

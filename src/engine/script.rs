@@ -149,6 +149,7 @@ pub fn spread(
         in_always: false,
         around: &[],
         timeout: None,
+        patience: None,
         become_user: None,
     };
     let nodes = spreader.steps(&runbook.steps, &field)?;
@@ -204,6 +205,7 @@ struct Field<'a> {
     in_always: bool,
     around: &'a [Arc<Around>],
     timeout: Option<Span>,
+    patience: Option<Span>,
     become_user: Option<&'a Option<String>>,
 }
 
@@ -258,6 +260,7 @@ impl Spreader<'_> {
             on_failure,
             around: &around,
             timeout: step.timeout.or(field.timeout),
+            patience: step.patience.or(field.patience),
             become_user: step.become_user.as_ref().or(field.become_user),
             ..*field
         };
@@ -285,6 +288,7 @@ impl Spreader<'_> {
                     around: field.around.to_vec(),
                     step: Step {
                         timeout: step.timeout.or(field.timeout),
+                        patience: step.patience.or(field.patience),
                         become_user: step.become_user.clone().or_else(|| field.become_user.cloned()),
                         ..step.clone()
                     },
@@ -402,6 +406,8 @@ fn runbook_spot(runbook: &Runbook) -> String {
 }
 
 impl OnFailure {
+    /// Nobody knows whether the point of no return is crossed: nothing more begins, and nothing goes back.
+    pub(super) const UNKNOWN: Self = Self { act: FailureAct::Stop, scope: crate::runbook::FailureScope::Run };
     /// A failure past the point of no return: the host leaves the run, the others go on.
     pub(super) const FORWARD: Self = Self { act: FailureAct::Continue, scope: crate::runbook::FailureScope::Host };
 }

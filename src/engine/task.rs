@@ -183,14 +183,15 @@ impl Engine<'_> {
                 return self.refuse(id, station, host, lost_words(&lost)).await.map(Err);
             }
         }
-        let before = match self.first_look(&*bound, station.step.timeout.unwrap_or(TIMEOUT).0).await {
+        let blank = self.blank(id, station, host);
+        let before = match self.first_look(&*bound, self.patience(&blank)).await {
             Ok(Ok(facts)) => Some(facts),
             Ok(Err(ReadError::Open)) if self.supposes() => None,
             Ok(Err(e)) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
             Err(lost) => return self.refuse(id, station, host, lost).await.map(Err),
         };
         let inherits = self.inherited(&then);
-        let began = Began { value: bound.value(), before, then, undo, inherits, ..self.blank(id, station, host) };
+        let began = Began { value: bound.value(), before, then, undo, inherits, ..blank };
         self.say(Event::Began(Box::new(began.clone()))).await?;
         Ok(Ok(began))
     }
@@ -236,6 +237,7 @@ impl Engine<'_> {
             inherits: Vec::new(),
             pays: None,
             within: station.step.timeout.unwrap_or(TIMEOUT),
+            patience: station.step.patience,
             in_rollback: false,
             leaves_nothing: station.traits.leaves_nothing,
             place: station.place(),
@@ -409,11 +411,11 @@ impl Engine<'_> {
     pub(super) async fn first_look(
         &self,
         task: &dyn Task,
-        within: Duration,
+        patience: Duration,
     ) -> Result<Result<Value, ReadError>, String> {
         let mut tries = 0;
         loop {
-            let looked = self.look(task, within).await.map_err(|lost| lost_words(&lost))?;
+            let looked = self.look(task, patience).await.map_err(|lost| lost_words(&lost))?;
             match looked {
                 Err(ReadError::Bad(_)) if tries < 2 && !self.planning => {
                     tries += 1;

@@ -243,6 +243,12 @@ impl Engine<'_> {
             };
             let mut policy = station.on_failure;
             let last = self.closing.load(Ordering::Relaxed);
+            if doubt && station.step.no_return && !self.planning {
+                // whether the point of no return is behind it is not known: nothing that builds on it begins until it is
+                self.halting.store(true, Ordering::Relaxed);
+                off = off.or(Some(Off::Failed { policy: OnFailure::UNKNOWN, why, batch: Vec::new() }));
+                continue;
+            }
             if self.planning || last || self.with(|s| s.no_return().is_some()) {
                 policy = OnFailure::FORWARD;
             }

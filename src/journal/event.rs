@@ -320,6 +320,9 @@ pub struct Began {
     pub pays: Option<String>,
     /// The deadline of a leg.
     pub within: Span,
+    /// How long a host that falls silent is waited for, where its step says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Span>,
     /// A consequence or an `undo:` step on the way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_rollback: bool,

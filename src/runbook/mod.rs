@@ -150,6 +150,9 @@ pub struct Step {
     pub for_each: Option<Value>,
     /// An act's deadline.
     pub timeout: Option<Span>,
+    /// How long a host that falls silent is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Span>,
     /// Trying again.
     pub retry: Option<Retry>,
     /// Who acts: none as the host says, `Some(None)` the login user, else that user.

@@ -57,6 +57,7 @@ impl Reader<'_> {
             }
         });
         let timeout = f.span("timeout", notes);
+        let patience = f.span("patience", notes);
         let retry = f.take("retry", notes).and_then(|n| retry(n, notes));
         let become_user = f.take("become", notes).and_then(|n| become_of(n, notes));
         let require = f.take("require", notes).map(|n| read::expressions(n, notes)).unwrap_or_default();
@@ -89,6 +90,7 @@ impl Reader<'_> {
                 && step.targets.is_none()
                 && step.for_each.is_none()
                 && step.retry.is_none()
+                && step.patience.is_none()
                 && step.then.is_empty()
                 && step.undo.is_empty()
                 && step.require.is_empty()
@@ -117,6 +119,7 @@ impl Reader<'_> {
             allow_empty,
             for_each,
             timeout,
+            patience,
             retry,
             become_user,
             then,

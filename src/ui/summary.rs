@@ -237,6 +237,7 @@ mod tests {
             undo: Vec::new(),
             inherits: Vec::new(),
             within: Span::secs(300),
+            patience: None,
             pays: None,
             in_rollback: false,
             leaves_nothing: false,

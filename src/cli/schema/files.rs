@@ -220,6 +220,16 @@ pub(super) fn runbook(catalog: &[Entry]) -> Value {
         ),
         ("timeout", such("An act's deadline", json!("5m"), span("An act's deadline"))),
         (
+            "patience",
+            such(
+                "How long a host that falls silent is waited for, before the point of no return; after it always 1m",
+                json!("1m"),
+                span(
+                    "How long a host that falls silent is waited for, before the point of no return; after it always 1m",
+                ),
+            ),
+        ),
+        (
             "retry",
             such(
                 "Tried again where it failed",

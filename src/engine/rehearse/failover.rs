@@ -42,13 +42,26 @@ fn text(inventory: &Inventory, to: &str, way: Way) -> String {
 
 #[test]
 fn a_switch_ends_before_or_goes_forward_whatever_fails_and_never_with_two_primaries() {
-    let inventory = crm();
+    let mut inventory = crm();
+    inventory.services.get_mut("crm").unwrap().probe.clone_from(&moving().services["crm"].probe);
     let text = text(&inventory, "dc2", Way::Whole);
+    assert!(text.contains("run.outcome"), "its last step knows how the run came out: {text}");
     let rehearsal = rehearsed_in(CATALOG, inventory, &text);
     assert_eq!(wrong(&rehearsal), [] as [String; 0]);
     assert!(rehearsal.is_clean(), "{:#?}", rehearsal.unclean());
     assert!(rehearsal.no_return.is_some());
     assert_eq!(rehearsal.unbroken.verdict, Verdict::Done);
+    // while it is not known whether the target is the primary, nothing that builds on it begins: no name, no follower
+    let promotion = rehearsal.deeds.iter().position(|deed| deed.step == "Promote crm-db on dc2-db1").unwrap();
+    let in_doubt = |p: &&Point| p.deed == promotion && p.trouble == Trouble::LostForGood;
+    let ending = &rehearsal.points.iter().find(in_doubt).unwrap().ending;
+    assert_eq!(ending.outcome, Some(End::Unknown));
+    insta::assert_snapshot!(ending.stands.join("\n"), @r"
+    `Nothing starts crm-db on dc1-db1 again` on `dc1-db1` stands
+    `Take crm-db at dc1 out of front` on `dc1-db1` stands
+    `Stop crm-db on dc1-db1` on `dc1-db1` stands
+    nobody knows what became of `Promote crm-db on dc2-db1` on `dc2-db1`: could not reach `dc2-db1`: it does not answer
+    ");
 }
 
 /// Puts a promotion before the stop of the old primary.

@@ -183,10 +183,20 @@ async fn a_standby_is_made_and_takes_over_and_the_old_primary_follows(two: &Two<
     let from = format!("host='{}' port={} user=postgres", two.at(""), two.ports[0]);
     run(&[&backup, "-d", &from, "-D", &two.data(1), "-X", "stream", "--no-sync", "-c", "fast"]);
     two.replace(1, "postgresql.conf", &format!("port = {}\n", two.ports[0]), &format!("port = {}\n", two.ports[1]));
-    two.append(1, "postgresql.auto.conf", "Primary_Conninfo = 'host=nowhere'\nwork_mem = '5MB'\n");
+    let earlier = r"primary_conninfo = 'sslmode=disable'
+Primary_Conninfo = 'host=nowhere hostaddr=10.0.0.1 password=tres passfile=/none sslmode = prefer application_name=x  options=''-c work_mem=6MB\\ '' sslcert=''/a \\''b\\\\/c'' keepalives_idle=7' # last
+work_mem = '5MB'
+";
+    two.append(1, "postgresql.auto.conf", earlier);
     two.done(1, PgChange::Follow(two.upstream(0, "b"))).await;
     let set = std::fs::metadata(format!("{}/postgresql.auto.conf", two.data(1))).unwrap();
     assert_eq!(set.permissions().mode() & 0o7777, 0o600);
+    // what else the last one said stays as it is
+    let set = std::fs::read_to_string(format!("{}/postgresql.auto.conf", two.data(1))).unwrap();
+    let line = set.lines().find(|line| line.starts_with("primary_conninfo")).unwrap();
+    let kept = r"application_name=''b'' sslmode=''prefer'' options=''-c work_mem=6MB '' sslcert=''/a \\''b\\\\/c'' keepalives_idle=''7'''";
+    assert!(line.ends_with(kept), "{line}");
+    assert_eq!((set.to_lowercase().matches("primary_conninfo").count(), set.contains("tres")), (1, false), "{set}");
     let still = two.see(1, one, None).await;
     assert_eq!((still.running, still.standby, still.upstream), (false, true, Some(two.upstream(0, "b"))));
     two.up(1);
@@ -285,6 +295,8 @@ async fn a_log_that_went_another_way_is_rewound(two: &Two<'_>) {
     assert!(two.refused(1, PgChange::Promote { past: None }).await.contains("does not run"));
     // pg_rewind goes by the control file of the new primary
     two.done(0, PgChange::Checkpoint).await;
+    // a password stays where there is no file of them, and no argv has it
+    two.append(1, "postgresql.auto.conf", "primary_conninfo = 'host=x password=tres-secret-4711 connect_timeout=9'\n");
     let wrong = PgUpstream { user: "nobody-there".into(), ..two.upstream(0, "b") };
     let Outcome::Failed(why) = two.change(1, PgChange::Rewind(wrong)).await else { panic!("it rewound") };
     assert!(why.starts_with("`crm-db` could not be rewound: ") && !why.contains("tres"), "{why}");
@@ -293,7 +305,9 @@ async fn a_log_that_went_another_way_is_rewound(two: &Two<'_>) {
     // what lies in its folder is the new primary's now, its settings too
     std::fs::write(format!("{}/postgresql.conf", two.data(1)), settings).unwrap();
     two.done(0, PgChange::MakeSlot("b".into())).await;
-    two.done(1, PgChange::Follow(two.upstream(0, "b"))).await;
+    two.done(1, PgChange::Follow(PgUpstream { passfile: None, ..two.upstream(0, "b") })).await;
+    let set = std::fs::read_to_string(format!("{}/postgresql.auto.conf", two.data(1))).unwrap();
+    assert!(set.contains(" password=''tres-secret-4711'' connect_timeout=''9''"), "{set}");
     two.up(1);
     two.streams(1).await;
     let all = || two.rows(1) == "1 2 3 5";

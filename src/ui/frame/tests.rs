@@ -67,6 +67,7 @@ impl Run {
                 undo: Vec::new(),
                 inherits: Vec::new(),
                 within: Span::secs(300),
+                patience: None,
                 pays: None,
                 in_rollback: false,
                 leaves_nothing: false,

@@ -151,6 +151,7 @@ fn began(step: &str, name: &str, host: &str, action: &str) -> Began {
         inherits: Vec::new(),
         pays: None,
         within: Span::secs(300),
+        patience: None,
         in_rollback: false,
         leaves_nothing: false,
         opaque: false,

@@ -20,7 +20,7 @@ use crate::{
     inventory::{Database, Host, Inventory, Service},
 };
 use serde_json::{Value, json};
-use steps::Steps;
+use steps::{Steps, hurried};
 
 /// What to move, and where to.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +82,17 @@ pub fn compose(inventory: &Inventory, switch: &Switch<'_>) -> Result<String, NoR
     all.extend(steps.watch());
     if let Some(moved) = &moved {
         all.extend(before(&steps, moved));
-        all.extend(steps.leave());
-        all.extend(hand_over(&steps, moved));
+        let outage = steps.leave().into_iter().chain(hand_over(&steps, moved));
+        if way == Way::Rest {
+            // the point of no return lies behind it: there is nothing to turn back for
+            all.extend(outage);
+        } else {
+            all.extend(hurried(outage));
+        }
     } else {
         all.extend(steps.well());
         all.extend(steps.jobs_stop());
-        all.extend(steps.leave());
+        all.extend(hurried(steps.leave()));
     }
     if way == Way::Drill && moved.is_some() {
         all.push(steps.turn_back());

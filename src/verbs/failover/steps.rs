@@ -39,6 +39,24 @@ fn at(hosts: &Selector, site: &str) -> String {
 /// So long sessions of people may take to end; those with a database are ended at once: their outage has begun.
 const SESSIONS: &str = "5s";
 
+/// While clients wait, a host that is silent is waited for no longer than this: the way back is open to most of them, and a
+/// person is to know where it is not.
+const PATIENCE: &str = "15s";
+
+/// In the end a client is asked once more. Where nobody knows what became of an act, or something could not be taken back,
+/// there is nothing to wait for.
+const IN_THE_END: &str = "{{ '5s' if run.outcome in ['unknown', 'failed'] else '1m' }}";
+
+/// Steps within the outage, before the point of no return.
+pub(super) fn hurried(steps: impl IntoIterator<Item = Value>) -> impl Iterator<Item = Value> {
+    steps.into_iter().map(|mut step| {
+        if let Some(map) = step.as_object_mut() {
+            map.insert("patience".into(), json!(PATIENCE));
+        }
+        step
+    })
+}
+
 impl<'a> Steps<'a> {
     /// A client looks, all the while.
     pub(super) fn watch(&self) -> Option<Value> {
@@ -57,6 +75,9 @@ impl<'a> Steps<'a> {
         let mut verify = step(name, "service.verify", json!({"service": self.service.name}));
         if let Some(map) = verify.as_object_mut().filter(|_| always) {
             map.insert("always".into(), json!(true));
+            if let Some(args) = map.get_mut("service.verify").and_then(Value::as_object_mut) {
+                args.insert("within".into(), json!(IN_THE_END));
+            }
         }
         Some(verify)
     }

@@ -158,7 +158,7 @@ fn passfile_text(port: u16, user: &str, password: &str) -> String {
 fn folder(name: &str, folder: &str) -> Value {
     json!({
         "name": name,
-        "command": {"run": ["mkdir", "-p", folder], "creates": folder},
+        "command": {"run": ["mkdir", "-p", folder], "unless": ["test", "-d", folder]},
         "touches": [format!("file:{folder}")],
         "undo": [{
             "name": format!("{name}, where it is empty"),

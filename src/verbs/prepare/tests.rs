@@ -68,7 +68,10 @@ fn a_fence_is_put_in_place_file_by_file_and_tried_at_the_end() {
         - mkdir
         - -p
         - /usr/local/lib/svcops
-        creates: /usr/local/lib/svcops
+        unless:
+        - test
+        - -d
+        - /usr/local/lib/svcops
       touches:
       - file:/usr/local/lib/svcops
       undo:
@@ -110,7 +113,10 @@ fn a_fence_is_put_in_place_file_by_file_and_tried_at_the_end() {
         - mkdir
         - -p
         - /etc/systemd/system/postgresql@15-main.service.d
-        creates: /etc/systemd/system/postgresql@15-main.service.d
+        unless:
+        - test
+        - -d
+        - /etc/systemd/system/postgresql@15-main.service.d
       touches:
       - file:/etc/systemd/system/postgresql@15-main.service.d
       undo:

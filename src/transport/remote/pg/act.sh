@@ -158,6 +158,62 @@ p_promote() {
 p_give() {
   [ -O "$P_data/." ] || P_said=$(chown -- "$P_user:" "$1" 2>&1) || p_fail "${P_said##*: }"
 }
+# What the last primary_conninfo of a file in P_auto says beyond P_conninfo, behind that; the keywords in P_ours are not
+# its business any more. P_quoted: as a line of that file. What it keeps may be a password: it never leaves this host, and
+# stands in no argv.
+P_merge='
+function kept(t,  all, k, v, c, i, q) {
+  while (1) {
+    sub(/^[ \t]+/, "", t)
+    if (t == "") return all
+    if (!match(t, /^[A-Za-z_]+[ \t]*=[ \t]*/)) return ""
+    k = substr(t, 1, RLENGTH)
+    t = substr(t, RLENGTH + 1)
+    sub(/[ \t]*=[ \t]*$/, "", k)
+    q = substr(t, 1, 1) == "\047"
+    v = ""
+    for (i = q + 1; i <= length(t); i++) {
+      c = substr(t, i, 1)
+      if (c == "\\") c = substr(t, ++i, 1)
+      else if (q && c == "\047" || !q && (c == " " || c == "\t")) break
+      v = v c
+    }
+    if (q && i > length(t)) return ""
+    t = substr(t, i + 1)
+    if (!index(" " ENVIRON["P_ours"] " ", " " k " ")) all = all " " k "=\047" quoted(v, "\\") "\047"
+  }
+}
+function quoted(t, by,  all, c, i) {
+  for (i = 1; i <= length(t); i++) {
+    c = substr(t, i, 1)
+    if (c == "\\" || c == "\047") all = all (by == "" ? c : by)
+    all = all c
+  }
+  return all
+}
+{ l = tolower($0); sub(/^[ \t]+/, "", l) }
+l ~ /^primary_conninfo[ \t=]/ { line = $0 }
+END {
+  all = ENVIRON["P_conninfo"]
+  at = index(line, "\047")
+  if (at) {
+    text = ""
+    for (i = at + 1; i <= length(line); i++) {
+      c = substr(line, i, 1)
+      if (c == "\\") c = substr(line, ++i, 1)
+      else if (c == "\047") { if (substr(line, i + 1, 1) != "\047") break; i++ }
+      text = text c
+    }
+    all = all kept(text)
+  }
+  if (ENVIRON["P_quoted"] != "") all = "primary_conninfo = \047" quoted(all, "") "\047"
+  print all
+}'
+p_merge() {
+  P_word=$P_auto
+  [ -e "$P_word" ] || P_word=/dev/null
+  P_conninfo=$P_conninfo P_ours=$P_ours P_quoted=$1 awk "$P_merge" <"$P_word"
+}
 p_follow() {
   p_there
   p_at_rest
@@ -169,7 +225,7 @@ p_follow() {
   {
     [ ! -e "$P_auto" ] ||
       awk '{ l = tolower($0); sub(/^[ \t]+/, "", l) } l !~ /^primary_(conninfo|slot_name)[ \t=]/' "$P_auto"
-  } >"$P_temp" 2>/dev/null && printf '%s\n' "$P_lines" >>"$P_temp" || {
+  } >"$P_temp" 2>/dev/null && { p_merge 1 && printf "primary_slot_name = '%s'\n" "$P_slot"; } >>"$P_temp" 2>/dev/null || {
     rm -f -- "$P_temp"
     p_refuse "\`$P_data\` could not take the settings: is its disk full?"
   }
@@ -188,11 +244,20 @@ p_rewind() {
   p_at_rest
   [ -x "$P_bin/pg_rewind" ] || p_refuse "\`$P_bin/pg_rewind\` was not found"
   [ -z "$P_passfile" ] || [ -f "$P_passfile" ] || p_refuse "the password file \`$P_passfile\` is not there"
+  P_auto=$P_data/postgresql.auto.conf
+  # nothing that is secret stands in an argv, and what else it was set to gets lost with its own file
+  P_ours="$P_ours dbname application_name password sslpassword scram_client_key scram_server_key oauth_client_secret"
+  P_source=$(p_merge '') && P_source="$P_source dbname=postgres" || p_refuse "\`$P_auto\` cannot be read"
+  P_own=$(awk '{ l = tolower($0); sub(/^[ \t]+/, "", l) } l ~ /^primary_conninfo[ \t=]/ { own = $0 } END { print own }' \
+    "$P_auto" 2>/dev/null)
   set -- --target-pgdata "$P_data" --source-server "$P_source"
   [ -z "$P_config" ] || set -- "$@" --config-file "$P_config/postgresql.conf"
   # it is a client of the new primary: libpq looks for ~/.pgpass and ~/.postgresql where HOME says
   P_home=$(getent passwd "$P_user" | cut -d : -f 6)
-  P_said=$(cd "$P_data" && p_as env HOME="${P_home:-/}" "$P_bin/pg_rewind" "$@" 2>&1 </dev/null) && return
+  P_said=$(cd "$P_data" && p_as env HOME="${P_home:-/}" "$P_bin/pg_rewind" "$@" 2>&1 </dev/null) && {
+    [ -z "$P_own" ] || printf '%s\n' "$P_own" >>"$P_auto" || p_fail "\`$P_auto\` cannot be written to"
+    return
+  }
   # it says what it has done as it goes, and why it went no further at the end of its complaint
   P_word=$(printf '%s\n' "$P_said" | sed -n 's/^pg_rewind: error: //p; s/^.*FATAL:  //p' | head -n 1)
   p_fail "\`$P_name\` could not be rewound: $(p_why "${P_word:-$P_said}")"

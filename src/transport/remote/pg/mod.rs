@@ -103,13 +103,12 @@ pub(crate) fn ready(spot: &PgSpot, change: &PgChange, within: Option<Duration>) 
             "p_promote"
         }
         PgChange::Follow(upstream) => {
-            facts.push(("P_passfile", upstream.passfile.clone().unwrap_or_default()));
-            facts.push(("P_lines", settings(upstream)?));
+            facts.extend(streaming(upstream)?);
+            facts.push(("P_slot", upstream.slot.as_deref().map_or(Ok(""), slot_name)?.to_owned()));
             "p_follow"
         }
         PgChange::Rewind(upstream) => {
-            facts.push(("P_passfile", upstream.passfile.clone().unwrap_or_default()));
-            facts.push(("P_source", format!("{} dbname=postgres", conninfo(upstream)?)));
+            facts.extend(streaming(upstream)?);
             "p_rewind"
         }
         PgChange::MakeSlot(slot) => {
@@ -141,11 +140,6 @@ fn for_libpq(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// A value in `postgresql.conf` (PostgreSQL manual, 20.1).
-fn for_conf(value: &str) -> String {
-    format!("'{}'", value.replace('\\', r"\\").replace('\'', "''"))
-}
-
 /// Where a standby streams from, as libpq reads it. A password never stands in it.
 fn conninfo(upstream: &PgUpstream) -> Result<String, String> {
     let PgUpstream { host, port, user, passfile, slot } = upstream;
@@ -165,11 +159,17 @@ fn conninfo(upstream: &PgUpstream) -> Result<String, String> {
     Ok(all)
 }
 
-/// The lines of `postgresql.auto.conf` for it.
-fn settings(upstream: &PgUpstream) -> Result<String, String> {
-    let slot = upstream.slot.as_deref().map_or(Ok(""), slot_name)?;
-    let conninfo = for_conf(&conninfo(upstream)?);
-    Ok(format!("primary_conninfo = {conninfo}\nprimary_slot_name = {}", for_conf(slot)))
+/// What a connection to it is made of: ours, and the keywords of what a cluster was set to before that are not kept then.
+/// Settings of TLS, of keepalives and the like stay as they are on the host; so does a password, where there is no file of
+/// passwords.
+fn streaming(upstream: &PgUpstream) -> Result<[(&'static str, String); 3], String> {
+    let mut ours = "host hostaddr port user replication".to_owned();
+    let more = [("passfile password", upstream.passfile.is_some()), ("application_name", upstream.slot.is_some())];
+    for (words, _) in more.iter().filter(|(_, set)| *set) {
+        write!(ours, " {words}").map_err(|e| e.to_string())?;
+    }
+    let passfile = upstream.passfile.clone().unwrap_or_default();
+    Ok([("P_passfile", passfile), ("P_conninfo", conninfo(upstream)?), ("P_ours", ours)])
 }
 
 /// The answer to [`script`].
