@@ -16,6 +16,12 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     let crm = pair.with(DATABASE, SERVICE);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0).says("nothing to do");
+    let doctor = crm.svcops(&["doctor", "-l", "role=db", "-o", "json"]).json();
+    let is_ready = |one: &&Value| one["says"].as_str().unwrap().ends_with("also a forced one");
+    assert_eq!(doctor["findings"].as_array().unwrap().iter().filter(is_ready).count(), 2, "{doctor:#}");
+    let status = crm.svcops(&["status", "-o", "json"]).json();
+    let services = status["sections"].as_array().unwrap().iter().find(|part| part["section"] == "services").unwrap();
+    assert_eq!(services["items"][0]["active"]["at"], "dc1", "{services:#}");
     // nobody here waits half a minute for a host that was cut off
     pair.on(OLD, "sudo sed -i s/^patience=30/patience=3/ /usr/local/lib/svcops/boot-fence-crm-db");
     crm.svcops(&["failover", "crm", "--to", "dc2", "--forced", "--accept-loss", "--confirm", "dc2"])
@@ -57,6 +63,7 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     let (least, most) = (number("stated", "least_bytes"), number("stated", "most_bytes"));
     let lost = number("found", "lost_bytes");
     assert!((least..=most).contains(&lost), "{moves:#}");
+    assert_eq!(forced.unwrap()["found"]["within_stated_bytes"], true, "{moves:#}");
     println!("lost: {lost} bytes, {least} to {most} were stated");
     // home again, in the usual way
     crm.svcops(&["failover", "crm", "--to", "dc1", "--confirm", "dc1"]).exits(0);

@@ -111,11 +111,15 @@ impl Face {
         let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
         let apps = of_hosts(inventory, chosen.as_ref());
         let (services, halves) = services::chosen(inventory, chosen.as_ref());
-        let some = !apps.is_empty() || !services.is_empty() || halves > 0;
-        if chosen.is_some() && !some && !inventory.apps.is_empty() {
-            return Err(Failure::wrong(
-                Message::error("no app is on a selected host").hint("`svcops inventory apps` lists the apps"),
-            ));
+        let declared = !inventory.apps.is_empty() || halves > 0;
+        if chosen.is_some() && apps.is_empty() && services.is_empty() && declared {
+            // of nothing that was looked at a monitor must not hear that it is well
+            let message = match halves {
+                0 => Message::error("no app is on a selected host").hint("`svcops inventory apps` lists the apps"),
+                _ => Message::error("no app is on a selected host, and no service has all of its hosts selected")
+                    .hint("`svcops inventory services -o json` has the hosts of each"),
+            };
+            return Err(Failure::wrong(message));
         }
         if no_hosts {
             return Ok((Apps::NotAsked(apps.len()), Services::NotAsked(services.len() + halves)));

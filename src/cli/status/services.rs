@@ -134,6 +134,7 @@ fn alone(one: &Judged) -> (String, Vec<Item>) {
             }
             format!("service `{}` at `{site}`: {}", one.seen.service, worst.says)
         }
+        (Active::Unknown(_), _) => place(&one.seen),
         _ => format!("service {}", place(&one.seen)),
     };
     (says, problems)

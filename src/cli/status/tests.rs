@@ -252,6 +252,8 @@ fn services_are_told_with_their_place_and_the_worst_of_them_in_the_verdict() {
     ");
     let mut dark = World::well();
     dark.silent.insert("dc1-db1", "connection timed out");
+    let said = of_services(&[("crm", dark.clone())], 0).says;
+    assert_eq!(said, "nobody can say where `crm` is active");
     let mut stale = World::well();
     stale.pg("dc2-db1").free = Some(1 << 20);
     insta::assert_snapshot!(drawn(&[("crm", dark), ("crm", stale)], 0), @r"

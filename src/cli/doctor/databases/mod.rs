@@ -32,7 +32,23 @@ pub(crate) async fn databases(
 
 async fn look<'a>(transport: &dyn Transport, ask: Ask<'a>) -> (Ask<'a>, Seen) {
     let told = transport.look(Some(&ask.host.name), &ask.reads()).await;
-    (ask, told.map_or_else(|lost| Seen::unseen(&lost.why), |look| Seen::of(look.answers)))
+    let mut seen = told.map_or_else(|lost| Seen::unseen(&lost.why), |look| Seen::of(look.answers));
+    if is_current(&ask, &seen) {
+        // it asks as it would before a start, and decides nothing
+        let fence = format!("/bin/sh {} ask", quote(&ask.fence[0]));
+        let read = ask.place().at(Read::Run(Invocation::of(Program::Shell(fence), Span::secs(30))));
+        if let Ok(look) = transport.look(Some(&ask.host.name), &[read]).await {
+            seen.asked = look.answers.into_iter().next();
+        }
+    }
+    (ask, seen)
+}
+
+/// The boot fence is the one that a service's `failover prepare` would put there now.
+fn is_current(ask: &Ask<'_>, seen: &Seen) -> bool {
+    let hash = |file: &File| file.as_ref().ok().and_then(|file| file.as_ref().map(|file| file.hash.clone()));
+    let [Some(fence), Some(drop_in)] = [hash(&seen.fence[0]), hash(&seen.fence[1])] else { return false };
+    ask.services.iter().any(|(_, hashes)| *hashes == [fence.clone(), drop_in.clone()])
 }
 
 /// A database on one of its hosts.
@@ -56,8 +72,11 @@ impl<'a> Ask<'a> {
         };
         Self { database, host, services: own.map(hashes).collect(), fence: prepare::places(database) }
     }
+    fn place(&self) -> Place {
+        Place::on(&self.host.name).becoming(self.host.ssh.become_user.clone())
+    }
     fn reads(&self) -> Vec<At<Read>> {
-        let place = Place::on(&self.host.name).becoming(self.host.ssh.become_user.clone());
+        let place = self.place();
         let spot = &self.database.spot;
         let ask = PgAsk { spot: spot.clone(), depth: PgDepth::Whole, peer: None };
         let programs = Invocation::of(Program::Shell(programs(self.database)), Span::secs(20));
@@ -112,12 +131,14 @@ struct Seen {
     programs: Option<String>,
     fence: [File; 2],
     passfile: File,
+    /// What the boot fence was answered by the others, where it is current.
+    asked: Option<Answer>,
 }
 
 impl Seen {
     fn unseen(why: &str) -> Self {
         let file = || Err(why.to_owned());
-        Self { cluster: Err(why.to_owned()), programs: None, fence: [file(), file()], passfile: file() }
+        Self { cluster: Err(why.to_owned()), programs: None, fence: [file(), file()], passfile: file(), asked: None }
     }
     /// By the answers to [`Ask::reads`].
     fn of(answers: Vec<Answer>) -> Self {
@@ -136,7 +157,7 @@ impl Seen {
             Some(Answer::Bad(why)) => Err(why),
             _ => Err("nobody has looked".to_owned()),
         };
-        Self { cluster, programs, fence: [file(), file()], passfile: file() }
+        Self { cluster, programs, fence: [file(), file()], passfile: file(), asked: None }
     }
     fn facts(&self) -> Option<&PgFacts> {
         self.cluster.as_deref().ok()
@@ -279,9 +300,8 @@ fn fence(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
         [Some(None), _] | [_, Some(None)] => {
             found.push(unready(Level::Warning, &format!("no boot fence before `{}`", ask.database.name)));
         }
-        [Some(Some(fence)), Some(Some(drop_in))] => {
-            let own = |(_, hashes): &(&str, [Hash; 2])| *hashes == [fence.clone(), drop_in.clone()];
-            if !ask.services.iter().any(own) {
+        [Some(Some(_)), Some(Some(drop_in))] => {
+            if !is_current(ask, seen) {
                 let stale = ask.services.iter().any(|(_, hashes)| hashes[1] == drop_in);
                 let path = if stale { &ask.fence[0] } else { &ask.fence[1] };
                 let says = format!("its boot fence is not what svcops.yaml and this svcops make of it: {path} differs");
@@ -301,6 +321,18 @@ fn fence(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
                 found.push(finding(ask, Level::Unknown, &says));
             }
         }
+    }
+    let is_there = seen.facts().is_some_and(|facts| facts.control.is_some());
+    // so its host would come back without its database, whoever is at fault
+    if let Some(Answer::Run(run)) = seen.asked.as_ref().filter(|_| found.is_empty() && is_there)
+        && run.code != Some(0)
+    {
+        let said = [&run.stdout, &run.stderr].into_iter().find_map(|text| text.lines().next());
+        let why = said.map_or("it gave no answer in time", |line| line.strip_prefix("boot fence: ").unwrap_or(line));
+        let says = format!("could not start as a primary now: its boot fence asked the others, and {why}");
+        let hint =
+            format!("`svcops failover status {first}` shows the others, `replication:` in svcops.yaml as whom it asks");
+        found.push(finding(ask, Level::Warning, &says).hint(hint));
     }
     found
 }

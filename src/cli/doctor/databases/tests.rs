@@ -111,6 +111,26 @@ fn a_service_without_its_boot_fence_is_not_ready_to_be_forced() {
               → `systemctl daemon-reload` as root there
     ok        dc2-db1: `crm-db` is a standby, and has what a switch of `crm` needs, also a forced one
     ");
+    // the fence is current, and is asked itself
+    let asked = |code, stdout: &str, stderr: &str| {
+        let database = &inventory.databases["crm-db"];
+        let ask = Ask::of(&inventory, database, inventory.host("dc1-db1").unwrap());
+        let mut seen = Seen::of(World::well(&ask).answers());
+        assert!(is_current(&ask, &seen));
+        seen.asked = Some(Answer::Run(RunFacts { code, stdout: stdout.into(), stderr: stderr.into() }));
+        told(&findings(&[(ask, seen)]))
+    };
+    let silent = "`dc2-db1` (10.77.0.23:5432) does not answer\n";
+    insta::assert_snapshot!(asked(Some(1), silent, ""), @r"
+    WARNING   dc1-db1: `crm-db` could not start as a primary now: its boot fence asked the others, and
+              `dc2-db1` (10.77.0.23:5432) does not answer
+              → `svcops failover status crm` shows the others, `replication:` in svcops.yaml as whom it
+                asks
+    ");
+    let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(asked(Some(1), "", "boot fence: no\n")).contains("others, and no →"));
+    assert!(flat(asked(None, "", "")).contains("and it gave no answer in time →"));
+    assert!(asked(Some(0), "`dc2-db1` is a standby\n", "").starts_with("ok "));
     // a masked unit has no drop-ins, and systemd may not be asked at all
     let masked = said(&inventory, |world| {
         world.programs = "drop-ins \n".into();
