@@ -46,8 +46,17 @@ fn main() {
     drop(hand);
 
     let crm = pair.crm();
+    figure("svcops; HAProxy by its socket, over ssh", tries, |n| drop(moved(&crm, n)));
+    // as by hand
+    let inventory = std::fs::read_to_string(crm.root().join("svcops.yaml")).unwrap();
+    crm.file(
+        "svcops.yaml",
+        &inventory.replace("{host: lb, socket: /run/haproxy/admin.sock}", "{tcp: '10.77.0.5:9999'}"),
+    );
     let mut phases = BTreeMap::new();
-    let svcops = figure("svcops, plain PostgreSQL", tries * 2, |n| take_in(&mut phases, &moved(&crm, n)));
+    let svcops = figure("svcops; HAProxy by TCP", tries * 2, |n| {
+        take_in(&mut phases, &moved(&crm, n + tries % 2));
+    });
     ratio("svcops to the floor", svcops, floor);
     for (phase, mut all) in phases {
         all.sort_unstable();

@@ -41,8 +41,8 @@ pub use pair::{Leaf, PairChange, PairFacts, PairSpot, ServedAsk, ServedFacts, St
 pub use patroni::Switchover;
 pub use place::{At, Lock, Place};
 pub use postgres::{
-    Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby,
-    PgState, PgTail, PgUpstream,
+    Lsn, NotAnLsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgReplicator, PgSlot, PgSpot, PgSql,
+    PgStandby, PgState, PgTail, PgUpstream,
 };
 pub use proof::{ProofBy, ProofChange, ProofFacts, ProofSpot};
 pub use read::{

@@ -98,9 +98,10 @@ pub struct PgAsk {
 pub enum PgDepth {
     /// The process, the control file and the files of its folder: nothing is connected to. [`PgFacts::sql`] is none.
     Files,
-    /// Also what it says of its own recovery and log, by one connection: [`PgSql::slots`] and [`PgSql::standbys`] are empty.
+    /// Also what a standby says of its own recovery and log, by one connection: [`PgSql::slots`] and [`PgSql::standbys`] are
+    /// empty. Of a server past recovery only that: by its control file, nothing is connected to.
     Log,
-    /// Also slots and standbys, settings, the free room on its disk, the boot fence, the history of its timeline, the end of
+    /// Also slots, standbys and the roles of replication, settings, the free room on its disk, the boot fence, the history of its timeline, the end of
     /// its log where it does not run.
     Whole,
 }
@@ -168,6 +169,12 @@ pub struct PgSql {
     /// Its physical replication slots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<PgSlot>,
+    /// The roles that a standby may stream as, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicators: Vec<PgReplicator>,
+    /// `wal_log_hints` or data checksums are on: without either pg_rewind(1) changes nothing of this cluster. None: not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<bool>,
 }
 
 /// A standby, as its primary sees it.
@@ -196,6 +203,15 @@ pub struct PgSlot {
     pub name: String,
     /// A standby uses it now.
     pub active: bool,
+}
+
+/// A role with `LOGIN` and `REPLICATION`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgReplicator {
+    /// Its name.
+    pub name: String,
+    /// pg_rewind(1) may read this cluster as it: it may execute the functions that read files, or is a superuser.
+    pub rewinds: bool,
 }
 
 /// Where a standby is set to stream from.
@@ -294,7 +310,14 @@ impl PgFacts {
     /// No more of it than is asked for at that depth.
     #[must_use]
     pub fn at_depth(&self, depth: PgDepth) -> Self {
-        let brief = |sql: &PgSql| PgSql { standbys: vec![], slots: vec![], ..sql.clone() };
+        let brief = |sql: &PgSql| PgSql {
+            written: None,
+            standbys: vec![],
+            slots: vec![],
+            replicators: vec![],
+            hints: None,
+            ..sql.clone()
+        };
         match depth {
             PgDepth::Whole => self.clone(),
             PgDepth::Log => Self {

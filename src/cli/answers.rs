@@ -20,6 +20,7 @@ use crate::{
     runbook::Project,
     ui::{message::Message, table::table},
 };
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 impl Face {
@@ -45,34 +46,45 @@ impl Face {
         Ok(ExitCode::Done)
     }
 
-    pub(super) fn inventory(&self, of: args::Inventory) -> Result<ExitCode, Failure> {
+    pub(super) fn inventory(&self, of: inventory::Kind) -> Result<ExitCode, Failure> {
+        use inventory::services;
         self.no_stream()?;
         let found = self.project()?.inventory;
         self.hosts(&found)?;
         let selector = self.global.selector.as_deref();
         let wrong = |e: NotASelector| Failure::wrong(Message::of(&e));
-        let json = self.global.output != Output::Table;
         match of {
-            args::Inventory::Hosts => {
+            inventory::Kind::Hosts => {
                 let rows = inventory::hosts(&found, selector).map_err(wrong)?;
-                if json {
-                    self.screen.json(&serde_json::json!({"schema_version": 1, "hosts": rows}));
-                } else {
-                    let cells: Vec<_> = rows.iter().map(inventory::host_cells).collect();
-                    self.screen.data(&table(&self.screen, &inventory::HOST_HEADS, &cells));
-                }
+                self.listed("host", &inventory::HOST_HEADS, &rows, inventory::host_cells);
             }
-            args::Inventory::Apps => {
+            inventory::Kind::Apps => {
                 let rows = inventory::apps(&found, selector).map_err(wrong)?;
-                if json {
-                    self.screen.json(&serde_json::json!({"schema_version": 1, "apps": rows}));
-                } else {
-                    let cells: Vec<_> = rows.iter().map(inventory::app_cells).collect();
-                    self.screen.data(&table(&self.screen, &inventory::APP_HEADS, &cells));
-                }
+                self.listed("app", &inventory::APP_HEADS, &rows, inventory::app_cells);
+            }
+            inventory::Kind::Services => {
+                let rows = services::services(&found, selector).map_err(wrong)?;
+                self.listed("service", &services::SERVICE_HEADS, &rows, services::service_cells);
+            }
+            inventory::Kind::Databases => {
+                let rows = services::databases(&found, selector).map_err(wrong)?;
+                self.listed("database", &services::DATABASE_HEADS, &rows, services::database_cells);
             }
         }
         Ok(ExitCode::Done)
+    }
+
+    /// Rows of one kind, as a table or as JSON; that there is none is said.
+    fn listed<R: Serialize>(&self, kind: &str, heads: &[&str], rows: &[R], cells: fn(&R) -> Vec<String>) {
+        if self.global.output != Output::Table {
+            self.screen.json(&serde_json::json!({"schema_version": 1, (format!("{kind}s")): rows}));
+        } else if rows.is_empty() && self.global.selector.is_some() {
+            self.screen.data(&format!("no {kind} is on a selected host\n"));
+        } else if rows.is_empty() {
+            self.screen.data(&format!("svcops.yaml declares no {kind}s\n"));
+        } else {
+            self.screen.data(&table(&self.screen, heads, &rows.iter().map(cells).collect::<Vec<_>>()));
+        }
     }
 
     pub(super) fn history(&self, of: &History) -> Result<ExitCode, Failure> {
@@ -162,12 +174,15 @@ impl Face {
         findings.extend(self.runtime()?.block_on(async {
             let fleet = self.fleet(&project.root, &project.inventory, None);
             fleet.progress.doing(&format!("looking at {}", count("host", hosts.len())));
-            let hosts = doctor::hosts(&*fleet.transport, &hosts, self.global.parallel, &WallClock);
+            let (ways, parallel) = (&*fleet.transport, self.global.parallel);
+            let databases = doctor::databases(ways, &project.inventory, &hosts, parallel);
+            let hosts = doctor::hosts(ways, &hosts, parallel, &WallClock);
             let pen = fleet.pen();
-            let (mail, hosts) = tokio::join!(doctor::mail(project.inventory.mail.as_ref(), &pen), hosts);
+            let mail = doctor::mail(project.inventory.mail.as_ref(), &pen);
+            let (mail, hosts, databases) = tokio::join!(mail, hosts, databases);
             fleet.progress.rest();
             fleet.transport.close().await;
-            mail.into_iter().chain(hosts).collect::<Vec<_>>()
+            mail.into_iter().chain(hosts).chain(databases).collect::<Vec<_>>()
         }));
         let (text, code) = doctor::report(&findings, &self.screen, self.global.output);
         self.screen.data(&text);

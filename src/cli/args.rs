@@ -281,13 +281,15 @@ As Ctrl-C there: finish what is under way, run `always` steps, stop. Twice: end 
         disable_help_subcommand = true,
         after_help = "Examples:
   svcops inventory hosts -l role=app,site=dc1
-  svcops inventory apps -o json"
+  svcops inventory apps -o json
+  svcops inventory services"
     )]
-    Inventory(Inventory),
+    Inventory(super::inventory::Kind),
     /// Say what is missing here and on the hosts
     #[command(after_help = "Examples:
   svcops doctor
   svcops doctor -l dc1-app1                one host, the way there step by step
+  svcops doctor -l role=db                 also: what a failover needs there
   svcops doctor --prepare                  make the shared state directory
   svcops doctor --sudoers billing-restart  the lines for its sudoers
 
@@ -518,20 +520,6 @@ pub struct AppLooks {
     /// Only its hosts at this site
     #[arg(long, value_name = "S")]
     pub site: Option<String>,
-}
-
-/// `inventory`.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Inventory {
-    /// The hosts
-    #[command(after_help = "Examples:
-  svcops inventory hosts -l 'role in (app,db)'")]
-    Hosts,
-    /// The apps
-    #[command(after_help = "Examples:
-  svcops inventory apps
-  svcops inventory apps -l site=dc1")]
-    Apps,
 }
 
 /// `doctor`.

@@ -227,12 +227,30 @@ impl Part {
             Self::Command { name, .. } => ("command", name.clone()),
         }
     }
+    /// The hosts that it is on, or that its servers are named after, of either site.
+    pub fn hosts<'a>(&self, inventory: &'a Inventory) -> Vec<&'a Host> {
+        match self {
+            Self::Database(name) => {
+                inventory.databases.get(name).map(|d| inventory.select(&d.hosts)).unwrap_or_default()
+            }
+            Self::App { name, .. } => inventory.apps.get(name).map(|a| inventory.select(&a.hosts)).unwrap_or_default(),
+            Self::Balancer { servers: hosts, .. } | Self::Jobs { hosts, .. } | Self::Command { hosts, .. } => {
+                inventory.select(hosts)
+            }
+            Self::Record { .. } => Vec::new(),
+        }
+    }
 }
 
 impl Service {
     /// Its other site.
     pub fn other(&self, site: &str) -> Option<&str> {
         self.sites.iter().find(|s| *s != site).map(String::as_str)
+    }
+    /// The hosts of its parts, in the order of the inventory.
+    pub fn hosts<'a>(&self, inventory: &'a Inventory) -> Vec<&'a Host> {
+        let of_parts: Vec<&Host> = self.parts.iter().flat_map(|part| part.hosts(inventory)).collect();
+        inventory.hosts.iter().filter(|host| of_parts.iter().any(|part| part.name == host.name)).collect()
     }
     /// The database among its parts.
     pub fn database<'a>(&self, inventory: &'a Inventory) -> Option<&'a Database> {

@@ -36,6 +36,13 @@ fn the_inventory_is_a_table_or_json() {
     APP  TITLE  MANAGER      HOSTS         REQUIRES
     api  –      api.service  web-2 web-10
     ");
+    insta::assert_snapshot!(site.svcops("inventory services"), @r"
+    exit: 0
+    --- stdout
+    svcops.yaml declares no services
+    ");
+    assert_eq!(site.svcops("inventory databases -o json").json()["databases"], serde_json::json!([]));
+    assert_eq!(site.svcops("inventory services -o json").json()["schema_version"], 1);
     assert_eq!(site.svcops("inventory hosts -l web-2 -o json").json()["hosts"].as_array().unwrap().len(), 1);
     site.svcops("inventory hosts -l nobody").exits(2);
     site.svcops("inventory hosts -o jsonl").exits(2);

@@ -1,9 +1,11 @@
 //! A switch of the databases by hand, as fast as a hand can be: what svcops is held against.
 
-use super::{hosts::Lab, writer::DATABASES};
+use super::{
+    hosts::{Lab, haproxy},
+    writer::DATABASES,
+};
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
@@ -64,15 +66,6 @@ CONF
             slot(new)
         ));
     }
-}
-
-/// A line to HAProxy's runtime API, and what it answers.
-pub fn haproxy(line: &str) -> String {
-    let mut api = TcpStream::connect("10.77.0.5:9999").unwrap();
-    writeln!(api, "{line}").unwrap();
-    let mut said = String::new();
-    api.read_to_string(&mut said).unwrap();
-    said
 }
 
 /// A root shell that stays open.

@@ -35,17 +35,17 @@ fn an_app_is_stopped_on_one_host_and_started_again() {
     let client = Client::start();
 
     let ended = examples.svcops(&["run", "app-stop", "--yes"]).exits(0);
-    assert_eq!(lab.balanced(), but("dc1-app1", "drain"), "{ended}");
+    assert_eq!(Lab::balanced(), but("dc1-app1", "drain"), "{ended}");
     assert_eq!(lab.on("dc1-app1", "systemctl is-active billing || true"), "inactive\n", "{ended}");
 
     // It does not come up: it is left stopped, and out of the balancer.
     lab.on("dc1-app1", "sudo touch /etc/billing/fail-start");
     let ended = examples.svcops(&["run", "app-start", "--yes"]).exits(1).says("dc1-app1");
-    assert_eq!(lab.balanced(), but("dc1-app1", "drain"), "{ended}");
+    assert_eq!(Lab::balanced(), but("dc1-app1", "drain"), "{ended}");
     lab.on("dc1-app1", "sudo rm /etc/billing/fail-start; sudo systemctl reset-failed billing");
 
     let ended = examples.svcops(&["run", "app-start", "--yes"]).exits(0);
-    assert_eq!(lab.balanced(), all_ready(), "{ended}");
+    assert_eq!(Lab::balanced(), all_ready(), "{ended}");
     examples.svcops(&["run", "app-start", "--yes"]).exits(0).says("nothing to do");
 
     // Both at once would leave nobody at the site: refused before anything is touched.
@@ -68,12 +68,12 @@ fn restarts_go_node_by_node_and_do_not_begin_beside_a_sick_one() {
         for host in APP_HOSTS {
             assert_eq!(before[host].unit != after[host].unit, restarted.contains(&host), "{host}\n{ended}");
         }
-        assert_eq!(lab.balanced(), all_ready());
+        assert_eq!(Lab::balanced(), all_ready());
 
         sick(&lab, "dc1-app2");
         examples.svcops(&["run", name, "--yes"]).exits(1);
         assert_eq!(lab.seen_on("dc1-app1"), after["dc1-app1"], "{name}");
-        assert_eq!(lab.balanced(), all_ready());
+        assert_eq!(Lab::balanced(), all_ready());
         lab.reset();
     }
 }
@@ -106,7 +106,7 @@ fn a_configuration_reaches_every_node_or_none() {
         assert_eq!(hashes(&before[host].files), hashes(&after.files), "{host}\n{ended}");
         assert_eq!(after.unit.matches("ActiveState=active").count(), 2, "{host}: {}\n{ended}", after.unit);
     }
-    assert_eq!(lab.balanced(), all_ready());
+    assert_eq!(Lab::balanced(), all_ready());
     assert_eq!(examples.newest()["outcome"], "rolled_back");
     examples.svcops(&["owed"]).exits(0).says("nothing");
 }
@@ -132,7 +132,7 @@ fn a_script_and_its_restart_go_back_together() {
     let ended = examples.svcops(&["run", "script", "-p", "version=2.0", "--yes"]).exits(1).says("without");
     client.stop().none_failed();
     now(&earlier);
-    assert_eq!(lab.balanced(), all_ready(), "{ended}");
+    assert_eq!(Lab::balanced(), all_ready(), "{ended}");
     lab.on("dc1-app1", "test ! -e /opt/billing/VERSION.before");
 }
 
@@ -168,20 +168,20 @@ fn a_site_goes_out_of_service_and_comes_back_with_mails_to_duty() {
     let answers = client.stop();
     answers.none_failed();
     assert!(answers.hosts.last().is_some_and(|host| host.starts_with("dc2")), "{answers:?}");
-    assert_eq!(lab.balanced()["dc1-app1"], "drain", "{ended}");
+    assert_eq!(Lab::balanced()["dc1-app1"], "drain", "{ended}");
     assert_eq!(lab.on("dc1-app2", "systemctl is-active billing || true"), "inactive\n", "{ended}");
     assert_eq!(told(), ["\"Биллинг: вывод площадки dc1: done\"", "\"Биллинг: начинаем вывод площадки dc1\""]);
 
     // One node does not come up: the site stays out of service as a whole, and duty is told.
     lab.on("dc1-app2", "sudo touch /etc/billing/fail-start");
     let ended = examples.svcops(&["run", "site-start", "--yes"]).exits(1).says("dc1-app2");
-    assert_eq!(lab.balanced()["dc1-app1"], "drain", "{ended}");
+    assert_eq!(Lab::balanced()["dc1-app1"], "drain", "{ended}");
     assert_eq!(lab.on("dc1-app1", "systemctl is-active billing || true"), "inactive\n", "{ended}");
     assert_eq!(told(), ["\"Биллинг: возврат площадки dc1: rolled_back\""]);
     lab.on("dc1-app2", "sudo rm /etc/billing/fail-start; sudo systemctl reset-failed billing");
 
     let ended = examples.svcops(&["run", "site-start", "--yes"]).exits(0);
-    assert_eq!(lab.balanced(), all_ready(), "{ended}");
+    assert_eq!(Lab::balanced(), all_ready(), "{ended}");
     assert_eq!(told(), ["\"Биллинг: возврат площадки dc1: done\""]);
 
     // Nothing is stopped while the other site cannot carry it; the last mail is sent all the same.

@@ -38,7 +38,7 @@ fn a_configuration_that_does_not_start_is_taken_back() {
     }
     assert_eq!(before["dc1-app1"], after["dc1-app1"], "the other node was never touched");
     assert_ne!(before["dc1-app2"].unit, after["dc1-app2"].unit, "it was started again");
-    assert_eq!(lab.balanced(), all_ready());
+    assert_eq!(Lab::balanced(), all_ready());
     assert_eq!(crm.newest()["outcome"], "rolled_back");
     crm.svcops(&["owed"]).exits(0).says("nothing");
 }
@@ -54,7 +54,7 @@ fn a_node_that_cannot_come_back_stays_drained_and_is_owed() {
     let answers = client.stop();
 
     answers.none_failed();
-    let balanced = lab.balanced();
+    let balanced = Lab::balanced();
     assert_ne!(balanced["dc1-app2"], "ready", "a dead node is never enabled\n{ended}");
     assert_eq!(balanced["dc1-app1"], "ready", "{ended}");
     assert_eq!(answers.hosts.last().map(String::as_str), Some("dc1-app1"), "it serves at the end");

@@ -35,7 +35,7 @@ fn a_run_that_is_killed_is_resumed_and_repeats_nothing() {
             assert_eq!(after, before + 1, "{host} was restarted once, killed in part {part}\n{ended}");
             assert!(lab.on(host, "cat /etc/billing/billing.conf").contains("workers = 4"), "{host}");
         }
-        assert_eq!(lab.balanced(), all_ready(), "killed in part {part}\n{ended}");
+        assert_eq!(Lab::balanced(), all_ready(), "killed in part {part}\n{ended}");
         assert_eq!(crm.outcome(&run), "done");
     }
 }
@@ -55,7 +55,7 @@ fn a_run_that_is_killed_is_rolled_back_to_what_was() {
             assert_eq!(seen.files, before[&host].files, "{host}, killed in part {part}\n{ended}");
             assert_eq!(seen.unit.matches("ActiveState=active").count(), 2, "{host}\n{ended}");
         }
-        assert_eq!(lab.balanced(), all_ready(), "killed in part {part}\n{ended}");
+        assert_eq!(Lab::balanced(), all_ready(), "killed in part {part}\n{ended}");
         assert_eq!(crm.outcome(&run), "rolled_back");
     }
 }

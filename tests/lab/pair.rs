@@ -1,8 +1,7 @@
 //! The two databases and what leads to them, held by one test: dc1-db1 the primary before it, and after it whatever happened.
 
 use crate::{
-    byhand::haproxy,
-    hosts::Lab,
+    hosts::{Lab, haproxy},
     support::Project,
     writer::{DATABASES, FRONT, sql, try_sql},
 };
@@ -113,12 +112,12 @@ impl Deref for Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        // also after a failure, whose message must stay the one that is seen; and each whatever became of the one before,
-        // for a host whose database its boot fence holds back is up, and not well
-        let steps: [&[&str]; 3] = [&["heal", "*"], &["up"], &["pair"]];
-        for words in steps.into_iter().filter(|words| *words != ["up"] || self.off.get()) {
-            drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.lab.lab(words))));
+        // each, whatever became of the one before: what failed in the test must stay what is seen
+        self.lab.tries(&["heal", "*"]);
+        if self.off.get() {
+            self.lab.tries(&["up"]);
         }
+        self.lab.tries(&["pair"]);
     }
 }
 

@@ -17,14 +17,14 @@ fn a_plan_changes_nothing() {
     let Some(lab) = Lab::take("a_plan_changes_nothing") else { return };
     let crm = lab.crm();
     crm.file("runbooks/three-acts.yaml", THREE);
-    let (before, balanced) = (lab.seen(), lab.balanced());
+    let (before, balanced) = (lab.seen(), Lab::balanced());
 
     let plan = crm.svcops(&["plan", "runbooks/billing-restart.yaml"]).exits(0).says("/etc/billing/billing.conf");
     crm.svcops(&["plan", "runbooks/billing-restart.yaml", "--detailed-exitcode"]).exits(10);
     crm.svcops(&["plan", "runbooks/three-acts.yaml"]).exits(0);
 
     assert_eq!(lab.seen(), before, "{plan}");
-    assert_eq!(lab.balanced(), balanced, "{plan}");
+    assert_eq!(Lab::balanced(), balanced, "{plan}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_site_is_restarted_node_by_node_and_no_request_fails() {
         assert_eq!(restarted, host.starts_with("dc1"), "{host}\n{ended}");
         assert_eq!(before[host].files, after[host].files, "{host}: no file was touched");
     }
-    assert_eq!(lab.balanced(), all_ready());
+    assert_eq!(Lab::balanced(), all_ready());
 
     // One by one: all that was done to the first node comes before anything that was done to the second.
     let run = crm.newest();
@@ -42,7 +42,7 @@ fn a_site_is_restarted_node_by_node_and_no_request_fails() {
     let before = lab.seen();
     let ended = crm.svcops(&["app", "start", "billing", "--yes"]).exits(0).says("nothing to do");
     assert_eq!(lab.seen(), before, "{ended}");
-    assert_eq!(lab.balanced(), all_ready());
+    assert_eq!(Lab::balanced(), all_ready());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_languages_own_example_is_carried_out_once() {
     let before = lab.seen();
     crm.svcops(&["run", "runbooks/billing-restart.yaml", "-p", "site=dc2", "--yes"]).exits(0);
     assert_eq!(lab.seen(), before);
-    assert_eq!(lab.balanced(), all_ready());
+    assert_eq!(Lab::balanced(), all_ready());
 }
 
 /// The acts of a run in order: the host that a task is for, and the kind of the change.

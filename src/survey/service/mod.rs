@@ -322,14 +322,10 @@ fn hosts_at<'a>(inventory: &'a Inventory, service: &Service, site: &str) -> Vec<
     let at = |host: &&Host| host.site.as_deref() == Some(site);
     let mut hosts: Vec<&Host> = Vec::new();
     for part in &service.parts {
-        let selected = match part {
-            Part::Database(name) => inventory.databases.get(name).map(|d| inventory.select(&d.hosts)),
-            Part::App { name, .. } => inventory.apps.get(name).map(|a| inventory.hosts_of(a).collect()),
-            // the servers of a balancer are names there: nobody asks the hosts
-            Part::Balancer { .. } | Part::Record { .. } => None,
-            Part::Jobs { hosts, .. } | Part::Command { hosts, .. } => Some(inventory.select(hosts)),
-        };
-        hosts.extend(selected.into_iter().flatten().filter(at));
+        // the servers of a balancer are names there: nobody asks the hosts
+        if !matches!(part, Part::Balancer { .. }) {
+            hosts.extend(part.hosts(inventory).into_iter().filter(at));
+        }
     }
     hosts.sort_by(|a, b| a.name.cmp(&b.name));
     hosts.dedup_by(|a, b| a.name == b.name);

@@ -58,6 +58,7 @@ impl<'a> Two<'a> {
         std::fs::write(format!("{data}/pg_hba.conf"), rules).unwrap();
         two.up(0);
         two.sql(0, "CREATE ROLE replicator REPLICATION LOGIN SUPERUSER PASSWORD 'tres-secret-4711'");
+        two.sql(0, "CREATE ROLE streams REPLICATION LOGIN; CREATE ROLE nobody LOGIN");
         two.sql(0, "CREATE TABLE rows (n int)");
         let passfile = two.passfile();
         std::fs::write(&passfile, "*:*:*:replicator:tres-secret-4711\n").unwrap();
@@ -210,6 +211,19 @@ work_mem = '5MB'
     let sql = primary.sql.unwrap();
     assert_eq!(sql.slots.iter().map(|slot| (slot.name.as_str(), slot.active)).collect::<Vec<_>>(), [("b", true)]);
     assert_eq!((sql.standbys[0].name.as_str(), sql.standbys[0].state.as_str()), ("b", "streaming"));
+    let roles = |facts: &PgFacts| -> Vec<(String, bool)> {
+        let sql = facts.sql.as_ref().unwrap();
+        sql.replicators.iter().map(|role| (role.name.clone(), role.rewinds)).collect()
+    };
+    let known =
+        [("postgres", true), ("replicator", true), ("streams", false)].map(|(name, may)| (name.to_owned(), may));
+    assert_eq!((roles(&standby), sql.hints), (known.to_vec(), Some(true)));
+    for function in ["pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)", "pg_read_binary_file(text)"] {
+        two.sql(0, &format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO streams"));
+        assert!(!roles(&two.see(0, one, None).await).contains(&("streams".to_owned(), true)), "{function}");
+    }
+    two.sql(0, "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO streams");
+    assert_eq!(roles(&two.see(0, one, None).await)[2], ("streams".to_owned(), true));
     assert!(two.refused(0, PgChange::DropSlot("b".into())).await.contains("in use"));
     // nothing is promoted that has not all, and nothing else than a standby
     two.sql(0, "INSERT INTO rows SELECT generate_series(1, 3)");

@@ -234,6 +234,8 @@ impl World {
             streams_from: self.source_of(key, known).map(|_| host_of(known)),
             standbys: streamers.iter().map(standby).collect(),
             slots: known.slots.iter().map(slot).collect(),
+            replicators: before.map(|sql| sql.replicators.clone()).unwrap_or_default(),
+            hints: before.and_then(|sql| sql.hints),
         }
     }
 

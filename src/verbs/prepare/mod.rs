@@ -6,7 +6,7 @@ use super::{
     failover,
 };
 use crate::{
-    inventory::{Database, Inventory, Service},
+    inventory::{Database, Host, Inventory, Service},
     transport::shell::quote,
 };
 use serde_json::{Value, json};
@@ -131,6 +131,18 @@ pub fn path(database: &str) -> String {
     format!("{FOLDER}/boot-fence-{database}")
 }
 
+/// Where the boot fence of a database lies: the fence, and the drop-in of the unit that calls it.
+pub fn places(database: &Database) -> [String; 2] {
+    let unit = &database.spot.unit;
+    [path(&database.name), format!("/etc/systemd/system/{unit}.d/{DROP_IN}")]
+}
+
+/// What lies there on a host, once the service was prepared.
+pub fn texts(inventory: &Inventory, service: &Service, database: &Database, host: &Host) -> [String; 2] {
+    let fence = script(inventory, service, database).replace(OWN_NAME, host.name.as_str());
+    [fence, drop_in(&path(&database.name))]
+}
+
 /// A runbook as text.
 pub(in crate::verbs) fn written(runbook: &Value) -> Result<String, Unable> {
     let text = serde_yaml::to_string(runbook).map_err(|e| NoRunbook::Unwritable(e.to_string()))?;
@@ -146,7 +158,7 @@ fn passfile_text(port: u16, user: &str, password: &str) -> String {
 fn folder(name: &str, folder: &str) -> Value {
     json!({
         "name": name,
-        "command": {"run": ["mkdir", "-p", folder], "creates": folder},
+        "command": {"run": ["mkdir", "-p", folder], "unless": ["test", "-d", folder]},
         "touches": [format!("file:{folder}")],
         "undo": [{
             "name": format!("{name}, where it is empty"),
@@ -155,6 +167,9 @@ fn folder(name: &str, folder: &str) -> Value {
         }],
     })
 }
+
+/// Filled in on each host.
+const OWN_NAME: &str = "{{ host.name }}";
 
 /// The fence with its settings; a template, in which each host finds its own name.
 fn script(inventory: &Inventory, service: &Service, database: &Database) -> String {
@@ -179,7 +194,7 @@ fn script(inventory: &Inventory, service: &Service, database: &Database) -> Stri
         ("self", &path(&database.name)),
     ];
     let settings: String = settings.iter().map(|(name, value)| format!("{name}={}\n", quote(value))).collect();
-    format!("#!/bin/sh\nme='{{{{ host.name }}}}'\nhosts={}\n{settings}\n{FENCE}", quote(&hosts.join("\n")))
+    format!("#!/bin/sh\nme='{OWN_NAME}'\nhosts={}\n{settings}\n{FENCE}", quote(&hosts.join("\n")))
 }
 
 /// `+`: as root, whoever the unit runs as. By its interpreter: `/usr/local` may be mounted without `exec`.

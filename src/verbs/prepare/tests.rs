@@ -68,7 +68,10 @@ fn a_fence_is_put_in_place_file_by_file_and_tried_at_the_end() {
         - mkdir
         - -p
         - /usr/local/lib/svcops
-        creates: /usr/local/lib/svcops
+        unless:
+        - test
+        - -d
+        - /usr/local/lib/svcops
       touches:
       - file:/usr/local/lib/svcops
       undo:
@@ -110,7 +113,10 @@ fn a_fence_is_put_in_place_file_by_file_and_tried_at_the_end() {
         - mkdir
         - -p
         - /etc/systemd/system/postgresql@15-main.service.d
-        creates: /etc/systemd/system/postgresql@15-main.service.d
+        unless:
+        - test
+        - -d
+        - /etc/systemd/system/postgresql@15-main.service.d
       touches:
       - file:/etc/systemd/system/postgresql@15-main.service.d
       undo:
@@ -163,4 +169,21 @@ fn what_has_no_fence_is_told_why() {
     );
     inventory.services.get_mut("crm").unwrap().parts.clear();
     assert_eq!(said(&inventory, "crm"), "service `crm` has no database among its parts");
+}
+
+#[test]
+fn what_lies_on_a_host_afterwards_is_known_without_a_look() {
+    let inventory = lab();
+    let (service, database) = find(&inventory, "crm").unwrap();
+    let runbook: Value = serde_yaml::from_str(&compose(&inventory, "crm").unwrap()).unwrap();
+    let copied = |dest: &str| {
+        let mut copies = runbook["steps"].as_array().unwrap().iter().map(|step| &step["file.copy"]);
+        let text = copies.find(|copy| copy["dest"] == dest).unwrap()["content"].as_str().unwrap().to_owned();
+        assert_eq!(text.matches("{{").count(), text.matches(OWN_NAME).count(), "{text}");
+        text.replace(OWN_NAME, "dc2-db1")
+    };
+    let [fence, drop_in] = places(database);
+    let host = inventory.host("dc2-db1").unwrap();
+    assert_eq!(texts(&inventory, service, database, host), [copied(&fence), copied(&drop_in)]);
+    assert!(copied(&fence).contains("me='dc2-db1'\n"));
 }

@@ -45,13 +45,22 @@ p_look() {
   P_alive=0
   ! p_alive || P_alive=1
   P_row=
-  if [ "$P_depth" != files ] && [ $P_alive = 1 ]; then
+  # the control file says when recovery is over, and is not believed of a server that has yet to read it: within an outage
+  # that is enough
+  P_over=
+  if [ "$P_depth $P_alive $P_status" = 'log 1 ready' ] && [ ! -e "$P_data/standby.signal" ] && p_control; then
+    case $P_control in *'cluster state: '*' in production'*) P_over=1 ;; esac
+  fi
+  if [ -n "$P_over" ]; then
+    P_row='@sql 0
+{"recovery":false}'
+  elif [ "$P_depth" != files ] && [ $P_alive = 1 ]; then
     p_ask 4 "$P_query"
     P_row="@sql $?
 $P_said"
   fi
-  p_control
-  P_code=$?
+  P_code=0
+  [ -n "$P_over" ] || p_control || P_code=$?
   # it may have ended, or begun, meanwhile: what the control file says belongs to what is seen of it afterwards
   P_after=0
   ! p_alive || P_after=1

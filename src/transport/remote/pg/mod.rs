@@ -3,8 +3,8 @@
 use super::super::shell::{Frames, bare, quote, words};
 use super::act::Ready;
 use crate::base::{
-    At, Lsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgSlot, PgSpot, PgSql, PgStandby, PgState,
-    PgTail, PgUpstream, Read, Span,
+    At, Lsn, PgAsk, PgBranch, PgChange, PgControl, PgDepth, PgFacts, PgPeer, PgReplicator, PgSlot, PgSpot, PgSql,
+    PgStandby, PgState, PgTail, PgUpstream, Read, Span,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -297,6 +297,9 @@ struct Row {
     standbys: Option<Vec<PgStandby>>,
     #[serde(default)]
     slots: Option<Vec<PgSlot>>,
+    #[serde(default)]
+    replicators: Option<Vec<PgReplicator>>,
+    hints: Option<bool>,
     conninfo: Option<String>,
     slot: Option<String>,
 }
@@ -324,6 +327,8 @@ fn said(text: &str) -> Result<Said, String> {
         streams_from: row.streams_from.filter(|host| !host.is_empty()),
         standbys: row.standbys.unwrap_or_default(),
         slots: row.slots.unwrap_or_default(),
+        replicators: row.replicators.unwrap_or_default(),
+        hints: row.hints,
     };
     let upstream = row.conninfo.as_deref().and_then(|conninfo| upstream(conninfo, row.slot.as_deref()));
     Ok(Said { sql, upstream })

@@ -12,5 +12,11 @@ SELECT json_build_object('recovery', r,
     ORDER BY application_name, client_addr) FROM pg_stat_replication),
   'slots', (SELECT json_agg(json_build_object('name', slot_name, 'active', active) ORDER BY slot_name)
     FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary),
+  'replicators', (SELECT json_agg(json_build_object('name', rolname, 'rewinds', rolsuper OR (SELECT
+      coalesce(bool_and(has_function_privilege(r.oid, to_regprocedure('pg_catalog.' || f), 'execute')), false)
+      FROM unnest(ARRAY['pg_ls_dir(text,boolean,boolean)', 'pg_stat_file(text,boolean)', 'pg_read_binary_file(text)',
+        'pg_read_binary_file(text,bigint,bigint,boolean)']) AS f)) ORDER BY rolname)
+    FROM (SELECT * FROM pg_roles WHERE rolcanlogin AND (rolreplication OR rolsuper) ORDER BY rolname LIMIT 100) AS r),
+  'hints', current_setting('wal_log_hints')::boolean OR current_setting('data_checksums')::boolean,
   'conninfo', nullif(current_setting('primary_conninfo'), ''), 'slot', nullif(current_setting('primary_slot_name'), ''))
 FROM (SELECT pg_is_in_recovery() AS r OFFSET 0) AS s

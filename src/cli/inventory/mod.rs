@@ -1,4 +1,6 @@
-//! `svcops inventory hosts|apps [-l SELECTOR]`: what exists, as rows.
+//! `svcops inventory hosts|apps|services|databases [-l SELECTOR]`: what exists, as rows.
+
+pub mod services;
 
 use crate::{
     base::HostName,
@@ -6,6 +8,32 @@ use crate::{
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// `inventory`.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub enum Kind {
+    /// The hosts
+    #[command(after_help = "Examples:
+  svcops inventory hosts -l 'role in (app,db)'")]
+    Hosts,
+    /// The apps
+    #[command(after_help = "Examples:
+  svcops inventory apps
+  svcops inventory apps -l site=dc1")]
+    Apps,
+    /// The services that move from site to site, and what they are made of
+    #[command(after_help = "Examples:
+  svcops inventory services
+  svcops inventory services -o json
+
+`svcops failover status` looks where they are.")]
+    Services,
+    /// The databases, and which services stand on them
+    #[command(after_help = "Examples:
+  svcops inventory databases
+  svcops inventory databases -l site=dc1")]
+    Databases,
+}
 
 /// A host's row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

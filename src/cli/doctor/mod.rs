@@ -1,5 +1,9 @@
 //! `svcops doctor`: what is missing here and on the hosts. It looks, and changes nothing unless `--prepare` is given.
 
+mod databases;
+
+pub(crate) use databases::databases;
+
 use super::{args::Output, exit::ExitCode, history::pretty, words::Failure};
 use crate::{
     base::{Answer, Clock, Invocation, Place, Program, Read, Span, Tls, words},
