@@ -4,6 +4,7 @@ use crate::{
     pair::{DATABASE, Pair, SERVICE},
     writer::{DATABASES, FRONT, Writer, sql, try_sql},
 };
+use serde_json::Value;
 use std::time::Duration;
 
 const OLD: &str = "dc1-db1";

@@ -138,7 +138,7 @@ impl Face {
             ways.transport.close().await;
             seen
         })?;
-        let judged = services.into_iter().zip(seen).map(|(service, seen)| Judged::of(inventory, service, seen));
+        let judged = services.into_iter().zip(seen).map(|(service, seen)| Judged::of(inventory, service, (seen, &[])));
         let all: Vec<Judged> = judged.collect();
         services::without_those_that_rest(&mut apps, inventory, &all);
         Ok((Apps::Seen(apps), Services::Seen { all, halves }))

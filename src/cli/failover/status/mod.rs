@@ -9,13 +9,17 @@ pub(in crate::cli) use draw::place;
 use super::moves::{Move, moves};
 use crate::{
     actions::postgres,
-    base::HostName,
+    base::{Clock as _, HostName, WallClock},
     cli::{Face, args::Output, exit::ExitCode, stage, words::Failure},
     inventory::{Inventory, Rpo, Service},
     runbook::Project,
     survey::{
         app::Level,
-        service::{Active, Problem, Seen, look},
+        service::{
+            Active, Problem, Seen,
+            certs::{self, Ending},
+            look,
+        },
     },
     ui::message::Message,
     verbs::failover::find,
@@ -94,8 +98,11 @@ impl Face {
             return Err(Failure::wrong(message.hint("`services:` says what moves from site to site as one")));
         }
         let seen = self.look_at(&project, &services)?;
-        let told: Vec<Told> =
-            services.into_iter().zip(seen).map(|(service, seen)| self.told(&project, service, seen)).collect();
+        let told: Vec<Told> = services
+            .into_iter()
+            .zip(seen)
+            .map(|(service, (seen, ending))| self.told(&project, service, seen, &ending))
+            .collect();
         let level = Level::worst(told.iter().map(Told::level));
         if self.global.output == Output::Table {
             let zone = crate::cli::history::zone(inventory.timezone.as_deref());
@@ -117,12 +124,20 @@ impl Face {
         })
     }
 
-    fn look_at(&self, project: &Project, services: &[&Service]) -> Result<Vec<Seen>, Failure> {
+    fn look_at(&self, project: &Project, services: &[&Service]) -> Result<Vec<(Seen, Vec<Ending>)>, Failure> {
         self.runtime()?.block_on(async {
             let ways = self.fleet(&project.root, &project.inventory, None);
             let names: Vec<String> = services.iter().map(|service| format!("`{}`", service.name)).collect();
             ways.progress.doing(&format!("looking at {}", names.join(", ")));
-            let looks = services.iter().map(|service| look(&*ways.transport, &project.inventory, service));
+            let (transport, inventory) = (&*ways.transport, &project.inventory);
+            let looks = services.iter().map(|service| async {
+                let seen = look(transport, inventory, service).await;
+                let ending = match seen.active.site().and_then(|site| service.other(site)) {
+                    Some(to) => certs::ending(transport, inventory, service, to, WallClock.now()).await,
+                    None => Vec::new(),
+                };
+                (seen, ending)
+            });
             let seen = stage::unless_interrupted(join_all(looks)).await;
             ways.progress.rest();
             ways.transport.close().await;
@@ -130,14 +145,14 @@ impl Face {
         })
     }
 
-    fn told(&self, project: &Project, service: &Service, seen: Seen) -> Told {
+    fn told(&self, project: &Project, service: &Service, seen: Seen, ending: &[Ending]) -> Told {
         let inventory = &project.inventory;
         // what is seen is told, whatever became of the journal
         let past = self.open_to_read(&inventory.project).and_then(|opened| {
             let past = self.past(&opened, Some(project));
             moves(&past, inventory, service, MOST)
         });
-        Told::of(inventory, service, seen, past.map_err(|failure| failure.message.title.clone()))
+        Told::of(inventory, service, (seen, ending), past.map_err(|failure| failure.message.title.clone()))
     }
 }
 
@@ -145,9 +160,20 @@ impl Face {
 const MOST: usize = 20;
 
 impl Judged {
-    /// By what was seen.
-    pub(in crate::cli) fn of(inventory: &Inventory, service: &Service, mut seen: Seen) -> Self {
-        let (checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
+    /// By what was seen, and by the certificates of the site it would go to that end soon.
+    pub(in crate::cli) fn of(inventory: &Inventory, service: &Service, (mut seen, ending): (Seen, &[Ending])) -> Self {
+        let (mut checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
+        let (expired, soon): (Vec<&Ending>, Vec<_>) = ending.iter().partition(|one| one.expired);
+        if !expired.is_empty() {
+            checks.to = checks.to.or_else(|| service.other(seen.active.site()?).map(str::to_owned));
+            checks.pass = Some(false);
+            checks.against.extend(expired.into_iter().map(Ending::words));
+        }
+        seen.problems.extend(soon.into_iter().map(|one| Problem {
+            level: Level::Warning,
+            says: one.words(),
+            hint: Some(format!("`svcops cert renew {}` puts a new one there", one.certificate)),
+        }));
         if let (Some(false), Some(to)) = (checks.pass, &checks.to) {
             let says = format!("a switch to `{to}` would be refused now: {}", checks.against.join("; "));
             let worse = |p: &Problem| matches!(p.level, Level::Critical | Level::Unknown);
@@ -181,7 +207,7 @@ impl Judged {
 }
 
 impl Told {
-    fn of(inventory: &Inventory, service: &Service, seen: Seen, past: Result<Vec<Move>, String>) -> Self {
+    fn of(inventory: &Inventory, service: &Service, seen: (Seen, &[Ending]), past: Result<Vec<Move>, String>) -> Self {
         Self { now: Judged::of(inventory, service, seen), past }
     }
     fn level(&self) -> Level {

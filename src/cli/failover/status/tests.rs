@@ -11,7 +11,35 @@ use jiff::tz::TimeZone;
 fn told(world: &World) -> Told {
     let inventory = crm();
     let seen = world.seen(&inventory, "crm");
-    Told::of(&inventory, &inventory.services["crm"], seen, Ok(vec![switched()]))
+    Told::of(&inventory, &inventory.services["crm"], (seen, &[]), Ok(vec![switched()]))
+}
+
+fn ending(expired: bool) -> Ending {
+    let not_after = "2026-11-23T12:00:00Z".parse().unwrap();
+    Ending { certificate: "billing".into(), host: "dc2-app1".into(), not_after, expired }
+}
+
+#[test]
+fn a_certificate_at_its_end_speaks_against_a_switch_or_is_warned_of() {
+    let (inventory, world) = (crm(), World::well());
+    let of = |ending: &[Ending]| {
+        let seen = world.seen(&inventory, "crm");
+        Told::of(&inventory, &inventory.services["crm"], (seen, ending), Ok(vec![switched()]))
+    };
+    let expired = of(&[ending(true)]);
+    let says = "the certificate `billing` on `dc2-app1` expired at 2026-11-23 12:00 UTC";
+    assert_eq!((expired.now.checks.pass, expired.now.checks.against.as_slice()), (Some(false), &[says.to_owned()][..]));
+    assert_eq!(expired.level(), Level::Warning);
+    let soon = of(&[ending(false)]);
+    assert_eq!((soon.now.checks.pass, soon.level()), (Some(true), Level::Warning));
+    assert!(soon.now.seen.problems.iter().any(|p| p.says.contains("expires at")), "{:?}", soon.now.seen.problems);
+    let told = |expired: &[bool]| {
+        let ending: Vec<Ending> = expired.iter().map(|expired| ending(*expired)).collect();
+        super::super::look::certificates("crm", "dc2", &ending)
+    };
+    assert!(told(&[false]).is_ok_and(|warning| warning.is_some()));
+    let refused = told(&[false, true]).err().unwrap().message;
+    assert!(refused.title.contains("refused"), "{}", refused.title);
 }
 
 fn drawn(world: &World) -> String {
