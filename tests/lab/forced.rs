@@ -60,7 +60,8 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     crm.svcops(&["failover", "rejoin", "crm", "--yes"]).exits(0).says("nothing to do");
     let moves = crm.svcops(&["failover", "history", "crm", "-o", "json"]).exits(0).json();
     let forced = moves["moves"].as_array().unwrap().iter().find(|one| one["stated"].is_object());
-    let number = |of: &str, key: &str| forced.and_then(|one| one[of][key].as_u64()).expect(&moves.to_string());
+    let number =
+        |of: &str, key: &str| forced.and_then(|one| one[of][key].as_u64()).unwrap_or_else(|| panic!("{moves}"));
     let (least, most) = (number("stated", "least_bytes"), number("stated", "most_bytes"));
     let lost = number("found", "lost_bytes");
     assert!((least..=most).contains(&lost), "{moves:#}");
