@@ -294,3 +294,37 @@ fn programs_that_are_not_there_are_named() {
     assert_eq!(missing[..4], ["pg_controldata", "pg_isready", "pg_rewind", "pg_waldump"], "{said}");
     assert!(!missing.contains(&"psql") && !missing.contains(&"timeout"), "{said}");
 }
+
+/// What would be asked as pg_rewind(1) is asked by a real shell, of a program that answers as psql(1) does.
+#[test]
+fn a_server_that_refuses_who_would_rewind_from_it_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut inventory = inventory();
+    let database = inventory.databases.get_mut("crm-db").unwrap();
+    database.spot.bin = folder.path().display().to_string();
+    database.spot.user = "nobody".into();
+    database.replication.user = "it's \"one\"".into();
+    let psql = folder.path().join("psql");
+    let asked = |said: &str| {
+        std::fs::write(&psql, format!("#!/bin/sh\n{said}\n")).unwrap();
+        std::fs::set_permissions(&psql, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ask = Ask::of(&inventory, &inventory.databases["crm-db"], inventory.host("dc1-db1").unwrap());
+        let run = std::process::Command::new("sh").args(["-c", &sources(&ask)]).output().unwrap();
+        let stdout = String::from_utf8(run.stdout).unwrap();
+        let mut seen = Seen::of(World::well(&ask).answers());
+        seen.sources = Some(Answer::Run(RunFacts { code: run.status.code(), stdout, stderr: String::new() }));
+        told(&refusals(&ask, &seen))
+    };
+    let no_rule = r#"echo "psql: error: connection to server failed: FATAL:  no pg_hba.conf entry for user \"$7\", $PGPASSFILE" >&2; exit 2"#;
+    insta::assert_snapshot!(asked(no_rule), @r#"
+    WARNING   dc1-db1: `crm-db` could not be rewound from `dc2-db1`, which refuses `it's "one"` its
+              database `postgres`: no pg_hba.conf entry for user "it's "one"",
+              /var/lib/postgresql/15/.svcops-crm-db.pgpass
+              → pg_hba.conf on `dc2-db1` must let `it's "one"` in from here, to `replication` and to
+                `postgres`, with this password
+    "#);
+    assert_eq!(asked("echo 1"), "");
+    assert_eq!(asked("echo 'psql: error: connection to server failed: Connection refused' >&2; exit 2"), "");
+}
