@@ -97,6 +97,11 @@ impl<'p> Patroni<'p> {
     fn over(pair: &'p Pair, checks: &str) -> Self {
         let patroni = Self(pair);
         pair.lab(&["patroni", "up", checks]);
+        // HAProxy has yet to see whom it calls the leader
+        let until = Instant::now() + Duration::from_secs(20);
+        while try_sql(FRONT, RECOVERS).is_err() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         pair::make_table();
         patroni
     }

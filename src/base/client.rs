@@ -7,6 +7,31 @@ use serde::{Deserialize, Serialize};
 /// So many good answers in a row end an outage; it ended with the first of them.
 pub const SETTLED: u32 = 5;
 
+/// How a session with PostgreSQL is encrypted: the words of libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PgTls {
+    /// Not at all.
+    Disable,
+    /// Where the server can.
+    #[default]
+    Prefer,
+    /// Always; whoever answers is trusted.
+    Require,
+    /// Always, and only with a certificate for its name from whom we trust.
+    VerifyFull,
+}
+
+impl PgTls {
+    /// All of them, each with its word.
+    pub const ALL: [(&str, Self); 4] = [
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-full", Self::VerifyFull),
+    ];
+}
+
 /// What a probe asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +46,12 @@ pub enum ProbeKind {
         user: String,
         /// The secret that holds the password; none: the server asks for none.
         password: Option<String>,
+        /// Whether the session is encrypted, and whom it trusts.
+        #[serde(default)]
+        tls: PgTls,
+        /// A PEM file on this machine with whom to trust, for [`PgTls::VerifyFull`]; none: the system's store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
         /// What is asked; it is up where the first column of the first row is true. None: whether it may write.
         query: Option<String>,
     },

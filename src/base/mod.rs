@@ -30,7 +30,7 @@ pub mod zone;
 pub use act::{Act, Outcome, Output, Receipt, Way};
 pub use cert::{Algorithm, Keystore};
 pub use change::{Change, Content, Invocation, Program, ServerState, Source};
-pub use client::{ClientAsk, ClientFacts, ClientOutage, ProbeKind, SETTLED};
+pub use client::{ClientAsk, ClientFacts, ClientOutage, PgTls, ProbeKind, SETTLED};
 pub use clock::{Clock, WallClock};
 pub use dns::{AddressAsk, RecordAsk, RecordFacts, RecordSet, RecordType, RecordUpdate};
 pub use hash::Hash;

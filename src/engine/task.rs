@@ -404,6 +404,7 @@ impl Engine<'_> {
             "ticket": of(|h| h.ticket.clone().unwrap_or_else(|| json!(""))),
             "outcome": self.outcome(),
             "failed": failed,
+            "touched": self.with(|s| s.tasks.iter().any(crate::journal::state::TaskState::acted)),
         })
     }
 

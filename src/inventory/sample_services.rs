@@ -1,7 +1,7 @@
 //! A service of the lab that moves between its sites, for tests.
 
 use super::{Fence, Inventory, Part, Probe, ProbeKind, Rpo, SecretSource, Selector, Service, Term, sample::sample};
-use crate::base::{HostName, RecordType, Span};
+use crate::base::{HostName, PgTls, RecordType, Span};
 use std::collections::BTreeMap;
 
 /// The sample with a `crm` that has a part of every kind.
@@ -17,6 +17,8 @@ pub(crate) fn moving() -> Inventory {
         database: "billing".into(),
         user: "billing".into(),
         password: Some("billing-db".into()),
+        tls: PgTls::default(),
+        ca: None,
         query: None,
     };
     let values = [("dc1", "10.77.0.13"), ("dc2", "10.77.0.23")];
@@ -67,6 +69,8 @@ pub(super) fn services() -> BTreeMap<String, Service> {
         database: "billing".into(),
         user: "billing".into(),
         password: Some("billing-db".into()),
+        tls: PgTls::default(),
+        ca: None,
         query: None,
     };
     let crm = Service {

@@ -227,6 +227,14 @@ impl Part {
             Self::Command { name, .. } => ("command", name.clone()),
         }
     }
+    /// Of a command: what asks a host whether its site is the active one, filled in as a switch fills it in.
+    ///
+    /// # Errors
+    /// It names what the host does not have.
+    pub fn status_on(&self, host: &Host) -> Result<Option<String>, NotFilled> {
+        let Self::Command { name, status, .. } = self else { return Ok(None) };
+        app_on::fill_for(status, &format!("command `{name}`"), host).map(Some)
+    }
     /// The hosts that it is on, or that its servers are named after, of either site.
     pub fn hosts<'a>(&self, inventory: &'a Inventory) -> Vec<&'a Host> {
         match self {

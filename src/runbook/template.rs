@@ -18,8 +18,9 @@ use std::{
 
 /// The names that an expression may begin with.
 pub const ROOTS: &[&str] = &["params", "host", "app", "site", "item", "run", "steps"];
-/// What `run` has: `id runbook project operator reason ticket outcome failed` (`failed`: the hosts that did).
-pub const RUN: &[&str] = &["id", "runbook", "project", "operator", "reason", "ticket", "outcome", "failed"];
+/// What `run` has: `id runbook project operator reason ticket outcome failed touched` (`failed`: the hosts that did;
+/// `touched`: whether it has announced a change of anything).
+pub const RUN: &[&str] = &["id", "runbook", "project", "operator", "reason", "ticket", "outcome", "failed", "touched"];
 /// Steps of the template machine that one rendering may take.
 const FUEL: u64 = 100_000;
 /// No filled in text is larger, in bytes.

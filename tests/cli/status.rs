@@ -108,6 +108,28 @@ fn a_host_that_is_silent_is_unknown_and_named_once_for_each_app() {
 }
 
 #[test]
+fn a_service_is_told_of_where_all_of_its_hosts_are_looked_at() {
+    let site = Site::new().yaml(
+        "sites: {dc1: {}, dc2: {}}
+hosts: {a: {local: true, site: dc1}, b: {local: true, site: dc2}}
+services:
+  crm:
+    sites: [dc1, dc2]
+    rpo: 0B
+    parts: [{command: {name: licence, hosts: all, stop: 'false', start: 'false', status: '[ {{ host.name }} = a ]'}}]",
+    );
+    let output = site.svcops("status").exits(0);
+    assert!(output.stdout.contains("OK        service `crm` is active at `dc1`\n"), "{output}");
+    let json = site.svcops("status -o json").exits(0).json();
+    let services = json["sections"].as_array().unwrap().iter().find(|s| s["section"] == "services").unwrap();
+    assert_eq!(services["items"][0]["active"], serde_json::json!({"at": "dc1"}));
+    let output = site.svcops("status --no-hosts").exits(0);
+    assert!(output.stdout.contains("1 service, none was looked at"), "{output}");
+    let refused = site.svcops("status -l a").exits(3);
+    assert!(refused.stderr.contains("no service has all of its hosts selected"), "{refused}");
+}
+
+#[test]
 fn what_status_cannot_use_is_refused_with_3() {
     let site = Site::new();
     for words in ["status --nonsense", "status -o jsonl", "status --yes", "status -l nothing", "-C /nonexistent status"]

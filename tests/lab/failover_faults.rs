@@ -189,16 +189,13 @@ fn a_promotion_killed_before_it_took_effect_goes_on_once_a_person_has_looked() {
 }
 
 #[test]
-fn a_promotion_killed_after_it_took_effect_counts_once_a_person_has_looked() {
-    let name = "a_promotion_killed_after_it_took_effect_counts_once_a_person_has_looked";
+fn a_promotion_killed_after_it_took_effect_is_seen_and_the_service_moves() {
+    let name = "a_promotion_killed_after_it_took_effect_is_seen_and_the_service_moves";
     let Some(scene) = held(name, "after") else { return };
     let running = until_held(&scene);
     scene.pair.on(TARGET, KILL);
-    let ended = running.finish().exits(4).says(TARGET);
-    assert_eq!(sql(DATABASES[1].1, "SELECT pg_is_in_recovery()"), ["f"], "{ended}");
-    scene.crm.svcops(&["resolve", &scene.run(), PROMOTION, "done", "--reason", "она основная"]).exits(0);
-    let resumed = scene.resume();
-    assert_eq!(resumed.code, Some(0), "{ended}{resumed}");
+    // nobody knows what the act said, and everybody can see what it did
+    running.finish().exits(0);
     scene.ends_at(TARGET, 1);
 }
 

@@ -2,7 +2,6 @@
 
 use crate::{
     pair::{DATABASE, Pair, SERVICE},
-    support::Project,
     writer::{DATABASES, FRONT, Writer, sql, try_sql},
 };
 use serde_json::Value;
@@ -11,24 +10,6 @@ use std::time::Duration;
 const OLD: &str = "dc1-db1";
 const JOURNAL: &str = "sudo journalctl -b -u postgresql@15-main --no-pager -o cat";
 
-/// The only run of that runbook, with all its events.
-fn run_of(crm: &Project, runbook: &str) -> Value {
-    let listed = crm.svcops(&["history", "list", "-o", "json"]).exits(0).json();
-    let runs = listed["runs"].as_array().unwrap();
-    let found: Vec<_> = runs.iter().filter(|run| run["runbook"] == runbook).collect();
-    assert_eq!(found.len(), 1, "{runbook}: {listed:#}");
-    crm.svcops(&["history", "show", found[0]["run"].as_str().unwrap(), "-o", "json"]).exits(0).json()
-}
-
-/// The first value that stands under this key, however deep.
-fn deep<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(map) => map.get(key).or_else(|| map.values().find_map(|value| deep(value, key))),
-        Value::Array(list) => list.iter().find_map(|value| deep(value, key)),
-        _ => None,
-    }
-}
-
 #[test]
 fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoins() {
     let name = "a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoins";
@@ -36,6 +17,12 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     let crm = pair.with(DATABASE, SERVICE);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0);
     crm.svcops(&["failover", "prepare", "crm", "--yes"]).exits(0).says("nothing to do");
+    let doctor = crm.svcops(&["doctor", "-l", "role=db", "-o", "json"]).json();
+    let is_ready = |one: &&Value| one["says"].as_str().unwrap().ends_with("also a forced one");
+    assert_eq!(doctor["findings"].as_array().unwrap().iter().filter(is_ready).count(), 2, "{doctor:#}");
+    let status = crm.svcops(&["status", "-o", "json"]).json();
+    let services = status["sections"].as_array().unwrap().iter().find(|part| part["section"] == "services").unwrap();
+    assert_eq!(services["items"][0]["active"]["at"], "dc1", "{services:#}");
     // nobody here waits half a minute for a host that was cut off
     pair.on(OLD, "sudo sed -i s/^patience=30/patience=3/ /usr/local/lib/svcops/boot-fence-crm-db");
     crm.svcops(&["failover", "crm", "--to", "dc2", "--forced", "--accept-loss", "--confirm", "dc2"])
@@ -71,11 +58,15 @@ fn a_primary_that_comes_back_after_a_forced_failover_refuses_to_serve_and_rejoin
     crm.svcops(&["failover", "rejoin", "crm", "--yes"]).exits(0).says("within what was stated");
     pair.serves_from("dc2-db1");
     crm.svcops(&["failover", "rejoin", "crm", "--yes"]).exits(0).says("nothing to do");
-    let (forced, rejoined) = (run_of(&crm, "failover-crm-to-dc2"), run_of(&crm, "failover-rejoin-crm"));
-    let lost = deep(&rejoined, "lost_bytes").unwrap().as_u64().unwrap();
-    let bound = |key| deep(&forced, key).unwrap().as_u64().unwrap();
-    assert!((bound("lost_at_least_bytes")..=bound("lost_at_most_bytes")).contains(&lost), "{lost}\n{forced:#}");
-    println!("lost: {lost} bytes, at most {} were stated", bound("lost_at_most_bytes"));
+    let moves = crm.svcops(&["failover", "history", "crm", "-o", "json"]).exits(0).json();
+    let forced = moves["moves"].as_array().unwrap().iter().find(|one| one["stated"].is_object());
+    let number =
+        |of: &str, key: &str| forced.and_then(|one| one[of][key].as_u64()).unwrap_or_else(|| panic!("{moves}"));
+    let (least, most) = (number("stated", "least_bytes"), number("stated", "most_bytes"));
+    let lost = number("found", "lost_bytes");
+    assert!((least..=most).contains(&lost), "{moves:#}");
+    assert_eq!(forced.unwrap()["found"]["within_stated_bytes"], true, "{moves:#}");
+    println!("lost: {lost} bytes, {least} to {most} were stated");
     // home again, in the usual way
     crm.svcops(&["failover", "crm", "--to", "dc1", "--confirm", "dc1"]).exits(0);
     pair.serves_from(OLD);

@@ -18,6 +18,7 @@ mod evidence;
 mod kills;
 mod later;
 mod mail;
+mod moves;
 mod outage;
 mod prune;
 mod refusing;

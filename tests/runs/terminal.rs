@@ -131,7 +131,7 @@ fn go(project: &Project) {
 }
 
 /// svcops with a terminal of its own.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: Option<ChildStdin>,
     seen: Arc<Mutex<Vec<u8>>>,
@@ -140,7 +140,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn of(project: &Project, environment: &str, words: &str, columns: usize, rows: usize) -> Self {
+    pub fn of(project: &Project, environment: &str, words: &str, columns: usize, rows: usize) -> Self {
         let mut command = project.command(&[]);
         let svcops = command.get_program().to_string_lossy().into_owned();
         let line = format!("stty cols {columns} rows {rows}; exec env {environment} {svcops} {words}");
@@ -163,7 +163,7 @@ impl Terminal {
         Self { child, keys, seen, reader, size: (columns, rows) }
     }
     /// The screen, once it shows this text.
-    fn until(&self, text: &str) -> String {
+    pub fn until(&self, text: &str) -> String {
         let begun = Instant::now();
         loop {
             let screen = self.screen();
@@ -174,13 +174,13 @@ impl Terminal {
             thread::sleep(Duration::from_millis(20));
         }
     }
-    fn press(&self, keys: &str) {
+    pub fn press(&self, keys: &str) {
         let mut to = self.keys.as_ref().unwrap();
         to.write_all(keys.as_bytes()).unwrap();
         to.flush().unwrap();
     }
     /// The exit code, and all that the terminal shows at the end.
-    fn ends(mut self) -> (i32, String) {
+    pub fn ends(mut self) -> (i32, String) {
         let code = self.child.wait().unwrap().code().unwrap();
         drop(self.keys.take());
         self.reader.join().unwrap();

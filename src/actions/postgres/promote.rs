@@ -172,6 +172,15 @@ impl Promote {
                 "{title} has not received the last {left} of the log of {from}, up to {end}"
             )));
         }
+        // a query that holds up the replay would hold up the promotion as well, and nothing takes that back: it would come
+        // to pass after the source was started again
+        let replayed = sql.replayed.unwrap_or_default();
+        if replayed < end {
+            let left = bytes(end.past(replayed));
+            return Err(Not::Yet(format!(
+                "{title} has received the log of {from} and not replayed the last {left} of it: a query there may hold that up"
+            )));
+        }
         Ok(Some(end))
     }
 

@@ -1,7 +1,7 @@
 //! `svcops failover history SERVICE`: what moved it, how long clients were without it, and where that is going.
 
 use super::{
-    moves::{Move, moves},
+    moves::{Kind, Move, moves},
     plot,
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
         words::Failure,
     },
     inventory::Service,
-    ui::{message::Message, outage, screen::Screen, table::table},
-    verbs::failover::find,
+    ui::{message::Message, outage, screen::Screen, table::table, wrap},
+    verbs::failover::{find, forced::Stated},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
@@ -72,6 +72,7 @@ fn draw(screen: &Screen, service: &Service, moves: &[Move], zone: &TimeZone) -> 
     }
     let rows: Vec<Vec<String>> = moves.iter().map(|one| row(one, zone)).collect();
     let mut text = table(screen, &HEAD, &rows);
+    text += &losses(screen, service, moves, zone);
     let measured: Vec<plot::Bar> = moves.iter().rev().filter_map(|one| bar(one, zone)).collect();
     if let Some(drawn) = plot::draw(screen, &measured) {
         let promised = service.rto.map(|rto| format!(", RTO {rto}")).unwrap_or_default();
@@ -114,11 +115,35 @@ fn row(one: &Move, zone: &TimeZone) -> Vec<String> {
 
 /// What was lost of the log.
 fn lost(one: &Move) -> String {
-    match (one.lost, &one.accepted) {
-        (Some(bytes), _) => words::bytes(bytes),
-        (None, Some(_)) => "not known yet".to_owned(),
-        (None, None) => "–".to_owned(),
+    match (one.lost, one.kind == Kind::Forced && one.through, &one.found) {
+        (Some(bytes), ..) => words::bytes(bytes),
+        (None, true, None) => "not known yet".to_owned(),
+        (None, true, Some(_)) => "not known".to_owned(),
+        (None, false, _) => "–".to_owned(),
     }
+}
+
+/// What the forced ones said before that they may lose, and what was found after.
+fn losses(screen: &Screen, service: &Service, moves: &[Move], zone: &TimeZone) -> String {
+    let mut text = String::new();
+    for one in moves {
+        let Some(stated) = one.stated.as_ref().filter(|_| one.through) else { continue };
+        if text.is_empty() {
+            text += "\nwhat forced ones said that they may lose, and what was lost\n";
+        }
+        let found = if let Some(by) = &one.found {
+            format!("{}; found by rejoin {}", by.found.against(stated), by.run)
+        } else {
+            let site = one.from.as_deref().unwrap_or("its old primary");
+            format!("not known yet: `svcops failover rejoin {}` finds it, once `{site}` is back", service.name)
+        };
+        let began = when(one.run.row.began, zone);
+        let blank = " ".repeat(began.len());
+        for (first, says) in [(format!("{began}  stated  "), stated.words()), (format!("{blank}  lost    "), found)] {
+            text += &(wrap::hanging(&first, &says, screen.width) + "\n");
+        }
+    }
+    text
 }
 
 fn bar(one: &Move, zone: &TimeZone) -> Option<plot::Bar> {
@@ -143,7 +168,7 @@ fn json(service: &Service, moves: &[Move]) -> Value {
 }
 
 fn sheet(moves: &[Move]) -> String {
-    const HEAD: [&str; 13] = [
+    const HEAD: [&str; 17] = [
         "started",
         "what",
         "from",
@@ -157,10 +182,16 @@ fn sheet(moves: &[Move]) -> String {
         "operator",
         "machine",
         "run",
+        "stated_least_bytes",
+        "stated_most_bytes",
+        "stated_most_seconds",
+        "lost_seconds",
     ];
     let line = |one: &Move| {
         let row = &one.run.row;
         let of = |f: &dyn Fn(&outage::Outage) -> String| one.outage.as_ref().map(f).unwrap_or_default();
+        let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        let of_stated = |f: &dyn Fn(&Stated) -> Option<u64>| number(one.stated.as_ref().and_then(f));
         let cells = [
             row.began.to_string(),
             one.kind.word().to_owned(),
@@ -171,10 +202,14 @@ fn sheet(moves: &[Move]) -> String {
             of(&|outage| outage.tries.to_string()),
             of(&|outage| outage.failed.to_string()),
             of(&|outage| outage.rto_met().map(|met| met.to_string()).unwrap_or_default()),
-            one.lost.map(|lost| lost.to_string()).unwrap_or_default(),
+            number(one.lost),
             row.operator.clone(),
             row.machine.clone(),
             row.run.to_string(),
+            of_stated(&|stated| Some(stated.least_bytes)),
+            of_stated(&|stated| stated.most_bytes),
+            of_stated(&|stated| stated.most_time.map(|most| most.0.as_secs())),
+            number(one.lost_seconds()),
         ];
         csv::row(cells.iter().map(String::as_str))
     };
@@ -195,10 +230,16 @@ mod tests {
     fn a_history_is_a_table_and_its_outages_drawn() {
         insta::assert_snapshot!(drawn(110), @r"
         WHEN              WHAT    WAY        OUTCOME  OUTAGE  FAILED  RTO     LOST     BY     RUN
+        2026-11-20 11:07  rejoin  dc2        done     –       –       –       0 bytes  мария  01M7WA7PAG
         2026-11-20 11:06  rejoin  dc2        done     –       –       –       8 KiB    мария  01M7WA65G0
         2026-11-19 12:06  drill   dc1 → dc2  done     143 ms  14      met     –        мария  01M7SV7A40
         2026-11-19 11:06  forced  dc2 → dc1  done     40s     14      missed  8 KiB    мария  01M7SQSEG0
+        2026-11-19 11:05  forced  dc2 → dc1  failed   –       –       –       –        мария  01M7SQPCV0
         2026-11-18 11:06  switch  dc1 → dc2  done     480 ms  14      met     0 bytes  мария  01M7Q5CQG1
+
+        what forced ones said that they may lose, and what was lost
+        2026-11-19 11:06  stated  at least 0 B, at most 1.0 MB and 42s
+                          lost    8.0 kB and 6s: within what was stated; found by rejoin 01M7WA65G0
 
         outages in milliseconds, newest right, RTO 30s
         50000 │
@@ -220,6 +261,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stated_stands_beside_what_was_found_or_how_to_find_it() {
+        let inventory = sample_services::moving();
+        let said = |moves: &[Move]| losses(&Screen::plain(90), &inventory.services["crm"], moves, &TimeZone::UTC);
+        let mut moves = moved();
+        let json = moves[3].json();
+        let of = |key: &str, what: &str| json[key][what].clone();
+        assert_eq!(
+            (of("stated", "most_seconds"), of("found", "lost_bytes"), of("found", "seconds")),
+            (42.into(), 8192.into(), 6.into())
+        );
+        assert_eq!((of("found", "within_stated_bytes"), of("found", "within_stated_time")), (true.into(), true.into()));
+        insta::assert_snapshot!(said(&moves), @r"
+        what forced ones said that they may lose, and what was lost
+        2026-11-19 11:06  stated  at least 0 B, at most 1.0 MB and 42s
+                          lost    8.0 kB and 6s: within what was stated; found by rejoin
+                                  01M7WA65G0
+        ");
+        for one in &mut moves {
+            one.found = None;
+        }
+        insta::assert_snapshot!(said(&moves), @r"
+        what forced ones said that they may lose, and what was lost
+        2026-11-19 11:06  stated  at least 0 B, at most 1.0 MB and 42s
+                          lost    not known yet: `svcops failover rejoin crm` finds it, once `dc2`
+                                  is back
+        ");
+        moves.retain(|one| one.kind != Kind::Forced);
+        assert_eq!(said(&moves), "");
+    }
+
+    #[test]
     fn where_nothing_was_moved_yet_it_says_so_and_what_to_do() {
         let inventory = sample_services::moving();
         let text = draw(&Screen::plain(80), &inventory.services["crm"], &[], &TimeZone::UTC);
@@ -232,11 +304,13 @@ mod tests {
         let json = json(&inventory.services["crm"], &moved());
         assert_eq!((&json["schema_version"], &json["moves"][0]["what"]), (&1.into(), &"rejoin".into()));
         insta::assert_snapshot!(sheet(&moved()).replace("\r\n", "\n"), @r"
-        started,what,from,to,outcome,outage_ms,tries,failed,rto_met,lost_bytes,operator,machine,run
-        2026-11-20T11:06:40Z,rejoin,,dc2,done,,,,,8192,мария,ops-1,01M7WA65G0
-        2026-11-19T12:06:40Z,drill,dc1,dc2,done,143,700,14,true,,мария,ops-1,01M7SV7A40
-        2026-11-19T11:06:40Z,forced,dc2,dc1,done,40000,700,14,false,8192,мария,ops-1,01M7SQSEG0
-        2026-11-18T11:06:40Z,switch,dc1,dc2,done,480,700,14,true,0,мария,ops-1,01M7Q5CQG1
+        started,what,from,to,outcome,outage_ms,tries,failed,rto_met,lost_bytes,operator,machine,run,stated_least_bytes,stated_most_bytes,stated_most_seconds,lost_seconds
+        2026-11-20T11:07:30Z,rejoin,,dc2,done,,,,,0,мария,ops-1,01M7WA7PAG,,,,0
+        2026-11-20T11:06:40Z,rejoin,,dc2,done,,,,,8192,мария,ops-1,01M7WA65G0,,,,
+        2026-11-19T12:06:40Z,drill,dc1,dc2,done,143,700,14,true,,мария,ops-1,01M7SV7A40,,,,
+        2026-11-19T11:06:40Z,forced,dc2,dc1,done,40000,700,14,false,8192,мария,ops-1,01M7SQSEG0,0,1048576,42,6
+        2026-11-19T11:05:00Z,forced,dc2,dc1,failed,,,,,,мария,ops-1,01M7SQPCV0,0,1048576,42,
+        2026-11-18T11:06:40Z,switch,dc1,dc2,done,480,700,14,true,0,мария,ops-1,01M7Q5CQG1,,,,
         ");
     }
 }

@@ -1,11 +1,12 @@
 //! Who is active: seen, and never taken from a file.
 
 use crate::{
-    base::{Answer, HostName, PgAsk, PgDepth, PgFacts, Place, Read},
+    base::{Answer, Clock as _, HostName, PgAsk, PgDepth, PgFacts, Place, Read, WallClock},
     cli::{Face, stage, words::Failure},
     inventory::{Host, Inventory, Service},
     resources::Answers,
     runbook::Project,
+    survey::service::certs::{self, Ending},
     transport::Transport,
     ui::message::Message,
 };
@@ -137,7 +138,43 @@ fn facts(answers: Vec<Answer>) -> Result<Box<PgFacts>, String> {
     picked.map_err(|why| why.to_string())
 }
 
+/// Why there is no switch: what has expired at the target; else what is to be said of what will.
+pub(in crate::cli) fn certificates(service: &str, to: &str, ending: &[Ending]) -> Result<Option<Message>, Failure> {
+    let told = |title: Message, expired: bool| {
+        let of = ending.iter().filter(|one| one.expired == expired);
+        let message = of.fold(title, |message, one| message.because(one.words()));
+        message.hint("`svcops cert list` tells more of them, and `svcops cert renew` puts new ones there")
+    };
+    if ending.iter().any(|one| one.expired) {
+        let title = format!("failover of `{service}` to `{to}` refused: certificates have expired there");
+        return Err(Failure::wrong(told(Message::error(title), true)));
+    }
+    let title = Message::warning(format!("certificates at `{to}` expire within a day"));
+    Ok((!ending.is_empty()).then(|| told(title, false)))
+}
+
 impl Face {
+    /// Before a service moves: its certificates at the target are looked at.
+    pub(super) fn look_at_certificates(&self, project: &Project, service: &Service, to: &str) -> Result<(), Failure> {
+        if project.inventory.certificates.is_empty() {
+            return Ok(());
+        }
+        let ending = self.runtime()?.block_on(async {
+            let ways = self.fleet(&project.root, &project.inventory, None);
+            ways.progress.doing(&format!("looking at the certificates of `{to}`"));
+            let now = WallClock.now();
+            let looks = certs::ending(&*ways.transport, &project.inventory, service, to, now);
+            let ending = stage::unless_interrupted(looks).await;
+            ways.progress.rest();
+            ways.transport.close().await;
+            ending
+        })?;
+        if let Some(warning) = certificates(&service.name, to, &ending)? {
+            self.screen.tell(&warning);
+        }
+        Ok(())
+    }
+
     pub(super) fn look_at_service(&self, project: &Project, service: &Service) -> Result<Vec<Seen>, Failure> {
         if service.database(&project.inventory).is_none() {
             return Ok(Vec::new());

@@ -8,7 +8,7 @@ mod moves;
 mod plot;
 mod prepare;
 mod rejoin;
-mod status;
+pub(super) mod status;
 mod switch;
 
 use super::{Face, exit::ExitCode, words::Failure};

@@ -1,18 +1,21 @@
 //! What was done to move a service, as the journal has it: its switches, drills and rejoins, newest first.
 
 use crate::{
+    base::RunId,
     cli::{history::Past, words::Failure},
     inventory::{Inventory, Service},
     journal::{
         Journal as _,
-        event::How,
+        event::{Event, How, Record},
         outage::Outage,
         search::Filter,
         state::{RunState, TaskState},
     },
     ui::history::Listed,
+    verbs::failover::forced::{Found, Stated},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A run that moved a service, or tried to.
 #[derive(Clone, Debug)]
@@ -31,6 +34,23 @@ pub(super) struct Move {
     pub accepted: Option<String>,
     /// How many bytes of the log were lost; of a forced one it is found by the rejoin.
     pub lost: Option<u64>,
+    /// Of a forced one: what it said before that it may lose.
+    pub stated: Option<Stated>,
+    /// Of a rejoin, and of the forced one before it: what was lost in truth.
+    pub found: Option<FoundBy>,
+    /// Whether it may have made a primary: a promotion began, and was not refused.
+    pub through: bool,
+}
+
+/// What a rejoin has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FoundBy {
+    /// The rejoin.
+    pub run: RunId,
+    /// What it found.
+    pub found: Found,
+    /// The forced one that it belongs to, by its own word.
+    pub of: Option<RunId>,
 }
 
 /// What a run did with a service.
@@ -97,22 +117,31 @@ pub(super) fn moves(
     rows.truncate(most);
     let mut moves = Vec::new();
     for row in rows {
-        let state = RunState::fold(&past.journal.records(&row.run)?);
-        moves.push(one(past.listed(row), &state, inventory, service));
+        let records = past.journal.records(&row.run)?;
+        moves.push(one(past.listed(row), &records, inventory, service));
     }
     found_later(&mut moves);
     Ok(moves)
 }
 
-fn one(run: Listed, state: &RunState, inventory: &Inventory, service: &Service) -> Move {
+fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service) -> Move {
+    let state = &RunState::fold(records);
+    let none = BTreeMap::new();
+    let params = records.iter().find_map(|record| match &record.event {
+        Event::Started(header) => Some(&header.params),
+        _ => None,
+    });
+    let params = params.unwrap_or(&none);
     let site = |task: &TaskState| inventory.host(task.began.host.as_str()).and_then(|host| host.site.clone());
     let of = |actions: &'static [&'static str]| move |task: &&TaskState| actions.contains(&task.began.action.as_str());
     let promoted = || state.tasks.iter().filter(of(&["postgres.promote", "patroni.switchover"]));
     let prefix = format!("failover-{}-to-", service.name);
     let accepted = promoted().find_map(|task| task.began.value.get("unfenced")?.as_str().map(str::to_owned));
+    let through = promoted().any(|task| !matches!(task.forward.how, Some(How::Refused(_))));
+    let stated = Stated::of(&run.row.run, params);
     let (kind, to) = match run.row.runbook.strip_prefix(&prefix) {
         Some(to) if service.sites.iter().any(|site| site == to) => {
-            (if accepted.is_some() { Kind::Forced } else { Kind::Switch }, Some(to.to_owned()))
+            (if accepted.is_some() || stated.is_some() { Kind::Forced } else { Kind::Switch }, Some(to.to_owned()))
         }
         _ if run.row.runbook.starts_with("failover-rejoin-") => {
             let followed = state.tasks.iter().find(of(&["postgres.follow"]));
@@ -130,16 +159,34 @@ fn one(run: Listed, state: &RunState, inventory: &Inventory, service: &Service) 
         _ => None,
     });
     let mine = state.outages().into_iter().filter(|outage| outage.service == service.name);
-    Move { run, kind, from, to, outage: mine.max_by_key(|outage| outage.ms), accepted, lost }
+    let outage = mine.max_by_key(|outage| outage.ms);
+    let stated = stated.filter(|_| kind == Kind::Forced);
+    let followed = state.tasks.iter().filter(of(&["postgres.follow"])).find_map(|task| match &task.forward.how {
+        Some(How::Done { outputs }) if kind == Kind::Rejoin => Some(Found::of(outputs)),
+        _ => None,
+    });
+    let rejoin = &run.row.run;
+    let found = followed.map(|found| FoundBy { run: rejoin.clone(), found, of: Stated::found_by(params) });
+    Move { run, kind, from, to, outage, accepted, lost, stated, found, through }
 }
 
-/// What a forced switch has lost is known once the old primary is back: by the first rejoin after it.
+/// What a forced switch has lost is known once the old primary is back: by the rejoin that names it, or else by the first
+/// one after it.
 fn found_later(moves: &mut [Move]) {
+    let all: Vec<FoundBy> = moves.iter().filter_map(|one| one.found.clone()).collect();
     let mut found = None;
     for one in moves {
         match one.kind {
-            Kind::Rejoin => found = one.lost.or(found),
-            Kind::Forced => one.lost = one.lost.or(found.take()),
+            Kind::Rejoin => found = one.found.clone().filter(|found| found.of.is_none()).or(found),
+            // one that was refused has lost nothing
+            Kind::Forced if !one.through => {}
+            Kind::Forced => {
+                let after = found.take();
+                // the earliest that found it: a later one has nothing left to find
+                let named = all.iter().rfind(|found| found.of.as_ref() == Some(&one.run.row.run));
+                one.found = named.cloned().or(after);
+                one.lost = one.lost.or_else(|| one.found.as_ref()?.found.lost);
+            }
             Kind::Switch | Kind::RoundTrip => found = None,
             Kind::Drill => {}
         }
@@ -154,6 +201,22 @@ impl Move {
             (None, Some(to)) => to.clone(),
             _ => "–".to_owned(),
         }
+    }
+    /// For so long commits were lost, in seconds; none: nobody can tell.
+    pub(super) fn lost_seconds(&self) -> Option<u64> {
+        let found = &self.found.as_ref()?.found;
+        Some(found.time(self.stated.as_ref().and_then(|stated| stated.kept_until))?.0.as_secs())
+    }
+    fn found_json(&self, by: &FoundBy) -> Value {
+        let (bytes, time) = self.stated.as_ref().map_or((None, None), |stated| by.found.within(stated));
+        json!({
+            "lost_bytes": by.found.lost,
+            "last_commit": by.found.last,
+            "seconds": self.lost_seconds(),
+            "within_stated_bytes": bytes,
+            "within_stated_time": time,
+            "by": by.run,
+        })
     }
     /// As JSON: an interface.
     pub(super) fn json(&self) -> Value {
@@ -171,6 +234,13 @@ impl Move {
             "outage": self.outage.as_ref().map(Outage::json),
             "accepted": self.accepted,
             "lost_bytes": self.lost,
+            "stated": self.stated.as_ref().map(|stated| json!({
+                "least_bytes": stated.least_bytes,
+                "most_bytes": stated.most_bytes,
+                "most_seconds": stated.most_time.map(|most| most.0.as_secs()),
+                "kept_until": stated.kept_until,
+            })),
+            "found": self.found.as_ref().map(|by| self.found_json(by)),
             "operator": row.operator,
             "machine": row.machine,
         })
@@ -210,14 +280,16 @@ pub(super) mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(self.stored.journal.append(&self.id, at(self.second, 500_000), event)).unwrap();
         }
-        fn task(&self, (number, host): (u8, &str), action: &str, value: Value, outputs: Value, seen: Option<Value>) {
+        fn task(&self, at: (u8, &str), action: &str, value: Value, outputs: Value, seen: Option<Value>) {
+            self.ended(at, action, value, How::Done { outputs }, seen);
+        }
+        fn ended(&self, (number, host): (u8, &str), action: &str, value: Value, how: How, seen: Option<Value>) {
             let task = format!("{number}@{host}");
             let began = json!({
                 "task": task, "step": number.to_string(), "name": action, "host": host, "action": action,
                 "value": value, "within": "5m",
             });
             self.say(Event::Began(serde_json::from_value(began).unwrap()));
-            let how = How::Done { outputs };
             self.say(Event::Ended {
                 task: task.as_str().into(),
                 way: crate::base::Way::Forward,
@@ -225,6 +297,9 @@ pub(super) mod tests {
                 seen,
                 changed: false,
             });
+        }
+        fn refused(&self, at: (u8, &str), action: &str, value: Value) {
+            self.ended(at, action, value, How::Refused("no".into()), None);
         }
         /// What clients did not see, in milliseconds.
         fn out(&self, millis: i64) {
@@ -254,16 +329,23 @@ pub(super) mod tests {
             panic!()
         };
         let project = sample_services::moving().project;
-        let begin = |second: i64, runbook: &str| {
-            let header = Header { project: project.clone(), runbook: runbook.into(), ..*header.clone() };
+        let begin_with = |second: i64, runbook: &str, params: Value| {
+            let params = serde_json::from_value(params).unwrap();
+            let header = Header { project: project.clone(), runbook: runbook.into(), params, ..*header.clone() };
             let record: Record = stored.journal.begin(at(second, 0), header).unwrap();
             Run { stored: &stored, id: record.run, second }
         };
+        let begin = |second: i64, runbook: &str| begin_with(second, runbook, json!({}));
         let run = begin(0, "failover-crm-to-dc2");
         run.out(480);
         run.task((5, "dc2-db1"), "postgres.promote", json!({}), json!({"lost_bytes": 0}), None);
         run.end(End::Done);
-        let run = begin(86_400, "failover-crm-to-dc1");
+        let stated = json!({
+            "lost_at_least_bytes": 0, "lost_at_most_bytes": 1 << 20, "lost_at_most_seconds": 42,
+            "kept_until": at(86_390, 0).to_string(),
+        });
+        let run = begin_with(86_400, "failover-crm-to-dc1", stated.clone());
+        let forced = run.id.clone();
         run.out(40_000);
         let value = json!({"unfenced": "the power is off, says Maria"});
         run.task((5, "dc1-db1"), "postgres.promote", value, json!({"lost_bytes": null}), None);
@@ -272,8 +354,19 @@ pub(super) mod tests {
         run.task((2, "dc2-db1"), "postgres.ready", json!({}), Value::Null, None);
         run.out(143);
         run.end(End::Done);
-        let run = begin(172_800, "failover-rejoin-crm");
-        run.task((2, "dc2-db1"), "postgres.follow", json!({}), json!({"lost_bytes": 8192}), None);
+        // forced once more before its promotion, and refused there: it has lost nothing
+        let run = begin_with(86_300, "failover-crm-to-dc1", stated.clone());
+        run.refused((5, "dc1-db1"), "postgres.promote", json!({"unfenced": "says Maria"}));
+        run.end(End::Failed);
+        let mut named = stated;
+        named["forced_run"] = json!(forced);
+        let run = begin_with(172_800, "failover-rejoin-crm", named);
+        let found = json!({"lost_bytes": 8192, "last": at(86_396, 0).to_string()});
+        run.task((2, "dc2-db1"), "postgres.follow", json!({}), found, None);
+        run.end(End::Done);
+        // once more, and nothing was left to do: what was found stays
+        let run = begin(172_850, "failover-rejoin-crm");
+        run.task((2, "dc2-db1"), "postgres.follow", json!({}), json!({"lost_bytes": 0}), None);
         run.end(End::Done);
         // others are not its own
         begin(172_900, "failover-drill-crm-to-dc1").end(End::Done);
@@ -291,9 +384,11 @@ pub(super) mod tests {
         assert_eq!(
             all,
             [
+                (Kind::Rejoin, "dc2".to_owned(), None, Some(0), false),
                 (Kind::Rejoin, "dc2".to_owned(), None, Some(8192), false),
                 (Kind::Drill, "dc1 → dc2".to_owned(), Some(143), None, false),
                 (Kind::Forced, "dc2 → dc1".to_owned(), Some(40_000), Some(8192), true),
+                (Kind::Forced, "dc2 → dc1".to_owned(), None, None, true),
                 (Kind::Switch, "dc1 → dc2".to_owned(), Some(480), Some(0), false),
             ]
         );

@@ -84,6 +84,9 @@ impl Face {
             self.screen.data(&text);
             return Ok(ExitCode::Done);
         }
+        if way == Way::Whole {
+            self.look_at_certificates(&project, service, to)?;
+        }
         let idle = format!("`{}` is at `{to}` already: nothing to do", service.name);
         let terms = Terms { word: Some(word), idle: Some(idle), goes_back: true, ..Terms::default() };
         self.carry_over(&project, (&format!("failover-{}-to-{to}", service.name), &text), &terms)

@@ -1,7 +1,7 @@
 //! The schemas of databases, and of the services that move between sites.
 
 use super::files::{object, span, such, text, texts};
-use crate::base::RecordType;
+use crate::base::{PgTls, RecordType};
 use serde_json::{Value, json};
 
 fn port(about: &str, default: Value) -> Value {
@@ -83,6 +83,12 @@ fn probe() -> Value {
             "database": text("The database in the cluster"),
             "user": text("The user"),
             "password": text("The name of the secret that holds the password"),
+            "tls": such(
+                "Whether its session is encrypted, as libpq's sslmode says it",
+                json!("prefer"),
+                json!({"enum": PgTls::ALL.map(|(word, _)| word)}),
+            ),
+            "ca": text("A PEM file to trust, with tls: verify-full; the system's store unless given"),
             "query": text("It is up where the first column of the first row is true; unless given, where it may write"),
         }),
     );

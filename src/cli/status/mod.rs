@@ -3,8 +3,9 @@
 mod certs;
 pub mod draw;
 pub mod sections;
+mod services;
 
-use super::{Face, args::Output, exit::ExitCode, history::Past, owed, stage, words::Failure};
+use super::{Face, args::Output, exit::ExitCode, failover::status::Judged, history::Past, owed, stage, words::Failure};
 use crate::{
     base::{Clock as _, HostName, WallClock, Way},
     cert::Trust,
@@ -22,7 +23,9 @@ use crate::{
     ui::{history::Listed, looking::Looking, message::Message},
 };
 use certs::Certs;
+use futures_util::future::join_all;
 use sections::{Apps, Left, Seen, UnderWay};
+use services::Services;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// `status`.
@@ -52,10 +55,10 @@ impl Face {
         let project = self.project()?;
         let opened = self.open_to_read(&project.inventory.project)?;
         let past = self.past(&opened, Some(&project));
-        let apps = self.apps(&project, args.no_hosts)?;
+        let (apps, services) = self.surveyed(&project, args.no_hosts)?;
         // read after the hosts were looked at, which may take a while: what is printed is as new as it can be
         let certs = self.certs(&project, args.no_hosts)?;
-        let seen = seen(&past, &opened.locks, (apps, certs), &project.inventory.project)?;
+        let seen = seen(&past, &opened.locks, (apps, services, certs), &project.inventory.project)?;
         let sections = sections::sections(&seen);
         let name = &project.inventory.project;
         if self.global.output == Output::Table {
@@ -102,31 +105,43 @@ impl Face {
         Ok(Certs::Seen(cert::standings(inventory, found, now)))
     }
 
-    fn apps(&self, project: &Project, no_hosts: bool) -> Result<Apps, Failure> {
+    /// Apps and services, by one look at each host or two side by side.
+    fn surveyed(&self, project: &Project, no_hosts: bool) -> Result<(Apps, Services), Failure> {
         let inventory = &project.inventory;
         let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
         let apps = of_hosts(inventory, chosen.as_ref());
-        if chosen.is_some() && apps.is_empty() && !inventory.apps.is_empty() {
-            return Err(Failure::wrong(
-                Message::error("no app is on a selected host").hint("`svcops inventory apps` lists the apps"),
-            ));
+        let (services, halves) = services::chosen(inventory, chosen.as_ref());
+        let declared = !inventory.apps.is_empty() || halves > 0;
+        if chosen.is_some() && apps.is_empty() && services.is_empty() && declared {
+            // of nothing that was looked at a monitor must not hear that it is well
+            let message = match halves {
+                0 => Message::error("no app is on a selected host").hint("`svcops inventory apps` lists the apps"),
+                _ => Message::error("no app is on a selected host, and no service has all of its hosts selected")
+                    .hint("`svcops inventory services -o json` has the hosts of each"),
+            };
+            return Err(Failure::wrong(message));
         }
         if no_hosts {
-            return Ok(Apps::NotAsked(apps.len()));
+            return Ok((Apps::NotAsked(apps.len()), Services::NotAsked(services.len() + halves)));
         }
-        if apps.is_empty() {
-            return Ok(Apps::Seen(Vec::new()));
+        if apps.is_empty() && services.is_empty() {
+            return Ok((Apps::Seen(Vec::new()), Services::Seen { all: Vec::new(), halves }));
         }
         let looking = Looking::new(&self.screen, self.global.quiet, "looking at hosts");
-        let seen = self.runtime()?.block_on(async {
+        let (mut apps, seen) = self.runtime()?.block_on(async {
             let ways = self.fleet(&project.root, inventory, None);
             let told = |done, of| looking.told(done, of);
-            let seen = survey::app::all(inventory, apps, &*ways.transport, self.global.parallel, told);
-            let seen = stage::unless_interrupted(looking.during(seen)).await;
+            let apps = survey::app::all(inventory, apps, &*ways.transport, self.global.parallel, told);
+            let looks = services.iter().map(|service| survey::service::look(&*ways.transport, inventory, service));
+            let both = async { tokio::join!(apps, join_all(looks)) };
+            let seen = stage::unless_interrupted(looking.during(both)).await;
             ways.transport.close().await;
             seen
         })?;
-        Ok(Apps::Seen(seen))
+        let judged = services.into_iter().zip(seen).map(|(service, seen)| Judged::of(inventory, service, (seen, &[])));
+        let all: Vec<Judged> = judged.collect();
+        services::without_those_that_rest(&mut apps, inventory, &all);
+        Ok((Apps::Seen(apps), Services::Seen { all, halves }))
     }
 }
 
@@ -144,7 +159,12 @@ fn of_hosts<'a>(inventory: &'a Inventory, chosen: Option<&BTreeSet<HostName>>) -
 }
 
 /// The state directory may hold runs of other projects: they are not this one's to tell.
-fn seen(past: &Past<'_>, locks: &Locks, (apps, certs): (Apps, Certs), project: &str) -> Result<Seen, JournalError> {
+fn seen(
+    past: &Past<'_>,
+    locks: &Locks,
+    (apps, services, certs): (Apps, Services, Certs),
+    project: &str,
+) -> Result<Seen, JournalError> {
     let (mut under_way, mut left) = (Vec::new(), Vec::new());
     for run in past.journal.troubled()? {
         let Listed { row, alive } = past.listed(past.journal.row(&run)?);
@@ -165,6 +185,7 @@ fn seen(past: &Past<'_>, locks: &Locks, (apps, certs): (Apps, Certs), project: &
     let ended = newest.into_iter().filter(|r| r.ended.is_some());
     Ok(Seen {
         apps,
+        services,
         certs,
         owed: owed::unpaid(past, Some(project))?,
         undelivered: past.journal.undelivered()?,

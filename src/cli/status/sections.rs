@@ -4,6 +4,7 @@
 use super::{
     super::app,
     certs::{self, Certs},
+    services::{self, Services},
 };
 use crate::{
     base::{HostName, TaskId, words},
@@ -27,6 +28,8 @@ use serde_json::{Value, json};
 pub struct Seen {
     /// How each app stands.
     pub apps: Apps,
+    /// Where each service is.
+    pub(super) services: Services,
     /// How each declared certificate stands.
     pub certs: Certs,
     /// The runs that a living process drives.
@@ -107,7 +110,8 @@ pub struct Item {
 }
 
 /// All parts, in their order.
-const SECTIONS: &[fn(&Seen) -> Section] = &[apps, certs::certificates, under_way, left, owed, tickets, locks, last];
+const SECTIONS: &[fn(&Seen) -> Section] =
+    &[apps, services::services, certs::certificates, under_way, left, owed, tickets, locks, last];
 
 /// What each part says; one that is about nothing of this project says nothing.
 pub fn sections(seen: &Seen) -> Vec<Section> {

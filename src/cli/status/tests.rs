@@ -2,7 +2,10 @@ use super::{super::history::tests::Stored, draw, sections::Section, *};
 use crate::{
     base::{ServerState, UnitState},
     journal::event::{End, Operator, Summary},
-    survey::app::{AppStatus, BalancerStatus, HostStatus},
+    survey::{
+        app::{AppStatus, BalancerStatus, HostStatus},
+        service::tests::{World, crm},
+    },
     ui::paint::Paint,
 };
 use unicode_width::UnicodeWidthStr as _;
@@ -32,8 +35,12 @@ fn well(name: &str, n: usize) -> AppStatus {
 
 /// What the sections say of the stored journal and these apps.
 fn say(stored: &Stored, apps: Apps) -> Vec<Section> {
+    say_all(stored, apps, Services::NotAsked(0))
+}
+
+fn say_all(stored: &Stored, apps: Apps, services: Services) -> Vec<Section> {
     let past = stored.past(Output::Table);
-    let seen = seen(&past, &stored.locks, (apps, Certs::NotAsked(0)), "crm").unwrap();
+    let seen = seen(&past, &stored.locks, (apps, services, Certs::NotAsked(0)), "crm").unwrap();
     sections::sections(&seen)
 }
 
@@ -180,4 +187,143 @@ fn the_first_line_is_the_verdict_and_quiet_leaves_what_is_well_out() {
         let sections: Vec<Section> = levels.iter().map(|l| part("x", *l)).collect();
         assert_eq!(draw::level(&sections).code(), code);
     }
+}
+
+/// What the section says of services that were seen so.
+fn of_services(worlds: &[(&str, World)], halves: usize) -> Section {
+    let inventory = crm();
+    let judged = |(name, world): &(&str, World)| {
+        Judged::of(&inventory, &inventory.services[*name], (world.seen(&inventory, name), &[]))
+    };
+    let services = Services::Seen { all: worlds.iter().map(judged).collect(), halves };
+    let sections = say_all(&Stored::new(), Apps::Seen(Vec::new()), services);
+    named(&sections, "services").clone()
+}
+
+#[test]
+fn services_are_told_with_their_place_and_the_worst_of_them_in_the_verdict() {
+    let drawn = |worlds: &[(&str, World)], halves| draw(&[of_services(worlds, halves)]);
+    insta::assert_snapshot!(drawn(&[("crm", World::well())], 0), @r"
+    OK: crm: all is as it should be
+
+    OK        service `crm` is active at `dc1`
+    ");
+    insta::assert_snapshot!(drawn(&[("crm", World::well()), ("crm", World::well())], 0), @r"
+    OK: crm: all is as it should be
+
+    OK        2 services where they should be
+              `crm` is active at `dc1`
+              `crm` is active at `dc1`
+    ");
+    insta::assert_snapshot!(drawn(&[("crm", World::well()), ("web", World::well())], 1), @r"
+    CRITICAL: crm: service `web` is active NOWHERE
+
+    CRITICAL  service `web` is active NOWHERE
+              CRITICAL it is active at neither site
+              WARNING record `web.lab.test`: it has `10.77.0.13`, of neither site
+              `crm` is active at `dc1`
+              1 service not looked at: not all of its hosts are selected
+              → `svcops failover status web` has every part
+    ");
+    let mut unfenced = World::well();
+    unfenced.pg("dc2-db1").boot_fence = false;
+    insta::assert_snapshot!(drawn(&[("crm", unfenced)], 0), @r"
+    WARNING: crm: service `crm` at `dc1`: not ready for --forced: no boot fence on
+             `dc2-db1`
+
+    WARNING   service `crm` at `dc1`: not ready for --forced: no boot fence on
+              `dc2-db1`
+              → `svcops failover prepare crm` puts it there
+    ");
+    let mut two = World::well();
+    let sql = two.pg("dc1-db1").sql.clone();
+    two.pg("dc2-db1").sql = sql;
+    insta::assert_snapshot!(drawn(&[("crm", two), ("web", World::well())], 0), @r"
+    CRITICAL: crm: 2 of 2 services not as they should be
+
+    CRITICAL  2 of 2 services not as they should be
+              CRITICAL `crm` has TWO PRIMARIES
+                TWO PRIMARIES: `dc1-db1`, `dc2-db1` accept writes, and each has what
+                the other one lacks
+              CRITICAL `web` is active NOWHERE
+                it is active at neither site
+                record `web.lab.test`: it has `10.77.0.13`, of neither site
+              → `svcops failover status crm` has every part
+    ");
+    let mut dark = World::well();
+    dark.silent.insert("dc1-db1", "connection timed out");
+    let said = of_services(&[("crm", dark.clone())], 0).says;
+    assert_eq!(said, "nobody can say where `crm` is active");
+    let mut stale = World::well();
+    stale.pg("dc2-db1").free = Some(1 << 20);
+    insta::assert_snapshot!(drawn(&[("crm", dark), ("crm", stale)], 0), @r"
+    UNKNOWN: crm: 2 of 2 services not as they should be
+
+    UNKNOWN   2 of 2 services not as they should be
+              UNKNOWN nobody can say where `crm` is active
+                where it is active is not known: no primary was seen, and `dc1-db1`
+                could not be seen: connection timed out
+                `dc1-db1` could not be reached: connection timed out
+              WARNING `crm` is active at `dc1`
+                a switch to `dc2` would be refused now: its disk has 1 MiB of room,
+                a primary needs 256 MiB to go on
+              → `svcops failover status crm` has every part
+    ");
+}
+
+#[test]
+fn an_app_that_rests_with_its_service_at_the_other_site_is_no_trouble() {
+    let inventory = crm();
+    let of = |world: World| {
+        let sites = [("dc1-app1", "dc1"), ("dc2-app1", "dc2"), ("lb", "")];
+        let hosts = |idle: &str| {
+            let one = |(name, site): (&str, &str)| HostStatus {
+                site: (!site.is_empty()).then(|| site.to_owned()),
+                ..host(name, Ok((site == idle).then_some("it rests")))
+            };
+            sites.map(one).to_vec()
+        };
+        let mut apps = vec![app("billing", hosts("dc2")), app("portal", hosts("dc2"))];
+        let judged = Judged::of(&inventory, &inventory.services["crm"], (world.seen(&inventory, "crm"), &[]));
+        services::without_those_that_rest(&mut apps, &inventory, &[judged]);
+        apps.iter().map(|app| (app.hosts.len(), app.level())).collect::<Vec<_>>()
+    };
+    // `portal` runs at both
+    assert_eq!(of(World::well()), [(2, Level::Ok), (3, Level::Critical)]);
+    let mut dark = World::well();
+    dark.silent.insert("dc1-db1", "connection timed out");
+    assert_eq!(of(dark), [(3, Level::Critical), (3, Level::Critical)]);
+}
+
+#[test]
+fn a_program_sees_a_service_as_failover_status_shows_it() {
+    let section = of_services(&[("crm", World::well())], 0);
+    let json = draw::json("crm", jiff::Timestamp::UNIX_EPOCH, &[section]);
+    let one = &json["sections"][0]["items"][0];
+    assert_eq!(
+        (&json["sections"][0]["section"], &one["service"], &one["active"]),
+        (&"services".into(), &"crm".into(), &serde_json::json!({"at": "dc1"}))
+    );
+    assert_eq!(
+        (&one["status"], &one["prechecks"]["pass"], &one["forced"]["ready"]),
+        (&"OK".into(), &true.into(), &true.into())
+    );
+}
+
+#[test]
+fn services_that_nobody_declared_or_looked_at_make_no_noise() {
+    let sections = say(&Stored::new(), Apps::NotAsked(0));
+    assert!(sections.iter().all(|section| section.name != "services"), "{sections:?}");
+    let said = |services| named(&say_all(&Stored::new(), Apps::NotAsked(0), services), "services").says.clone();
+    assert_eq!(said(Services::NotAsked(2)), "2 services, none was looked at");
+    let inventory = crm();
+    let names = |selector: &str| {
+        let hosts = inventory.select(&crate::inventory::select::parse(selector).unwrap());
+        let (whole, halves) = services::chosen(&inventory, Some(&hosts.iter().map(|h| h.name.clone()).collect()));
+        (whole.iter().map(|service| service.name.clone()).collect::<Vec<_>>(), halves)
+    };
+    assert_eq!(names("all"), (vec!["crm".to_owned(), "web".to_owned()], 0));
+    assert_eq!((names("site=dc1"), names("lb")), ((vec![], 2), (vec![], 0)));
+    let halved = Services::Seen { all: Vec::new(), halves: 1 };
+    assert_eq!(said(halved), "1 service not looked at: not all of its hosts are selected");
 }

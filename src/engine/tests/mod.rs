@@ -1,6 +1,7 @@
 //! The engine on the simulated world: every fault at every act, a kill on both sides of every event.
 
 mod clocks;
+mod crossing;
 mod debts;
 mod examples;
 mod faults;

@@ -6,7 +6,7 @@ use super::{
     services::{Database, Fence, Part, Patroni, Probe, ProbeKind, Replication, Rpo, Service},
 };
 use crate::{
-    base::{HostName, PgSpot, RecordType, Span, Spot},
+    base::{HostName, PgSpot, PgTls, RecordType, Span, Spot},
     yaml::{Fault, Faults, Fields, Key, Kind, Node, Notes},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,8 +148,19 @@ impl Drafts {
         let user = fields.need("user", notes).and_then(|n| n.text(notes));
         let password = fields.take("password", notes).and_then(|n| self.name("secret", n, notes));
         let query = fields.text("query", notes);
+        let tls = fields.take("tls", notes).and_then(|n| n.word(&PgTls::ALL.map(|(word, _)| word), notes));
+        let tls = PgTls::ALL
+            .into_iter()
+            .find(|(word, _)| tls.as_deref() == Some(*word))
+            .map(|(_, tls)| tls)
+            .unwrap_or_default();
+        let ca = fields.text("ca", notes);
+        let mark = fields.mark;
         fields.end(notes);
-        Some(ProbeKind::Postgres { address: address?, database: database?, user: user?, password, query })
+        if ca.is_some() && tls != PgTls::VerifyFull {
+            notes.error(mark, "`ca` goes with `tls: verify-full`: nothing else looks who answers");
+        }
+        Some(ProbeKind::Postgres { address: address?, database: database?, user: user?, password, tls, ca, query })
     }
 
     fn fence(&mut self, node: &Node, notes: &mut Notes) -> Option<Fence> {

@@ -1,6 +1,7 @@
 //! How a service stands: where it is active *as seen*, and every part of it at each of its sites. One probe a host, all hosts
 //! side by side; a host that is out of reach is named, and what it would have shown is unknown.
 
+pub mod certs;
 mod judged;
 pub mod lag;
 mod parts;
@@ -316,6 +317,21 @@ fn node(host: &Host, answer: Result<Answer, String>) -> Node {
     Node { host: host.name.clone(), site: host.site.clone(), role, facts, unseen }
 }
 
+/// The hosts of a service at a site, by their names.
+fn hosts_at<'a>(inventory: &'a Inventory, service: &Service, site: &str) -> Vec<&'a Host> {
+    let at = |host: &&Host| host.site.as_deref() == Some(site);
+    let mut hosts: Vec<&Host> = Vec::new();
+    for part in &service.parts {
+        // the servers of a balancer are names there: nobody asks the hosts
+        if !matches!(part, Part::Balancer { .. }) {
+            hosts.extend(part.hosts(inventory).into_iter().filter(at));
+        }
+    }
+    hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    hosts.dedup_by(|a, b| a.name == b.name);
+    hosts
+}
+
 /// What all hosts answered.
 struct Told {
     answers: Vec<(At<Read>, Answer)>,
@@ -336,16 +352,7 @@ impl Told {
         reads.iter().map(|read| self.of(read)).collect::<Result<Vec<_>, _>>().map(Answers::new)
     }
     fn site(&self, inventory: &Inventory, service: &Service, site: &str) -> SiteSeen {
-        let at = |host: &&Host| host.site.as_deref() == Some(site);
-        let mut hosts: Vec<&Host> = Vec::new();
-        for part in &service.parts {
-            // the servers of a balancer are names there: nobody asks the hosts
-            if !matches!(part, Part::Balancer { .. }) {
-                hosts.extend(part.hosts(inventory).into_iter().filter(at));
-            }
-        }
-        hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        hosts.dedup_by(|a, b| a.name == b.name);
+        let hosts = hosts_at(inventory, service, site);
         let silent = |host: &&Host| Some((host.name.clone(), self.silent.get(&host.name)?.clone()));
         SiteSeen { site: site.to_owned(), hosts: hosts.len(), silent: hosts.iter().filter_map(silent).collect() }
     }

@@ -91,7 +91,9 @@ pub(super) fn watch<'a>(inventory: &'a Inventory, service: &'a Service, part: &'
             }
             Part::Command { hosts, status, .. } => {
                 for host in on(hosts, site) {
-                    let read = Read::Run(Invocation::shell(status.clone(), TRY));
+                    // what cannot be filled in asks as it stands, and its answer says so
+                    let asks = part.status_on(host).ok().flatten().unwrap_or_else(|| status.clone());
+                    let read = Read::Run(Invocation::shell(asks, TRY));
                     at.push((site, Thing::Command(place(host).at(read))));
                 }
             }

@@ -7,6 +7,7 @@
 mod log;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tries;
 
 use super::vault::Vault;

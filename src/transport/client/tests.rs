@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    base::{ClientFacts, ProbeKind, SETTLED},
+    base::{ClientFacts, PgTls, ProbeKind, SETTLED},
     inventory::SecretSource,
 };
 use jiff::Timestamp;
@@ -120,6 +120,8 @@ impl Cluster {
             database: "postgres".into(),
             user: "postgres".into(),
             password: Some("billing-db".into()),
+            tls: PgTls::default(),
+            ca: None,
             query: query.map(str::to_owned),
         }
     }
@@ -174,6 +176,63 @@ async fn a_session_sees_its_database_stop_and_start() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!left);
+}
+
+/// A certificate for this machine that nobody else signed, and its key.
+fn own_certificate() -> (String, String) {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    (own.cert.pem(), own.signing_key.serialize_pem())
+}
+
+/// The same with TLS, and whom it trusts.
+fn with_tls(kind: ProbeKind, mode: PgTls, root: Option<&str>) -> ProbeKind {
+    match kind {
+        ProbeKind::Postgres { address, database, user, password, query, .. } => {
+            ProbeKind::Postgres { address, database, user, password, tls: mode, ca: root.map(str::to_owned), query }
+        }
+        other => other,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_encrypted_as_it_is_told_and_trusts_whom_it_is_told_to() {
+    let Some(cluster) = Cluster::new() else { return };
+    let (pem, key) = own_certificate();
+    let of = |name: &str| PathBuf::from(cluster.data()).join(name);
+    std::fs::write(of("server.crt"), &pem).unwrap();
+    std::fs::write(of("server.key"), &key).unwrap();
+    std::fs::set_permissions(of("server.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    if rustix::process::getuid().is_root() {
+        assert!(Command::new("chown").arg("postgres").arg(of("server.key")).status().unwrap().success());
+    }
+    let root = cluster.folder.path().join("root.crt");
+    std::fs::write(&root, &pem).unwrap();
+    let encrypted = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    let of_mode = |mode, root: Option<&Path>| {
+        let kind = with_tls(Cluster::kind(cluster.port, Some(encrypted)), mode, root.and_then(Path::to_str));
+        begin(kind, cluster.secrets())
+    };
+    // a server without TLS
+    cluster.start();
+    let plain = until(&of_mode(PgTls::Prefer, None), "an answer", |f| f.tries > 0).await;
+    assert!(plain.why.clone().unwrap().contains("answered `f`"), "{plain:?}");
+    let none = until(&of_mode(PgTls::Require, None), "no TLS", |f| f.failed > 1).await;
+    assert!(none.why.clone().unwrap().contains("TLS"), "{none:?}");
+    cluster.stop("fast");
+    // and with it
+    let conf = PathBuf::from(cluster.data()).join("postgresql.auto.conf");
+    std::fs::write(&conf, std::fs::read_to_string(&conf).unwrap() + "ssl = on\n").unwrap();
+    cluster.start();
+    for (mode, root) in [(PgTls::Prefer, None), (PgTls::Require, None), (PgTls::VerifyFull, Some(root.as_path()))] {
+        until(&of_mode(mode, root), "encrypted", |f| f.steady(3)).await;
+    }
+    let bare = until(&of_mode(PgTls::Disable, None), "an answer", |f| f.tries > 0).await;
+    assert!(bare.why.clone().unwrap().contains("answered `f`"), "{bare:?}");
+    let (other, _) = own_certificate();
+    let stranger = cluster.folder.path().join("other.crt");
+    std::fs::write(&stranger, other).unwrap();
+    let refused = until(&of_mode(PgTls::VerifyFull, Some(&stranger)), "a stranger", |f| f.failed > 1).await;
+    assert!(refused.why.clone().unwrap().contains("certificate"), "{refused:?}");
 }
 
 /// Sessions of probes, as the server's processes say it.
@@ -299,6 +358,8 @@ async fn a_server_that_accepts_and_says_nothing_is_tried_by_few_connections_at_o
         database: "x".into(),
         user: "x".into(),
         password: None,
+        tls: PgTls::default(),
+        ca: None,
         query: None,
     };
     let client = begin(kind, BTreeMap::new());

@@ -1,7 +1,10 @@
 //! One try of a client: by a session that it has, or by a new connection.
 
-use super::super::{http, vault::Vault};
-use crate::base::{HttpAsk, ProbeKind, Redactor, Secret, Span};
+use super::{
+    super::{http, vault::Vault},
+    tls::{self, Tls},
+};
+use crate::base::{HttpAsk, PgTls, ProbeKind, Redactor, Secret, Span};
 use reqwest::Client;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
@@ -10,7 +13,7 @@ use tokio::{
     task::{AbortHandle, spawn},
     time::timeout,
 };
-use tokio_postgres::{Config, NoTls, SimpleQueryMessage, config::SslMode};
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 /// Who asks.
 pub(super) struct Asker {
@@ -19,7 +22,7 @@ pub(super) struct Asker {
 }
 
 enum Kind {
-    Postgres { config: Box<Config>, query: String },
+    Postgres { config: Box<Config>, tls: Option<Tls>, query: String },
     Http { client: Client, ask: HttpAsk, status: u16 },
     Tcp(String),
 }
@@ -48,13 +51,18 @@ impl Asker {
     /// It cannot be had, or the address is none.
     pub(super) fn new(ask: &ProbeKind, within: Span, vault: &Vault, redactor: Redactor) -> Result<Self, String> {
         let kind = match ask {
-            ProbeKind::Postgres { address, database, user, password, query } => {
+            ProbeKind::Postgres { address, database, user, password, tls, ca, query } => {
                 let (host, port) = split(address)?;
                 let password = password.as_ref().map(|name| vault.secret(name)).transpose();
                 let password = password.map_err(|e| e.to_string())?;
-                let config = config(&host, port, (database, user), password.as_ref(), within);
+                let mut config = config(&host, port, (database, user), password.as_ref(), within);
+                config.ssl_mode(tls::mode(*tls));
+                let tls = match tls {
+                    PgTls::Disable => None,
+                    mode => Some(Tls::new(*mode, ca.as_deref(), vault)?),
+                };
                 let query = query.clone().unwrap_or_else(|| WRITES.to_owned());
-                Kind::Postgres { config: Box::new(config), query }
+                Kind::Postgres { config: Box::new(config), tls, query }
             }
             ProbeKind::Http { url, status, ca } => {
                 let ask = HttpAsk {
@@ -78,11 +86,19 @@ impl Asker {
     /// What was wrong with the answer, or why there was none.
     pub(super) async fn connect(&self) -> Result<Option<Session>, String> {
         match &self.kind {
-            Kind::Postgres { config, query } => {
-                let (client, connection) = config.connect(NoTls).await.map_err(|e| self.words(&e))?;
+            Kind::Postgres { config, tls, query } => {
+                let words = |e| self.words(&e);
                 // how it ends is told to who asks by it
-                let talk = spawn(async move { drop(connection.await) }).abort_handle();
-                let session = Session { client, talk };
+                let session = match tls.clone() {
+                    None => {
+                        let (client, connection) = config.connect(NoTls).await.map_err(words)?;
+                        Session { client, talk: spawn(async move { drop(connection.await) }).abort_handle() }
+                    }
+                    Some(tls) => {
+                        let (client, connection) = config.connect(tls).await.map_err(words)?;
+                        Session { client, talk: spawn(async move { drop(connection.await) }).abort_handle() }
+                    }
+                };
                 self.ask(session, query).await.map(Some)
             }
             Kind::Http { client, ask, status } => {
@@ -138,7 +154,6 @@ fn config(host: &str, port: u16, (database, user): (&str, &str), password: Optio
         .dbname(database)
         .user(user)
         .application_name("svcops probe")
-        .ssl_mode(SslMode::Disable)
         .connect_timeout(within.0)
         .keepalives(false);
     if let Some(password) = password {

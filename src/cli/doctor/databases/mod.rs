@@ -32,7 +32,51 @@ pub(crate) async fn databases(
 
 async fn look<'a>(transport: &dyn Transport, ask: Ask<'a>) -> (Ask<'a>, Seen) {
     let told = transport.look(Some(&ask.host.name), &ask.reads()).await;
-    (ask, told.map_or_else(|lost| Seen::unseen(&lost.why), |look| Seen::of(look.answers)))
+    let mut seen = told.map_or_else(|lost| Seen::unseen(&lost.why), |look| Seen::of(look.answers));
+    let run = |script| ask.place().at(Read::Run(Invocation::of(Program::Shell(script), Span::secs(30))));
+    if is_current(&ask, &seen) {
+        // it asks as it would before a start, and decides nothing
+        seen.asked = one(transport, &ask, run(format!("/bin/sh {} ask", quote(&ask.fence[0])))).await;
+    }
+    if seen.facts().is_some() && ask.database.patroni.is_none() && !ask.others.is_empty() {
+        seen.sources = one(transport, &ask, run(sources(&ask))).await;
+    }
+    (ask, seen)
+}
+
+async fn one(transport: &dyn Transport, ask: &Ask<'_>, read: At<Read>) -> Option<Answer> {
+    transport.look(Some(&ask.host.name), &[read]).await.ok()?.answers.into_iter().next()
+}
+
+/// Connects to each of the others as pg_rewind(1) would, and says `refused HOST: WHY` of one that answers and refuses.
+fn sources(ask: &Ask<'_>) -> String {
+    let Database { spot, replication, .. } = ask.database;
+    let owner = quote(&spot.user);
+    let mut script = format!(
+        "cd / || exit 1\nexport LC_ALL=C PGCONNECT_TIMEOUT=3\n\
+         t() {{\n  said=$(\"$@\" 2>&1 </dev/null) || case $said in *FATAL:*) echo \"refused $name: ${{said##*FATAL:}}\" | head -n 1 ;; esac\n}}\n\
+         try() {{\n  if [ \"$(id -u)\" = 0 ]; then t setpriv --reuid {owner} --regid \"$(id -g {owner})\" --init-groups -- \"$@\"; \
+         else t \"$@\"; fi\n}}\nhome=$(getent passwd {owner} | cut -d: -f6)\n"
+    );
+    let passfile = ask.database.passfile().map(|path| format!("PGPASSFILE={} ", quote(&path))).unwrap_or_default();
+    for other in &ask.others {
+        script += &format!(
+            "name={}\ntry env HOME=\"${{home:-/}}\" {passfile}{}/psql -XAtqw -h {} -p {} -U {} -d postgres -c 'SELECT 1'\n",
+            quote(other.name.as_str()),
+            quote(&spot.bin),
+            quote(other.address.as_deref().unwrap_or(other.name.as_str())),
+            spot.port,
+            quote(&replication.user),
+        );
+    }
+    script + "true\n"
+}
+
+/// The boot fence is the one that a service's `failover prepare` would put there now.
+fn is_current(ask: &Ask<'_>, seen: &Seen) -> bool {
+    let hash = |file: &File| file.as_ref().ok().and_then(|file| file.as_ref().map(|file| file.hash.clone()));
+    let [Some(fence), Some(drop_in)] = [hash(&seen.fence[0]), hash(&seen.fence[1])] else { return false };
+    ask.services.iter().any(|(_, hashes)| *hashes == [fence.clone(), drop_in.clone()])
 }
 
 /// A database on one of its hosts.
@@ -41,7 +85,9 @@ struct Ask<'a> {
     host: &'a Host,
     /// The services that stand on it, where svcops itself fences them: the hashes of the files of each one's boot fence.
     services: Vec<(&'a str, [Hash; 2])>,
-    /// Where these files lie.
+    /// The other hosts of the database.
+    others: Vec<&'a Host>,
+    /// Where the files of the fence lie.
     fence: [String; 2],
 }
 
@@ -54,10 +100,15 @@ impl<'a> Ask<'a> {
             let [fence, drop_in] = prepare::texts(inventory, service, database, host);
             (service.name.as_str(), [Hash::of(fence.as_bytes()), Hash::of(drop_in.as_bytes())])
         };
-        Self { database, host, services: own.map(hashes).collect(), fence: prepare::places(database) }
+        let others = inventory.select(&database.hosts).into_iter().filter(|other| other.name != host.name);
+        let (services, fence) = (own.map(hashes).collect(), prepare::places(database));
+        Self { database, host, services, others: others.collect(), fence }
+    }
+    fn place(&self) -> Place {
+        Place::on(&self.host.name).becoming(self.host.ssh.become_user.clone())
     }
     fn reads(&self) -> Vec<At<Read>> {
-        let place = Place::on(&self.host.name).becoming(self.host.ssh.become_user.clone());
+        let place = self.place();
         let spot = &self.database.spot;
         let ask = PgAsk { spot: spot.clone(), depth: PgDepth::Whole, peer: None };
         let programs = Invocation::of(Program::Shell(programs(self.database)), Span::secs(20));
@@ -112,12 +163,23 @@ struct Seen {
     programs: Option<String>,
     fence: [File; 2],
     passfile: File,
+    /// What the boot fence was answered by the others, where it is current.
+    asked: Option<Answer>,
+    /// What the others said to who came as pg_rewind(1) would.
+    sources: Option<Answer>,
 }
 
 impl Seen {
     fn unseen(why: &str) -> Self {
         let file = || Err(why.to_owned());
-        Self { cluster: Err(why.to_owned()), programs: None, fence: [file(), file()], passfile: file() }
+        Self {
+            cluster: Err(why.to_owned()),
+            programs: None,
+            fence: [file(), file()],
+            passfile: file(),
+            asked: None,
+            sources: None,
+        }
     }
     /// By the answers to [`Ask::reads`].
     fn of(answers: Vec<Answer>) -> Self {
@@ -136,7 +198,7 @@ impl Seen {
             Some(Answer::Bad(why)) => Err(why),
             _ => Err("nobody has looked".to_owned()),
         };
-        Self { cluster, programs, fence: [file(), file()], passfile: file() }
+        Self { cluster, programs, fence: [file(), file()], passfile: file(), asked: None, sources: None }
     }
     fn facts(&self) -> Option<&PgFacts> {
         self.cluster.as_deref().ok()
@@ -157,6 +219,7 @@ fn findings(seen: &[(Ask<'_>, Seen)]) -> Vec<Finding> {
             found.extend(one.facts().and_then(|facts| facts.sql.as_ref()).and_then(|sql| rights(ask, sql)));
         }
         found.extend(hints(ask, one));
+        found.extend(refusals(ask, one));
         if found.is_empty() {
             found.push(well(ask, one));
         }
@@ -279,9 +342,8 @@ fn fence(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
         [Some(None), _] | [_, Some(None)] => {
             found.push(unready(Level::Warning, &format!("no boot fence before `{}`", ask.database.name)));
         }
-        [Some(Some(fence)), Some(Some(drop_in))] => {
-            let own = |(_, hashes): &(&str, [Hash; 2])| *hashes == [fence.clone(), drop_in.clone()];
-            if !ask.services.iter().any(own) {
+        [Some(Some(_)), Some(Some(drop_in))] => {
+            if !is_current(ask, seen) {
                 let stale = ask.services.iter().any(|(_, hashes)| hashes[1] == drop_in);
                 let path = if stale { &ask.fence[0] } else { &ask.fence[1] };
                 let says = format!("its boot fence is not what svcops.yaml and this svcops make of it: {path} differs");
@@ -301,6 +363,18 @@ fn fence(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
                 found.push(finding(ask, Level::Unknown, &says));
             }
         }
+    }
+    let is_there = seen.facts().is_some_and(|facts| facts.control.is_some());
+    // so its host would come back without its database, whoever is at fault
+    if let Some(Answer::Run(run)) = seen.asked.as_ref().filter(|_| found.is_empty() && is_there)
+        && run.code != Some(0)
+    {
+        let said = [&run.stdout, &run.stderr].into_iter().find_map(|text| text.lines().next());
+        let why = said.map_or("it gave no answer in time", |line| line.strip_prefix("boot fence: ").unwrap_or(line));
+        let says = format!("could not start as a primary now: its boot fence asked the others, and {why}");
+        let hint =
+            format!("`svcops failover status {first}` shows the others, `replication:` in svcops.yaml as whom it asks");
+        found.push(finding(ask, Level::Warning, &says).hint(hint));
     }
     found
 }
@@ -344,6 +418,24 @@ fn rights(ask: &Ask<'_>, sql: &PgSql) -> Option<Finding> {
 
 /// What pg_rewind(1) calls on its source.
 const FILES: &str = "pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean)";
+
+/// The others that would not let it be rewound from them, once they are the primary.
+fn refusals(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
+    let Some(Answer::Run(run)) = &seen.sources else { return Vec::new() };
+    let refused = run.stdout.lines().filter_map(|line| line.strip_prefix("refused ")?.split_once(':'));
+    let user = &ask.database.replication.user;
+    let told = |(host, why): (&str, &str)| {
+        let says = format!(
+            "could not be rewound from `{host}`, which refuses `{user}` its database `postgres`: {}",
+            why.trim()
+        );
+        let hint = format!(
+            "pg_hba.conf on `{host}` must let `{user}` in from here, to `replication` and to `postgres`, with this password"
+        );
+        finding(ask, Level::Warning, &says).hint(hint)
+    };
+    refused.map(told).collect()
+}
 
 /// Each of them may be an old primary one day.
 fn hints(ask: &Ask<'_>, seen: &Seen) -> Option<Finding> {

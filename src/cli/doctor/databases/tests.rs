@@ -111,6 +111,26 @@ fn a_service_without_its_boot_fence_is_not_ready_to_be_forced() {
               → `systemctl daemon-reload` as root there
     ok        dc2-db1: `crm-db` is a standby, and has what a switch of `crm` needs, also a forced one
     ");
+    // the fence is current, and is asked itself
+    let asked = |code, stdout: &str, stderr: &str| {
+        let database = &inventory.databases["crm-db"];
+        let ask = Ask::of(&inventory, database, inventory.host("dc1-db1").unwrap());
+        let mut seen = Seen::of(World::well(&ask).answers());
+        assert!(is_current(&ask, &seen));
+        seen.asked = Some(Answer::Run(RunFacts { code, stdout: stdout.into(), stderr: stderr.into() }));
+        told(&findings(&[(ask, seen)]))
+    };
+    let silent = "`dc2-db1` (10.77.0.23:5432) does not answer\n";
+    insta::assert_snapshot!(asked(Some(1), silent, ""), @r"
+    WARNING   dc1-db1: `crm-db` could not start as a primary now: its boot fence asked the others, and
+              `dc2-db1` (10.77.0.23:5432) does not answer
+              → `svcops failover status crm` shows the others, `replication:` in svcops.yaml as whom it
+                asks
+    ");
+    let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(asked(Some(1), "", "boot fence: no\n")).contains("others, and no →"));
+    assert!(flat(asked(None, "", "")).contains("and it gave no answer in time →"));
+    assert!(asked(Some(0), "`dc2-db1` is a standby\n", "").starts_with("ok "));
     // a masked unit has no drop-ins, and systemd may not be asked at all
     let masked = said(&inventory, |world| {
         world.programs = "drop-ins \n".into();
@@ -273,4 +293,38 @@ fn programs_that_are_not_there_are_named() {
     let missing: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("missing ")).collect();
     assert_eq!(missing[..4], ["pg_controldata", "pg_isready", "pg_rewind", "pg_waldump"], "{said}");
     assert!(!missing.contains(&"psql") && !missing.contains(&"timeout"), "{said}");
+}
+
+/// What would be asked as pg_rewind(1) is asked by a real shell, of a program that answers as psql(1) does.
+#[test]
+fn a_server_that_refuses_who_would_rewind_from_it_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut inventory = inventory();
+    let database = inventory.databases.get_mut("crm-db").unwrap();
+    database.spot.bin = folder.path().display().to_string();
+    database.spot.user = "nobody".into();
+    database.replication.user = "it's \"one\"".into();
+    let psql = folder.path().join("psql");
+    let asked = |said: &str| {
+        std::fs::write(&psql, format!("#!/bin/sh\n{said}\n")).unwrap();
+        std::fs::set_permissions(&psql, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ask = Ask::of(&inventory, &inventory.databases["crm-db"], inventory.host("dc1-db1").unwrap());
+        let run = std::process::Command::new("sh").args(["-c", &sources(&ask)]).output().unwrap();
+        let stdout = String::from_utf8(run.stdout).unwrap();
+        let mut seen = Seen::of(World::well(&ask).answers());
+        seen.sources = Some(Answer::Run(RunFacts { code: run.status.code(), stdout, stderr: String::new() }));
+        told(&refusals(&ask, &seen))
+    };
+    let no_rule = r#"echo "psql: error: connection to server failed: FATAL:  no pg_hba.conf entry for user \"$7\", $PGPASSFILE" >&2; exit 2"#;
+    insta::assert_snapshot!(asked(no_rule), @r#"
+    WARNING   dc1-db1: `crm-db` could not be rewound from `dc2-db1`, which refuses `it's "one"` its
+              database `postgres`: no pg_hba.conf entry for user "it's "one"",
+              /var/lib/postgresql/15/.svcops-crm-db.pgpass
+              → pg_hba.conf on `dc2-db1` must let `it's "one"` in from here, to `replication` and to
+                `postgres`, with this password
+    "#);
+    assert_eq!(asked("echo 1"), "");
+    assert_eq!(asked("echo 'psql: error: connection to server failed: Connection refused' >&2; exit 2"), "");
 }

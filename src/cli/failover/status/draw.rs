@@ -9,7 +9,7 @@ use crate::{
     },
     survey::{
         app::Level,
-        service::{Active, Node, Role},
+        service::{Active, Node, Role, Seen},
     },
     ui::{outage, paint::plain_line, screen::Screen, table::table, wrap},
 };
@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 /// What is wrong, first; the parts at each site; and what a switch would meet.
 pub(super) fn draw(screen: &Screen, told: &Told, zone: &TimeZone) -> String {
     let mut text = headline(screen, told);
-    for problem in &told.seen.problems {
+    for problem in &told.now.seen.problems {
         let label = format!("{}  ", word(problem.level));
         let block = wrap::hanging(&label, &plain_line(&problem.says), screen.width);
         text += &colour(screen, problem.level, &block);
@@ -50,31 +50,34 @@ fn colour(screen: &Screen, level: Level, text: &str) -> String {
 }
 
 fn headline(screen: &Screen, told: &Told) -> String {
-    let seen = &told.seen;
+    let seen = &told.now.seen;
+    let title = seen.title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
+    let level = told.level();
+    let says = plain_line(&format!("{}{title}", place(seen)));
+    colour(screen, level, &wrap::hanging(&format!("{}: ", word(level)), &says, screen.width)) + "\n"
+}
+
+/// Where it is, in words.
+pub(in crate::cli) fn place(seen: &Seen) -> String {
     let name = &seen.service;
-    let says = match &seen.active {
+    let nodes = seen.database.iter().flat_map(|database| &database.nodes);
+    let primaries = nodes.filter(|node| node.role == Role::Primary).count();
+    match &seen.active {
         Active::At(site) => format!("`{name}` is active at `{site}`"),
         Active::Split { at, .. } => format!("`{name}` is SPLIT: active at `{at}`, and parts of it are elsewhere"),
-        Active::Both if primaries(told) > 1 => format!("`{name}` has TWO PRIMARIES"),
+        Active::Both if primaries > 1 => format!("`{name}` has TWO PRIMARIES"),
         Active::Both => format!("`{name}` is active at BOTH sites"),
         Active::Nowhere => format!("`{name}` is active NOWHERE"),
         Active::Unknown(_) => format!("nobody can say where `{name}` is active"),
-    };
-    let title = seen.title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
-    let level = told.level();
-    let text = wrap::hanging(&format!("{}: ", word(level)), &plain_line(&format!("{says}{title}")), screen.width);
-    colour(screen, level, &text) + "\n"
-}
-
-fn primaries(told: &Told) -> usize {
-    told.seen.database.iter().flat_map(|d| &d.nodes).filter(|node| node.role == Role::Primary).count()
+    }
 }
 
 fn parts(screen: &Screen, told: &Told) -> String {
-    let sites: Vec<&str> = told.seen.sites.iter().map(|site| site.site.as_str()).collect();
+    let sites: Vec<&str> = told.now.seen.sites.iter().map(|site| site.site.as_str()).collect();
     let mut head = vec!["part"];
     head.extend(&sites);
     let rows: Vec<Vec<String>> = told
+        .now
         .seen
         .parts
         .iter()
@@ -90,11 +93,11 @@ fn parts(screen: &Screen, told: &Told) -> String {
 
 fn lines(told: &Told, zone: &TimeZone) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
-    if told.seen.database.is_some() {
+    if told.now.seen.database.is_some() {
         lines.push(("replication", replication(told)));
         lines.push(("switch", switch(told)));
     }
-    match &told.fence {
+    match &told.now.fence {
         Fence::NoDatabase => {}
         Fence::Patroni => lines.push(("--forced", "Patroni decides who starts as primary".to_owned())),
         Fence::Boot(_) => lines.push(("--forced", forced(told))),
@@ -102,7 +105,7 @@ fn lines(told: &Told, zone: &TimeZone) -> Vec<(&'static str, String)> {
     if let Err(why) = &told.past {
         lines.push(("last switch", format!("not known: {why}")));
     } else {
-        let name = &told.seen.service;
+        let name = &told.now.seen.service;
         let never = "never".to_owned();
         lines.push(("last switch", told.last(false).map_or(never, |one| last(one, zone))));
         let never = format!("never: `svcops failover drill {name}` goes as far as can be undone");
@@ -112,16 +115,16 @@ fn lines(told: &Told, zone: &TimeZone) -> Vec<(&'static str, String)> {
 }
 
 fn replication(told: &Told) -> String {
-    let nodes = || told.seen.database.iter().flat_map(|database| &database.nodes);
+    let nodes = || told.now.seen.database.iter().flat_map(|database| &database.nodes);
     let standby = nodes().find(|node| matches!(node.role, Role::Standby | Role::Cut));
-    let rpo = format!("RPO {}", told.rpo);
-    let (Some(primary), Some(standby)) = (told.seen.primary(), standby) else {
+    let rpo = format!("RPO {}", told.now.rpo);
+    let (Some(primary), Some(standby)) = (told.now.seen.primary(), standby) else {
         let role = |node: &Node| format!("`{}` {}", node.host, node.role);
         return format!("{}; {rpo}", nodes().map(role).collect::<Vec<_>>().join(", "));
     };
     let way = format!("`{}` → `{}`", primary.host, standby.host);
     let cut = if standby.role == Role::Cut { ", cut off" } else { "" };
-    let Some(lag) = &told.seen.database.as_ref().and_then(|database| database.lag.clone()) else {
+    let Some(lag) = &told.now.seen.database.as_ref().and_then(|database| database.lag.clone()) else {
         return format!("{way}{cut}, how far behind is not known; {rpo}");
     };
     let time = lag.time.filter(|time| time.0.as_millis() > 0).map(|time| format!(" ({time})")).unwrap_or_default();
@@ -132,12 +135,12 @@ fn replication(told: &Told) -> String {
         _ if lag.in_flight => format!("in step, {bytes} under way"),
         _ => format!("{bytes}{time} behind"),
     };
-    let held = if lag.within(told.rpo) { "met" } else { "not met" };
+    let held = if lag.within(told.now.rpo) { "met" } else { "not met" };
     format!("{way}{cut}: {far}; {rpo}: {held}")
 }
 
 fn switch(told: &Told) -> String {
-    let checks = &told.checks;
+    let checks = &told.now.checks;
     let to = checks.to.as_ref().map(|to| format!("to `{to}`: ")).unwrap_or_default();
     match checks.pass {
         Some(true) => format!("{to}its checks would pass now"),
@@ -150,17 +153,17 @@ fn switch(told: &Told) -> String {
 }
 
 fn forced(told: &Told) -> String {
-    let Fence::Boot(hosts) = &told.fence else { return String::new() };
+    let Fence::Boot(hosts) = &told.now.fence else { return String::new() };
     let of = |is: Option<bool>| -> Vec<String> {
         hosts.iter().filter(|(_, fence)| **fence == is).map(|(host, _)| format!("`{host}`")).collect()
     };
     let (without, unseen) = (of(Some(false)), of(None));
-    match told.fence.ready() {
+    match told.now.fence.ready() {
         Some(true) => format!("ready: boot fence on {}", of(Some(true)).join(", ")),
         Some(false) => format!(
             "not ready: no boot fence on {}; `svcops failover prepare {}` puts it there",
             without.join(", "),
-            told.seen.service
+            told.now.seen.service
         ),
         None => format!("not known: {} was not seen", unseen.join(", ")),
     }

@@ -4,16 +4,22 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::cli) use draw::place;
+
 use super::moves::{Move, moves};
 use crate::{
     actions::postgres,
-    base::HostName,
+    base::{Clock as _, HostName, WallClock},
     cli::{Face, args::Output, exit::ExitCode, stage, words::Failure},
     inventory::{Inventory, Rpo, Service},
     runbook::Project,
     survey::{
         app::Level,
-        service::{Active, Problem, Seen, look},
+        service::{
+            Active, Problem, Seen,
+            certs::{self, Ending},
+            look,
+        },
     },
     ui::message::Message,
     verbs::failover::find,
@@ -39,12 +45,19 @@ something is wrong, such as two primaries, none, or parts at both sites.
 WARNING: it could not be moved as promised: the standby lags, a check before a
 switch would fail, a boot fence is missing. UNKNOWN: a host was not seen.";
 
-/// All that is told of a service.
-struct Told {
-    seen: Seen,
+/// A service as seen, and whether it could be moved.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Judged {
+    /// With what speaks against a switch among its problems.
+    pub seen: Seen,
     rpo: Rpo,
     checks: Checks,
     fence: Fence,
+}
+
+/// All that is told of a service.
+struct Told {
+    now: Judged,
     past: Result<Vec<Move>, String>,
 }
 
@@ -85,8 +98,11 @@ impl Face {
             return Err(Failure::wrong(message.hint("`services:` says what moves from site to site as one")));
         }
         let seen = self.look_at(&project, &services)?;
-        let told: Vec<Told> =
-            services.into_iter().zip(seen).map(|(service, seen)| self.told(&project, service, seen)).collect();
+        let told: Vec<Told> = services
+            .into_iter()
+            .zip(seen)
+            .map(|(service, (seen, ending))| self.told(&project, service, seen, &ending))
+            .collect();
         let level = Level::worst(told.iter().map(Told::level));
         if self.global.output == Output::Table {
             let zone = crate::cli::history::zone(inventory.timezone.as_deref());
@@ -108,12 +124,20 @@ impl Face {
         })
     }
 
-    fn look_at(&self, project: &Project, services: &[&Service]) -> Result<Vec<Seen>, Failure> {
+    fn look_at(&self, project: &Project, services: &[&Service]) -> Result<Vec<(Seen, Vec<Ending>)>, Failure> {
         self.runtime()?.block_on(async {
             let ways = self.fleet(&project.root, &project.inventory, None);
             let names: Vec<String> = services.iter().map(|service| format!("`{}`", service.name)).collect();
             ways.progress.doing(&format!("looking at {}", names.join(", ")));
-            let looks = services.iter().map(|service| look(&*ways.transport, &project.inventory, service));
+            let (transport, inventory) = (&*ways.transport, &project.inventory);
+            let looks = services.iter().map(|service| async {
+                let seen = look(transport, inventory, service).await;
+                let ending = match seen.active.site().and_then(|site| service.other(site)) {
+                    Some(to) => certs::ending(transport, inventory, service, to, WallClock.now()).await,
+                    None => Vec::new(),
+                };
+                (seen, ending)
+            });
             let seen = stage::unless_interrupted(join_all(looks)).await;
             ways.progress.rest();
             ways.transport.close().await;
@@ -121,41 +145,49 @@ impl Face {
         })
     }
 
-    fn told(&self, project: &Project, service: &Service, seen: Seen) -> Told {
+    fn told(&self, project: &Project, service: &Service, seen: Seen, ending: &[Ending]) -> Told {
         let inventory = &project.inventory;
         // what is seen is told, whatever became of the journal
         let past = self.open_to_read(&inventory.project).and_then(|opened| {
             let past = self.past(&opened, Some(project));
             moves(&past, inventory, service, MOST)
         });
-        Told::of(inventory, service, seen, past.map_err(|failure| failure.message.title.clone()))
+        Told::of(inventory, service, (seen, ending), past.map_err(|failure| failure.message.title.clone()))
     }
 }
 
 /// The last switch and the last drill are sought among so many of each.
 const MOST: usize = 20;
 
-impl Told {
-    fn of(inventory: &Inventory, service: &Service, mut seen: Seen, past: Result<Vec<Move>, String>) -> Self {
-        let (checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
+impl Judged {
+    /// By what was seen, and by the certificates of the site it would go to that end soon.
+    pub(in crate::cli) fn of(inventory: &Inventory, service: &Service, (mut seen, ending): (Seen, &[Ending])) -> Self {
+        let (mut checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
+        let (expired, soon): (Vec<&Ending>, Vec<_>) = ending.iter().partition(|one| one.expired);
+        if !expired.is_empty() {
+            checks.to = checks.to.or_else(|| service.other(seen.active.site()?).map(str::to_owned));
+            checks.pass = Some(false);
+            checks.against.extend(expired.into_iter().map(Ending::words));
+        }
+        seen.problems.extend(soon.into_iter().map(|one| Problem {
+            level: Level::Warning,
+            says: one.words(),
+            hint: Some(format!("`svcops cert renew {}` puts a new one there", one.certificate)),
+        }));
         if let (Some(false), Some(to)) = (checks.pass, &checks.to) {
             let says = format!("a switch to `{to}` would be refused now: {}", checks.against.join("; "));
             let worse = |p: &Problem| matches!(p.level, Level::Critical | Level::Unknown);
             let at = seen.problems.iter().take_while(|p| worse(p)).count();
             seen.problems.insert(at, Problem { level: Level::Warning, says, hint: None });
         }
-        Self { seen, rpo: service.rpo, checks, fence, past }
+        Self { seen, rpo: service.rpo, checks, fence }
     }
-    fn level(&self) -> Level {
+    /// How it stands.
+    pub(in crate::cli) fn level(&self) -> Level {
         self.seen.level()
     }
-    /// The last one that came to its end, for practice or not.
-    fn last(&self, drill: bool) -> Option<&Move> {
-        let moves = self.past.as_ref().ok()?;
-        moves.iter().find(|one| one.kind.is_drill() == drill && one.kind != super::moves::Kind::Rejoin)
-    }
-    /// As JSON: an interface.
-    fn json(&self) -> Value {
+    /// As JSON: an interface, of two verbs.
+    pub(in crate::cli) fn json(&self) -> Value {
         let mut value = serde_json::to_value(&self.seen).unwrap_or(Value::Null);
         let level = self.level();
         if let Some(map) = value.as_object_mut() {
@@ -169,6 +201,27 @@ impl Told {
             map.insert("rpo".into(), json!(self.rpo.to_string()));
             map.insert("prechecks".into(), json!({"to": to, "pass": pass, "against": against}));
             map.insert("forced".into(), json!({"ready": self.fence.ready(), "boot_fence": hosts}));
+        }
+        value
+    }
+}
+
+impl Told {
+    fn of(inventory: &Inventory, service: &Service, seen: (Seen, &[Ending]), past: Result<Vec<Move>, String>) -> Self {
+        Self { now: Judged::of(inventory, service, seen), past }
+    }
+    fn level(&self) -> Level {
+        self.now.level()
+    }
+    /// The last one that came to its end, for practice or not.
+    fn last(&self, drill: bool) -> Option<&Move> {
+        let moves = self.past.as_ref().ok()?;
+        moves.iter().find(|one| one.kind.is_drill() == drill && one.kind != super::moves::Kind::Rejoin)
+    }
+    /// As JSON: an interface.
+    fn json(&self) -> Value {
+        let mut value = self.now.json();
+        if let Some(map) = value.as_object_mut() {
             map.insert("last_switch".into(), json!(self.last(false).map(Move::json)));
             map.insert("last_drill".into(), json!(self.last(true).map(Move::json)));
         }

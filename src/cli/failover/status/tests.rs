@@ -11,7 +11,35 @@ use jiff::tz::TimeZone;
 fn told(world: &World) -> Told {
     let inventory = crm();
     let seen = world.seen(&inventory, "crm");
-    Told::of(&inventory, &inventory.services["crm"], seen, Ok(vec![switched()]))
+    Told::of(&inventory, &inventory.services["crm"], (seen, &[]), Ok(vec![switched()]))
+}
+
+fn ending(expired: bool) -> Ending {
+    let not_after = "2026-11-23T12:00:00Z".parse().unwrap();
+    Ending { certificate: "billing".into(), host: "dc2-app1".into(), not_after, expired }
+}
+
+#[test]
+fn a_certificate_at_its_end_speaks_against_a_switch_or_is_warned_of() {
+    let (inventory, world) = (crm(), World::well());
+    let of = |ending: &[Ending]| {
+        let seen = world.seen(&inventory, "crm");
+        Told::of(&inventory, &inventory.services["crm"], (seen, ending), Ok(vec![switched()]))
+    };
+    let expired = of(&[ending(true)]);
+    let says = "the certificate `billing` on `dc2-app1` expired at 2026-11-23 12:00 UTC";
+    assert_eq!((expired.now.checks.pass, expired.now.checks.against.as_slice()), (Some(false), &[says.to_owned()][..]));
+    assert_eq!(expired.level(), Level::Warning);
+    let soon = of(&[ending(false)]);
+    assert_eq!((soon.now.checks.pass, soon.level()), (Some(true), Level::Warning));
+    assert!(soon.now.seen.problems.iter().any(|p| p.says.contains("expires at")), "{:?}", soon.now.seen.problems);
+    let told = |expired: &[bool]| {
+        let ending: Vec<Ending> = expired.iter().map(|expired| ending(*expired)).collect();
+        super::super::look::certificates("crm", "dc2", &ending)
+    };
+    assert!(told(&[false]).is_ok_and(|warning| warning.is_some()));
+    let refused = told(&[false, true]).err().unwrap().message;
+    assert!(refused.title.contains("refused"), "{}", refused.title);
 }
 
 fn drawn(world: &World) -> String {
@@ -46,6 +74,9 @@ fn switched() -> Move {
         outage: None,
         accepted: None,
         lost: None,
+        stated: None,
+        found: None,
+        through: true,
     }
 }
 
@@ -87,7 +118,7 @@ fn two_primaries_are_the_first_thing_that_is_said() {
     let text = drawn(&world);
     assert!(text.starts_with("CRITICAL: `crm` has TWO PRIMARIES (Учёт клиентов)\nCRITICAL  TWO PRIMARIES: "), "{text}");
     let told = told(&world);
-    assert_eq!((told.level(), told.checks.pass), (Level::Critical, Some(false)));
+    assert_eq!((told.level(), told.now.checks.pass), (Level::Critical, Some(false)));
     assert!(text.contains("would be refused now: two primaries accept writes"), "{text}");
 }
 
@@ -98,7 +129,10 @@ fn what_would_stop_a_switch_is_a_warning_in_the_words_of_its_checks() {
     world.pg("dc2-db1").free = Some(1 << 20);
     world.pg("dc2-db1").sql.as_mut().unwrap().paused = true;
     let told = told(&world);
-    assert_eq!((told.level(), told.checks.pass, told.fence.ready()), (Level::Warning, Some(false), Some(false)));
+    assert_eq!(
+        (told.level(), told.now.checks.pass, told.now.fence.ready()),
+        (Level::Warning, Some(false), Some(false))
+    );
     insta::assert_snapshot!(drawn(&world), @r"
     WARNING: `crm` is active at `dc1` (Учёт клиентов)
     WARNING  a switch to `dc2` would be refused now: its disk has 1 MiB of room, a
@@ -132,7 +166,7 @@ fn what_a_busy_primary_has_under_way_stops_no_switch() {
     // the checks' own two looks would say that it lags
     world.pg("dc2-db1").sql.as_mut().unwrap().received = Some(crate::base::Lsn(0x0F0_0000));
     let told = told(&world);
-    assert_eq!((told.level(), told.checks.pass), (Level::Ok, Some(true)), "{:?}", told.checks);
+    assert_eq!((told.level(), told.now.checks.pass), (Level::Ok, Some(true)), "{:?}", told.now.checks);
 }
 
 #[test]
@@ -141,8 +175,12 @@ fn a_site_that_is_not_seen_makes_it_unknown_and_nothing_is_guessed() {
         let mut world = World::well();
         world.silent.insert(host, "connection timed out");
         let told = told(&world);
-        assert_eq!((told.level(), told.checks.pass, told.fence.ready()), (Level::Unknown, None, None), "{host}");
-        assert_eq!(told.checks.to.as_deref(), to);
+        assert_eq!(
+            (told.level(), told.now.checks.pass, told.now.fence.ready()),
+            (Level::Unknown, None, None),
+            "{host}"
+        );
+        assert_eq!(told.now.checks.to.as_deref(), to);
         let text = drawn(&world);
         assert!(text.contains(&format!("not known: `{host}` was not seen")), "{text}");
     }

@@ -25,7 +25,10 @@ p_keys() {
 }
 p_look() {
   if ! { IFS= read -r P_version <"$P_data/PG_VERSION"; } 2>/dev/null; then
-    if [ -e "$P_data" ] && [ ! -x "$P_data/." ]; then
+    # what lies below a folder that is shut is not seen, and not absent
+    P_word=$P_data
+    while [ -n "$P_word" ] && [ ! -e "$P_word" ]; do P_word=${P_word%/*}; done
+    if [ -d "$P_word" ] && [ ! -x "$P_word/." ]; then
       echo "@bad \`$P_data\` cannot be read: permission denied"
     elif [ -e "$P_data/PG_VERSION" ]; then
       echo "@bad \`$P_data/PG_VERSION\` cannot be read"

@@ -165,3 +165,28 @@ fn a_place_that_is_none_is_neither_looked_at_nor_changed() {
     let read = at.at(Read::Postgres(PgAsk { peer, ..ask(PgDepth::Log) }));
     assert!(script(0, &read).unwrap().ends_with("log /var/lib/postgresql/15/.svcops-crm-db.pgpass 'a b'\\''c' 5432\n"));
 }
+
+#[test]
+fn what_lies_in_a_folder_that_is_shut_is_not_taken_for_absent() {
+    use std::{os::unix::fs::PermissionsExt as _, process::Command};
+    if !rustix::process::getuid().is_root() {
+        eprintln!("skipped: it needs root, who becomes nobody");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let open = |path: &str, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::create_dir_all(at("shut/main")).unwrap();
+    open(&at(""), 0o755);
+    open(&at("shut"), 0o700);
+    let look = |data: &str| {
+        let script = format!("P_data={data} P_depth=files P_peer=\n{SHARED}\n{LOOK}\np_look\n");
+        let nobody = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", &script];
+        let said = Command::new("setpriv").args(nobody).current_dir("/").output().unwrap();
+        (said.status.code(), String::from_utf8(said.stdout).unwrap())
+    };
+    let shut = format!("@bad `{}` cannot be read: permission denied\n", at("shut/main"));
+    assert_eq!(look(&at("shut/main")), (Some(3), shut));
+    assert_eq!(look(&at("nowhere/main")), (Some(3), String::new()));
+    assert_eq!(look("/"), (Some(3), String::new()));
+}

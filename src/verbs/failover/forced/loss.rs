@@ -13,6 +13,8 @@ const LEAST: &str = "lost_at_least_bytes";
 const MOST: &str = "lost_at_most_bytes";
 const SECONDS: &str = "lost_at_most_seconds";
 const UNTIL: &str = "kept_until";
+/// The parameter that a rejoin keeps the run in whose loss it finds.
+const FORCED: &str = "forced_run";
 
 /// In whole seconds, and never less.
 fn up(time: Duration) -> Span {
@@ -215,6 +217,10 @@ impl Stated {
             kept_until: params.get(UNTIL).and_then(Value::as_str).and_then(|at| at.parse().ok()),
         })
     }
+    /// The forced failover whose loss a rejoin has found, by the parameters of the rejoin; none: it was after none.
+    pub fn found_by(params: &BTreeMap<String, Value>) -> Option<RunId> {
+        params.get(FORCED)?.as_str()?.parse().ok()
+    }
     /// In a line.
     pub fn words(&self) -> String {
         let bytes = self.most_bytes.map_or("unknown bytes".to_owned(), size);
@@ -225,7 +231,7 @@ impl Stated {
     pub(super) fn params(&self) -> Value {
         let number = |value: u64| json!({"type": "int", "default": value});
         let known = [
-            ("forced_run", Some(json!({"type": "string", "default": self.run.as_str()}))),
+            (FORCED, Some(json!({"type": "string", "default": self.run.as_str()}))),
             (LEAST, Some(number(self.least_bytes))),
             (MOST, self.most_bytes.map(number)),
             (SECONDS, self.most_time.map(|most| number(most.0.as_secs()))),
