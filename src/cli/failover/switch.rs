@@ -69,8 +69,10 @@ impl Face {
         if how.lost.forced {
             return self.failover_forced(&project, service, how, word);
         }
-        // before hosts are asked: a slip of the hand is found at once
-        word.fits()?;
+        // before hosts are asked: a slip of the hand is found at once; what is only shown is not asked about
+        if !how.show {
+            word.fits()?;
+        }
         let seen = self.look_at_service(&project, service)?;
         let way = match look::active(service, &seen) {
             Ok(Active::At(site)) if site == to => Way::Rest,

@@ -41,7 +41,7 @@ pub(crate) enum Reading<'a> {
     Command(&'a Invocation),
     /// As [`Reading::Code`], and 10 is a refusal with its reason in the last line that begins with `svcops: `.
     Place,
-    /// As [`Reading::Place`], and 11 is a failure with its reason so.
+    /// As [`Reading::Place`], and 11 is a failure with its reason so; 12 is that nobody knows, with its reason so.
     Cluster,
     /// systemctl's: 4 and 5 say that there is no such unit, which is a refusal as its want of rights is.
     Unit,
@@ -235,13 +235,15 @@ fn ended(frames: &Frames, reading: Reading<'_>, within: u64, receipt: &mut Recei
     }
     receipt.code = Some(code);
     match (reading, code) {
-        (Reading::Place | Reading::Cluster, 10) | (Reading::Cluster, 11) => {
+        (Reading::Place | Reading::Cluster, 10) | (Reading::Cluster, 11 | 12) => {
             let text = std::mem::take(&mut receipt.stderr.text);
             let (why, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("svcops: "));
             receipt.stderr.text = rest.iter().map(|line| format!("{line}\n")).collect();
             let why = why.last().and_then(|w| w.strip_prefix("svcops: ")).unwrap_or("nothing was changed");
-            if code == 11 {
-                return Outcome::Failed(why.to_owned());
+            match code {
+                11 => return Outcome::Failed(why.to_owned()),
+                12 => return Outcome::Unknown(why.to_owned()),
+                _ => {}
             }
             receipt.code = None;
             Outcome::Refused(why.to_owned())
@@ -349,6 +351,8 @@ mod tests {
         assert_eq!(sudo, Some(Outcome::Refused("sudo: a password is required".into())));
         let place = of("ended", "10", None, "nginx: [emerg]\nsvcops: not valid\n", Reading::Place);
         assert_eq!(place, Some(Outcome::Refused("not valid".into())));
+        let told = of("ended", "12", None, "svcops: told, and not done yet\n", Reading::Cluster);
+        assert_eq!(told, Some(Outcome::Unknown("told, and not done yet".into())));
         assert!(matches!(of("reboot", "", None, "", Reading::Code), Some(Outcome::Unknown(_))));
         assert!(matches!(of("ended", "late", None, "", Reading::Code), Some(Outcome::Failed(_))));
     }

@@ -44,8 +44,9 @@ const SESSIONS: &str = "5s";
 const PATIENCE: &str = "15s";
 
 /// In the end a client is asked once more. Where nobody knows what became of an act, something could not be taken back, or
-/// nothing was touched, there is nothing to wait for.
-const IN_THE_END: &str = "{{ '1m' if run.touched and run.outcome not in ['unknown', 'failed'] else '5s' }}";
+/// nothing was touched, there is nothing to wait for; and before all goes back on Ctrl-C clients must not wait for a client.
+const IN_THE_END: &str = "{{ '1s' if run.outcome == 'stopped' else '1m' if run.touched and \
+     run.outcome not in ['unknown', 'failed'] else '5s' }}";
 
 /// Steps within the outage, before the point of no return.
 pub(super) fn hurried(steps: impl IntoIterator<Item = Value>) -> impl Iterator<Item = Value> {

@@ -172,7 +172,7 @@ fn a_switch_knows_all_before_it_begins_and_promotes_only_what_has_ended() {
     - name: What a client saw in the end
       service.verify:
         service: crm
-        within: "{{ '1m' if run.touched and run.outcome not in ['unknown', 'failed'] else '5s' }}"
+        within: "{{ '1s' if run.outcome == 'stopped' else '1m' if run.touched and run.outcome not in ['unknown', 'failed'] else '5s' }}"
       always: true
     "#);
 }

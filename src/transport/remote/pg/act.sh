@@ -1,5 +1,5 @@
 # Changes a cluster, one deed an act. P_within (seconds; 0: as long as it takes) and what the deed needs: set before.
-# Exit code 10: nothing was changed, and why. 11: it failed, and why.
+# Exit code 10: nothing was changed, and why. 11: it failed, and why. 12: nobody knows what becomes of it, and why.
 p_refuse() {
   printf 'svcops: %s\n' "$1" >&2
   exit 10
@@ -7,6 +7,10 @@ p_refuse() {
 p_fail() {
   printf 'svcops: %s\n' "$1" >&2
   exit 11
+}
+p_doubt() {
+  printf 'svcops: %s\n' "$1" >&2
+  exit 12
 }
 p_last() { printf '%s\n' "$1" | sed -n '/[^ ]/p' | tail -n 1; }
 # What a program complained of, without its own name and whom it spoke to.
@@ -128,7 +132,7 @@ p_promote() {
       # whether it was told before it fell silent is not known
       case $P_code:$P_said in
       124:* | *'server closed the connection'* | *'terminating connection'* | *'connection to server was lost'*)
-        p_fail "\`$P_name\` gave no answer when it was told to promote: $(p_why "$P_said")"
+        p_doubt "\`$P_name\` gave no answer when it was told to promote: $(p_why "$P_said")"
         ;;
       esac
       p_refuse "\`$P_name\` says: $(p_why "$P_said")"
@@ -149,7 +153,8 @@ p_promote() {
   while :; do
     if [ ! -e "$P_data/standby.signal" ] && p_state && [ "$P_state" = 'in production' ]; then return; fi
     p_alive && [ "$P_pid" = "$P_first" ] || p_fail "\`$P_name\` ended while it was promoted: its log says why"
-    ! p_late || p_fail "\`$P_name\` was told to promote, and is in recovery after $((P_within - 1)) s: its control file says \`$P_state\`"
+    # it cannot be called back, and may come to pass long after
+    ! p_late || p_doubt "\`$P_name\` was told to promote, and is in recovery after $((P_within - 1)) s: its control file says \`$P_state\`"
     p_nap
   done
 }

@@ -285,17 +285,20 @@ impl Found {
     }
     /// That, in words.
     pub fn against(&self, stated: &Stated) -> String {
-        let word = |within: Option<bool>| match within {
+        let word = |within: Option<bool>, known: bool| match within {
             Some(true) => "within what was stated",
             Some(false) => "OUTSIDE what was stated",
-            None => "no bound was stated, or nobody can tell",
+            None if known => "no bound was stated",
+            None => "nobody can tell",
         };
         let (bytes, time) = self.within(stated);
         let lost = self.lost.map_or("an unknown number of bytes".to_owned(), size);
-        let took = self.time(stated.kept_until).map_or("commits of unknown time".to_owned(), |time| time.to_string());
+        let time_lost = self.time(stated.kept_until);
+        let took = time_lost.map_or("commits of unknown time".to_owned(), |time| time.to_string());
+        let (bytes, time) = (word(bytes, self.lost.is_some()), word(time, time_lost.is_some()));
         if bytes == time {
-            return format!("{lost} and {took}: {}", word(bytes));
+            return format!("{lost} and {took}: {bytes}");
         }
-        format!("{lost}: {}; {took}: {}", word(bytes), word(time))
+        format!("{lost}: {bytes}; {took}: {time}")
     }
 }
