@@ -52,6 +52,9 @@ pub struct RecordAsk {
     pub kind: RecordType,
     /// How long a server may take.
     pub within: Span,
+    /// Whether its server takes updates with the zone's key is asked first, with one that changes nothing (RFC 2136, 3.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_change: bool,
 }
 
 /// Whose addresses.

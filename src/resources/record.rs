@@ -72,7 +72,13 @@ impl Resource for Record {
     }
     fn reads(&self) -> Vec<At<Read>> {
         let (at, name) = (self.at.clone(), self.name.clone());
-        vec![Place::HERE.at(Read::Record(RecordAsk { at, name, kind: self.kind, within: self.within }))]
+        vec![Place::HERE.at(Read::Record(RecordAsk {
+            at,
+            name,
+            kind: self.kind,
+            within: self.within,
+            may_change: false,
+        }))]
     }
     fn facts(&self, answers: &mut Answers) -> Result<SetFacts, ReadError> {
         answers.take(|answer| if let Answer::Record(facts) = answer { Some(self.seen(facts)) } else { None })

@@ -17,13 +17,13 @@ use crate::cert::dial::{Dial, Endpoint};
 use crate::{
     base::{
         Act, Answer, At, Change, ClientAsk, Clock as _, HaproxyApi, HttpFacts, Letter, Outcome, Output, Read, Receipt,
-        RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
+        RecordAsk, RecordUpdate, Redactor, ServedAsk, ServedFacts, Span, TcpFacts, WallClock,
     },
     issue::dns::{self, DnsError},
 };
 use futures_util::future::join_all;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex as Lock},
     time::Duration,
 };
@@ -107,10 +107,7 @@ impl Here {
                 Ok(found) => Answer::Addresses(found),
                 Err(why) => Answer::Bad(why.to_string()),
             },
-            Read::Record(ask) => match dns::read(ask).await {
-                Ok(facts) => Answer::Record(facts),
-                Err(why) => Answer::Bad(why.to_string()),
-            },
+            Read::Record(ask) => self.records(ask).await,
             Read::Order(ask) => self.orders.look(ask).await,
             Read::Served(ask) => Answer::Served(served(ask).await),
             Read::Client(ask) => self.client(ask).look(ask.anew, ask.within).await,
@@ -287,18 +284,35 @@ impl Here {
         Receipt::of(if *entry.sent.get_or_init(|| false) { Outcome::Unknown(why) } else { Outcome::Refused(why) })
     }
 
+    /// The records of a name. A server that does not answer is not held against the right to change them.
+    async fn records(&self, ask: &RecordAsk) -> Answer {
+        if ask.may_change {
+            let (at, name) = (ask.at.clone(), ask.name.clone());
+            let (remove, add) = (BTreeSet::new(), BTreeSet::new());
+            let nothing = RecordUpdate { at, name, kind: ask.kind, remove, add, ttl: 0 };
+            if let Err(DnsError::Refused(why)) = self.tell(&nothing).await {
+                return Answer::Bad(self.redactor.clean(&why).0);
+            }
+        }
+        match dns::read(ask).await {
+            Ok(facts) => Answer::Record(facts),
+            Err(why) => Answer::Bad(why.to_string()),
+        }
+    }
+
     /// Changes records. Where no answer came, a look tells what became of it.
     async fn update(&self, update: &RecordUpdate) -> Receipt {
-        let secret = update.at.key.as_ref().map(|key| self.vault.secret(&key.secret)).transpose();
-        let done = match &secret {
-            Ok(secret) => dns::update(update, secret.as_ref(), seconds()).await,
-            Err(why) => Err(DnsError::Refused(why.to_string())),
-        };
-        Receipt::of(match done {
+        Receipt::of(match self.tell(update).await {
             Ok(()) => Outcome::Ok,
             Err(DnsError::Refused(why)) => Outcome::Refused(self.redactor.clean(&why).0),
             Err(DnsError::Silent(why)) => Outcome::Failed(self.redactor.clean(&why).0),
         })
+    }
+
+    async fn tell(&self, update: &RecordUpdate) -> Result<(), DnsError> {
+        let secret = update.at.key.as_ref().map(|key| self.vault.secret(&key.secret)).transpose();
+        let secret = secret.map_err(|why| DnsError::Refused(why.to_string()))?;
+        dns::update(update, secret.as_ref(), seconds()).await
     }
 
     async fn command(&self, address: &str, backend: &str, server: &str, command: &str) -> Receipt {

@@ -109,6 +109,16 @@ fn a_target_that_lags_beyond_the_rpo_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
+fn a_key_that_the_name_server_does_not_take_is_found_before_anything_is_touched() {
+    let name = "a_key_that_the_name_server_does_not_take_is_found_before_anything_is_touched";
+    let Some(scene) = Scene::set(name) else { return };
+    scene.crm.file("../home/.config/svcops/tsig", "AAAA");
+    switch(&scene.crm, "dc2").exits(2).says("its names could not follow").says("BADSIG");
+    assert_eq!(scene.crm.svcops(&["history", "list", "-o", "json"]).exits(0).json()["runs"], serde_json::json!([]));
+    scene.ends_at(SOURCE, 0);
+}
+
+#[test]
 fn a_target_cut_off_before_the_point_of_no_return_is_waited_for_and_never_guessed_about() {
     let name = "a_target_cut_off_before_the_point_of_no_return_is_waited_for_and_never_guessed_about";
     let Some(scene) = Scene::set(name) else { return };

@@ -1,5 +1,5 @@
 //! Random runs on the simulated world: `RANDOM_RUNS` (a number) of them from `RANDOM_FROM` on, or `RANDOM_RUN`, the one of
-//! that number, on `RANDOM_THREADS`. The gate plays 10,000; `cargo bench --bench runs` a million.
+//! that number, on `RANDOM_THREADS`. The gate plays 20,000; `cargo bench --bench runs` a million.
 
 #![expect(
     clippy::unwrap_used,

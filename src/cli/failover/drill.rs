@@ -66,7 +66,7 @@ impl Face {
             goes_back: true,
             ..Terms::default()
         };
-        self.look_at_certificates(&project, service, &to)?;
+        self.look_before(&project, service, &to)?;
         let code = self.carry_over(&project, (&name, &there), &terms(&to, args.confirm.clone()))?;
         if code != ExitCode::Done {
             return Ok(code);

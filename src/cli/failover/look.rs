@@ -3,10 +3,13 @@
 use crate::{
     base::{Answer, Clock as _, HostName, PgAsk, PgDepth, PgFacts, Place, Read, WallClock},
     cli::{Face, stage, words::Failure},
-    inventory::{Host, Inventory, Service},
+    inventory::{Host, Inventory, Part, Service},
     resources::Answers,
     runbook::Project,
-    survey::service::certs::{self, Ending},
+    survey::service::{
+        certs::{self, Ending},
+        names,
+    },
     transport::Transport,
     ui::message::Message,
 };
@@ -154,21 +157,32 @@ pub(in crate::cli) fn certificates(service: &str, to: &str, ending: &[Ending]) -
 }
 
 impl Face {
-    /// Before a service moves: its certificates at the target are looked at.
-    pub(super) fn look_at_certificates(&self, project: &Project, service: &Service, to: &str) -> Result<(), Failure> {
-        if project.inventory.certificates.is_empty() {
+    /// Before a service moves: its certificates at the target are looked at, and whether its names can be changed.
+    pub(super) fn look_before(&self, project: &Project, service: &Service, to: &str) -> Result<(), Failure> {
+        let inventory = &project.inventory;
+        let names = service.parts.iter().any(|part| matches!(part, Part::Record { .. }));
+        if inventory.certificates.is_empty() && !names {
             return Ok(());
         }
-        let ending = self.runtime()?.block_on(async {
-            let ways = self.fleet(&project.root, &project.inventory, None);
-            ways.progress.doing(&format!("looking at the certificates of `{to}`"));
+        let (ending, unchangeable) = self.runtime()?.block_on(async {
+            let ways = self.fleet(&project.root, inventory, None);
+            ways.progress.doing(&format!("looking at the certificates of `{to}`, and at names"));
             let now = WallClock.now();
-            let looks = certs::ending(&*ways.transport, &project.inventory, service, to, now);
-            let ending = stage::unless_interrupted(looks).await;
+            let looks = async {
+                tokio::join!(
+                    certs::ending(&*ways.transport, inventory, service, to, now),
+                    names::unchangeable(&*ways.transport, inventory, service)
+                )
+            };
+            let seen = stage::unless_interrupted(looks).await;
             ways.progress.rest();
             ways.transport.close().await;
-            ending
+            seen
         })?;
+        if !unchangeable.is_empty() {
+            let refused = format!("failover of `{}` to `{to}` refused: its names could not follow", service.name);
+            return Err(Failure::wrong(unchangeable.into_iter().fold(Message::error(refused), Message::because)));
+        }
         if let Some(warning) = certificates(&service.name, to, &ending)? {
             self.screen.tell(&warning);
         }

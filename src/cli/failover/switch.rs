@@ -87,7 +87,7 @@ impl Face {
             return Ok(ExitCode::Done);
         }
         if way == Way::Whole {
-            self.look_at_certificates(&project, service, to)?;
+            self.look_before(&project, service, to)?;
         }
         let idle = format!("`{}` is at `{to}` already: nothing to do", service.name);
         let terms = Terms { word: Some(word), idle: Some(idle), goes_back: true, ..Terms::default() };

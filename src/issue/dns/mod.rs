@@ -75,7 +75,7 @@ pub async fn addresses(ask: &AddressAsk) -> Result<BTreeSet<IpAddr>, DnsError> {
     };
     let mut name = ask.name.clone();
     for _ in 0..8 {
-        let of = |kind| RecordAsk { at: zone.clone(), name: name.clone(), kind, within: PATIENCE };
+        let of = |kind| RecordAsk { at: zone.clone(), name: name.clone(), kind, within: PATIENCE, may_change: false };
         let asked = [of(Ours::A), of(Ours::Aaaa), of(Ours::Cname)];
         let [four, six, alias] = &asked;
         let (four, six, alias) =

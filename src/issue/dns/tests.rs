@@ -18,7 +18,7 @@ fn zone(server: &str) -> Zone {
 
 fn ask(zone: &Zone, name: &str, kind: RecordType) -> RecordAsk {
     let name = values::name_in(&zone.name, name).unwrap();
-    RecordAsk { at: zone.clone(), name, kind, within: Span::secs(3) }
+    RecordAsk { at: zone.clone(), name, kind, within: Span::secs(3), may_change: false }
 }
 
 fn values_of<const N: usize>(values: [&str; N]) -> BTreeSet<String> {
@@ -170,6 +170,13 @@ async fn records_come_and_go_alone_on_a_real_server() {
     let other = Secret::new("AAAA".into());
     let other = update(&told(&zone, name, txt, &[], &["x"]), Some(&other), now).await.unwrap_err().to_string();
     assert!(other.contains("BADSIG"), "{other}");
+    // what changes nothing is judged as what does
+    let nothing = told(&zone, name, txt, &[], &[]);
+    send(nothing.clone()).await.unwrap();
+    for (key, why) in [(None, "REFUSED"), (Some(Secret::new("AAAA".into())), "BADSIG")] {
+        let said = update(&nothing, key.as_ref(), now).await.unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
     let elsewhere = Zone { name: "example.org".into(), ..zone.clone() };
     let why = read(&ask(&elsewhere, "x", txt)).await.unwrap_err().to_string();
     assert!(why.contains("REFUSED"), "{why}");

@@ -4,6 +4,7 @@
 pub mod certs;
 mod judged;
 pub mod lag;
+pub mod names;
 mod parts;
 #[cfg(test)]
 pub(crate) mod tests;
