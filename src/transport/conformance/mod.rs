@@ -207,6 +207,14 @@ async fn a_command_gets_its_input_arguments_environment_and_folder(stage: &Stage
     });
     let receipt = stage.do_once(change).await;
     assert_eq!(receipt.stdout.text, "one\ntwo/usr\nit's $HOME|a 'b'\nc\n", "{receipt:?}");
+    // told within a script, and sent before it
+    for text in ["it's \"$HOME\" `id` \\n %s\n\n\tпривет", "a\rb", &"x'\n".repeat(30_000)] {
+        let program = Program::Shell("cat | od -An -v -tx1 | tr -d ' \\n' | sha256sum".into());
+        let change = Change::Run(Invocation { stdin: Some(Text::from(text)), ..invocation(program) });
+        let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = format!("{}  -\n", Hash::of(digits.as_bytes()));
+        assert_eq!(stage.do_once(change).await.stdout.text, wanted);
+    }
     // nothing on the input is an end of it, not a wait
     assert_eq!(stage.do_once(sh("cat; echo done")).await.stdout.text, "done\n");
 }
