@@ -394,7 +394,7 @@ mod tests {
         for mut bytes in [held(text.as_bytes()), file(text.as_bytes())] {
             assert_eq!(short(&mut bytes).unwrap().as_str(), text);
         }
-        for odd in [&b"a\0b"[..], b"\xff", b"a\rb", &[b'x'; 16 * 1024 + 1]] {
+        for odd in [&b"a\0b"[..], b"\xff", b"a\rb", &vec![b'x'; 16 * 1024 + 1]] {
             for mut bytes in [held(odd), file(odd)] {
                 assert!(short(&mut bytes).is_none());
                 assert_eq!(*part(&mut bytes, odd.len()).unwrap(), odd);
