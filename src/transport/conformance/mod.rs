@@ -207,14 +207,6 @@ async fn a_command_gets_its_input_arguments_environment_and_folder(stage: &Stage
     });
     let receipt = stage.do_once(change).await;
     assert_eq!(receipt.stdout.text, "one\ntwo/usr\nit's $HOME|a 'b'\nc\n", "{receipt:?}");
-    // told within a script, and sent before it
-    for text in ["it's \"$HOME\" `id` \\n %s\n\n\tпривет", "a\rb", &"x'\n".repeat(30_000)] {
-        let program = Program::Shell("cat | od -An -v -tx1 | tr -d ' \\n' | sha256sum".into());
-        let change = Change::Run(Invocation { stdin: Some(Text::from(text)), ..invocation(program) });
-        let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let wanted = format!("{}  -\n", Hash::of(digits.as_bytes()));
-        assert_eq!(stage.do_once(change).await.stdout.text, wanted);
-    }
     // nothing on the input is an end of it, not a wait
     assert_eq!(stage.do_once(sh("cat; echo done")).await.stdout.text, "done\n");
 }
@@ -471,6 +463,7 @@ async fn all(stage: &Stage) {
         Box::pin(what_was_settled_as_never_begun_never_begins(stage)),
         Box::pin(an_act_of_another_boot_is_unknown(stage)),
         Box::pin(an_act_whose_processes_died_without_an_end_is_unknown(stage)),
+        Box::pin(files::an_input_comes_as_it_is_whether_told_or_sent(stage)),
         Box::pin(files::a_file_is_put_at_its_place_and_brought_back(stage)),
         Box::pin(files::a_file_gets_another_name_where_nothing_is(stage)),
         Box::pin(files::what_was_kept_a_quarter_ago_is_kept_no_more(stage)),
