@@ -119,3 +119,14 @@ pub(super) async fn a_large_file_is_streamed_whole(stage: &Stage) {
     let receipt = stage.do_once(write(&stage.path("big.2"), content)).await;
     assert!(matches!(&receipt.outcome, Outcome::Refused(why) if why.contains("has changed")), "{receipt:?}");
 }
+
+pub(super) async fn an_input_comes_as_it_is_whether_told_or_sent(stage: &Stage) {
+    // the first within a script, the others before it
+    for text in ["it's \"$HOME\" `id` \\n %s\n\n\tпривет", "a\rb", &"x'\n".repeat(30_000)] {
+        let program = Program::Shell("cat | od -An -v -tx1 | tr -d ' \\n' | sha256sum".into());
+        let change = Change::Run(Invocation { stdin: Some(Text::from(text)), ..invocation(program) });
+        let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = format!("{}  -\n", Hash::of(digits.as_bytes()));
+        assert_eq!(stage.do_once(change).await.stdout.text, wanted);
+    }
+}

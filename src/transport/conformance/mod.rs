@@ -463,6 +463,7 @@ async fn all(stage: &Stage) {
         Box::pin(what_was_settled_as_never_begun_never_begins(stage)),
         Box::pin(an_act_of_another_boot_is_unknown(stage)),
         Box::pin(an_act_whose_processes_died_without_an_end_is_unknown(stage)),
+        Box::pin(files::an_input_comes_as_it_is_whether_told_or_sent(stage)),
         Box::pin(files::a_file_is_put_at_its_place_and_brought_back(stage)),
         Box::pin(files::a_file_gets_another_name_where_nothing_is(stage)),
         Box::pin(files::what_was_kept_a_quarter_ago_is_kept_no_more(stage)),

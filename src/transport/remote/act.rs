@@ -7,7 +7,7 @@ use super::super::{
 };
 use crate::base::{Act, Change, HaproxyApi, Hash, Invocation, Outcome, Output, Program, Receipt, Source, Way};
 use crate::base::{Redactor, Secret};
-use std::io::Read;
+use std::io::{Read, Seek};
 use zeroize::Zeroizing;
 
 /// Puts files at their places, on the host.
@@ -300,6 +300,30 @@ pub(crate) fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
+/// No longer a text is told within a script: a few shells read theirs byte by byte.
+const TOLD: u64 = 16 * 1024;
+
+/// A content as a text for a script, if it is a short one. What is none is left as it was.
+pub(crate) fn short(bytes: &mut Bytes) -> Option<Zeroizing<String>> {
+    if let Bytes::File(file) = bytes {
+        if file.metadata().ok()?.len() > TOLD {
+            return None;
+        }
+        let mut held = Zeroizing::new(Vec::new());
+        let all = file.take(TOLD + 1).read_to_end(&mut held);
+        if all.is_err() || held.len() as u64 > TOLD {
+            file.rewind().ok()?;
+            return None;
+        }
+        *bytes = Bytes::Held(held);
+    }
+    let Bytes::Held(held) = bytes else { return None };
+    let text = std::str::from_utf8(held).ok().filter(|text| text.len() as u64 <= TOLD)?;
+    // shells differ in what they make of other signs
+    let plain = text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control());
+    plain.then(|| Zeroizing::new(text.to_owned()))
+}
+
 /// All of a content that is held, or the beginning of a file: for streaming.
 pub(crate) fn part(bytes: &mut Bytes, size: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     match bytes {
@@ -355,6 +379,27 @@ mod tests {
         assert_eq!(told, Some(Outcome::Unknown("told, and not done yet".into())));
         assert!(matches!(of("reboot", "", None, "", Reading::Code), Some(Outcome::Unknown(_))));
         assert!(matches!(of("ended", "late", None, "", Reading::Code), Some(Outcome::Failed(_))));
+    }
+
+    #[test]
+    fn what_is_short_and_plain_is_told_and_all_else_is_left_as_it_was() {
+        let held = |bytes: &[u8]| Bytes::Held(Zeroizing::new(bytes.to_vec()));
+        let file = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, bytes).unwrap();
+            file.rewind().unwrap();
+            Bytes::File(file)
+        };
+        let text = "it's\ta $TEXT \\\nпривет";
+        for mut bytes in [held(text.as_bytes()), file(text.as_bytes())] {
+            assert_eq!(short(&mut bytes).unwrap().as_str(), text);
+        }
+        for odd in [&b"a\0b"[..], b"\xff", b"a\rb", &vec![b'x'; 16 * 1024 + 1]] {
+            for mut bytes in [held(odd), file(odd)] {
+                assert!(short(&mut bytes).is_none());
+                assert_eq!(*part(&mut bytes, odd.len()).unwrap(), odd);
+            }
+        }
     }
 
     #[test]

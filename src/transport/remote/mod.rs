@@ -53,6 +53,35 @@ struct Errand<'a> {
     reads: bool,
 }
 
+/// What a script brings with it of an act's input and script: short texts, which then need no session of their own.
+struct Told {
+    /// Where they lie.
+    named: String,
+    /// ` && s_put …` for each.
+    puts: Zeroizing<String>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { named: "S_in=/dev/null S_script=/dev/null\n".to_owned(), puts: Zeroizing::default() }
+    }
+}
+
+impl Told {
+    /// Takes what is short out of what was made ready; the rest must be sent before.
+    fn of(ready: &mut Ready) -> Self {
+        let mut told = Self::default();
+        for (bytes, variable) in [(&mut ready.input, "S_in"), (&mut ready.script, "S_script")] {
+            let Some(text) = bytes.as_mut().and_then(act::short) else { continue };
+            let name = format!("{variable}.{}", nonce());
+            told.puts.push_str(&Zeroizing::new(format!(" && s_put {name} {}", *Zeroizing::new(quote(&text)))));
+            told.named.push_str(&format!("{variable}=$S_act.{name}\n"));
+            *bytes = None;
+        }
+        told
+    }
+}
+
 impl Errand<'_> {
     /// The folder is told to the session, under its own base.
     fn head(&self) -> String {
@@ -69,12 +98,11 @@ impl Errand<'_> {
         let wait = if self.reads { "s_attend" } else { "s_await" };
         format!("{wait} {} {} \"$S_user\"\n", self.within, u8::from(self.interruptible))
     }
-    /// Nothing was sent before.
-    const EMPTY: &'static str = "S_in=/dev/null S_script=/dev/null\n";
-    /// Starts what was made ready, unless it was started already, and waits for its end. `sent` names what was sent.
-    fn begin(&self, ready: &Ready, sent: &str) -> Zeroizing<String> {
+    /// Starts what was made ready, unless it was started already, and waits for its end. `named` says where lies what was
+    /// sent.
+    fn begin(&self, ready: &Ready, named: &str) -> Zeroizing<String> {
         Zeroizing::new(format!(
-            "{sent}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_act.claim\" ] || s_start\n{}s_report\n",
+            "{named}S_cwd={}\nS_env={}\ns_plan {}\n[ -e \"$S_act.claim\" ] || s_start\n{}s_report\n",
             quote(&ready.cwd),
             *Zeroizing::new(quote(&ready.env)),
             quote(&ready.argv),
@@ -174,21 +202,23 @@ impl Remote {
         let errand = self.errand(act, &change.at, terms);
         let reading = reading(&change.what);
         // what was carried once needs no bytes any more: they may be gone by now
-        let ready = Ready::new(act, &change.what, terms, &self.vault);
+        let mut ready = Ready::new(act, &change.what, terms, &self.vault);
+        let told = ready.as_mut().map(Told::of).unwrap_or_default();
         let (begin, known) = match &ready {
             // nothing to send before: all in one round trip
-            Ok(ready) if ready.input.is_none() && ready.script.is_none() => (errand.begin(ready, Errand::EMPTY), true),
+            Ok(ready) if ready.input.is_none() && ready.script.is_none() => (errand.begin(ready, &told.named), true),
             _ => (Zeroizing::new("s_say state new\n".to_owned()), false),
         };
         let script = Zeroizing::new(format!(
             "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
              elif [ -e \"$S_act.claim\" ]; then {}s_report\n\
              elif s_other {}; then s_say state \"$S_other\"\n\
-             elif s_folder; then\n{}\
+             elif s_folder{}; then\n{}\
              else s_say state wrong; s_say why \"no receipt can be kept in \\`$S_dir\\`\"; fi\n",
             errand.head(),
             errand.wait(),
             quote(errand.boot),
+            if known { &told.puts } else { "" },
             *begin,
         ));
         let frames = self.shells.ask(&script, Self::SILENCE).await?;
@@ -199,7 +229,7 @@ impl Remote {
             Ok(ready) => ready,
             Err(why) => return Ok(Receipt::of(Outcome::Refused(self.redactor.clean(&why).0))),
         };
-        let frames = self.begin(&errand, ready).await?;
+        let frames = self.begin(&errand, ready, told).await?;
         Ok(self.receipt(&frames, reading, &errand))
     }
 
@@ -346,7 +376,7 @@ impl Remote {
     }
 
     /// Runs something that leaves no receipt.
-    async fn once(&self, ready: Ready, at: &Place, within: Duration) -> Result<Frames, Lost> {
+    async fn once(&self, mut ready: Ready, at: &Place, within: Duration) -> Result<Frames, Lost> {
         let errand = Errand {
             // no folder of its own, so nothing is left when its files are gone
             folder: format!("./read-{}", nonce()),
@@ -356,7 +386,8 @@ impl Remote {
             interruptible: true,
             reads: true,
         };
-        let frames = self.begin(&errand, ready).await;
+        let told = Told::of(&mut ready);
+        let frames = self.begin(&errand, ready, told).await;
         let tidy = format!("{}rm -rf -- \"$S_act\".*\n", errand.head());
         // what it leaves behind if this fails is tidied away by its age
         let _tidied = self.shells.ask(&tidy, Self::SILENCE).await.is_ok();
@@ -364,19 +395,21 @@ impl Remote {
     }
 
     /// Sends what must be sent, starts, and waits for the end.
-    async fn begin(&self, errand: &Errand<'_>, mut ready: Ready) -> Result<Frames, Lost> {
-        let mut sent = Errand::EMPTY.to_owned();
+    async fn begin(&self, errand: &Errand<'_>, mut ready: Ready, told: Told) -> Result<Frames, Lost> {
+        let Told { mut named, puts } = told;
         for (bytes, variable) in [(ready.input.take(), "S_in"), (ready.script.take(), "S_script")] {
             let Some(bytes) = bytes else { continue };
             let name = format!("{variable}.{}", nonce());
             self.upload(&format!("{}.{name}", errand.folder), bytes).await?;
-            sent.push_str(&format!("{variable}=$S_act.{name}\n"));
+            named.push_str(&format!("{variable}=$S_act.{name}\n"));
         }
         let script = Zeroizing::new(format!(
-            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"; else\n\
-             s_folder\n{}fi\n",
+            "{}if [ -n \"$S_wrong\" ]; then s_say state wrong; s_say why \"$S_wrong\"\n\
+             elif s_folder{}; then\n{}\
+             else s_say state wrong; s_say why \"no receipt can be kept in \\`$S_dir\\`\"; fi\n",
             errand.head(),
-            *errand.begin(&ready, &sent),
+            *puts,
+            *errand.begin(&ready, &named),
         ));
         self.shells.ask(&script, Self::SILENCE).await
     }

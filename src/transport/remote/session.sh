@@ -169,6 +169,8 @@ s_finish() {
 
 # The folder of receipts is $S_dir, and what is of one act begins there with $S_act.
 s_folder() { [ -d "$S_dir" ] || LC_ALL=C mkdir -p "$S_dir"; }
+# Puts the text $2 into the file $1 of the act.
+s_put() { printf %s "$2" >"$S_act.$1"; } 2>/dev/null
 # Makes an empty file, unless it is there: of many who try, one succeeds (O_EXCL), and what is to stand in it comes after.
 s_make() {
   set -C
