@@ -186,5 +186,5 @@ fn while_a_run_moves_it_and_after_that_was_killed_the_run_is_named() {
     let seen = status(0);
     assert_eq!((&seen["services"][0]["run"], &seen["services"][0]["last_switch"]), (&().into(), &().into()));
     let tried = &seen["services"][0]["tried_since"];
-    assert_eq!((&tried["run"], &tried["moved"]), (&run.into(), &false.into()), "{tried}");
+    assert_eq!((&tried["outcome"], &tried["touched"]), (&"not_now".into(), &false.into()), "{tried}");
 }
