@@ -228,8 +228,12 @@ impl Story {
     }
 
     fn ended(&self, end: &Summary) -> Ended {
-        let acted: Vec<&TaskState> =
-            self.state.tasks.iter().filter(|t| t.forward.announced > 0 && t.forward.done()).collect();
+        let acted: Vec<&TaskState> = self
+            .state
+            .tasks
+            .iter()
+            .filter(|t| t.forward.announced > 0 && t.forward.done() && !t.began.in_rollback)
+            .collect();
         let hosts: BTreeSet<&HostName> = acted.iter().map(|t| &t.began.host).collect();
         let undone = self.state.tasks.iter().filter(|t| t.undo.as_ref().is_some_and(Leg::done));
         let undone: BTreeSet<&HostName> = undone.map(|t| &t.began.host).collect();

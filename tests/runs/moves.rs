@@ -125,6 +125,7 @@ fn a_good_drill_is_told_as_one_wherever_it_is_told() {
     let newest = &history["moves"][0];
     assert_eq!((&newest["what"], &newest["outcome"]), (&"drill".into(), &"done".into()), "{newest}");
     assert_eq!((&newest["touched"], &newest["moved"]), (&true.into(), &false.into()), "{newest}");
+    assert_eq!((&newest["from"], &newest["to"]), (&"dc1".into(), &"dc2".into()), "{newest}");
     let tickets = project.svcops(&["ticket", "list", "--all", "-o", "json"]).exits(0).json();
     let states: Vec<_> = tickets["tickets"].as_array().unwrap().iter().map(|ticket| ticket["state"].clone()).collect();
     assert_eq!(states, ["done", "done"], "{tickets}");

@@ -129,7 +129,7 @@ pub(super) fn recent(past: &Past<'_>, inventory: &Inventory, service: &Service) 
             break;
         }
         let records = past.journal.records(&row.run)?;
-        let one = one(past.listed(row), &records, inventory, service);
+        let one = one(past, row, &records, (inventory, service));
         switch |= one.moved;
         drill |= one.is_drill();
         moves.push(one);
@@ -153,13 +153,14 @@ pub(super) fn moves(
     let mut moves = Vec::new();
     for row in rows {
         let records = past.journal.records(&row.run)?;
-        moves.push(one(past.listed(row), &records, inventory, service));
+        moves.push(one(past, row, &records, (inventory, service)));
     }
     found_later(&mut moves);
     Ok(moves)
 }
 
-fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service) -> Move {
+fn one(past: &Past<'_>, row: RunRow, records: &[Record], (inventory, service): (&Inventory, &Service)) -> Move {
+    let run = past.listed(row);
     let state = &RunState::fold(records);
     let none = BTreeMap::new();
     let params = records.iter().find_map(|record| match &record.event {
@@ -188,7 +189,8 @@ fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service
             let whole = !turned && run.row.outcome == Some(End::Done);
             let through = promoted().any(has_moved) || (whole && service.database(inventory).is_none());
             let target = state.tasks.iter().find(of(&["postgres.ready", "postgres.promote", "patroni.switchover"]));
-            (if through { Kind::RoundTrip } else { Kind::Drill }, target.and_then(site))
+            let to = target.and_then(site).or_else(|| aimed_at(past, state));
+            (if through { Kind::RoundTrip } else { Kind::Drill }, to)
         }
     };
     let moved = match kind {
@@ -212,6 +214,14 @@ fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service
     let rejoin = &run.row.run;
     let found = followed.map(|found| FoundBy { run: rejoin.clone(), found, of: Stated::found_by(params) });
     Move { run, kind, from, to, outage, accepted, lost, stated, found, through, touched, moved }
+}
+
+/// The site that a drill goes to, as its runbook has it: without a database no task says so.
+fn aimed_at(past: &Past<'_>, state: &RunState) -> Option<String> {
+    let runbook = past.journal.get(&state.header.as_ref()?.runbook_hash).ok()?;
+    let runbook: Value = serde_json::from_slice(&runbook).ok()?;
+    let sites = runbook.get("targets")?.as_str()?.strip_prefix("site in (")?.strip_suffix(')')?;
+    sites.split_once(',').map(|(_, to)| to.trim().to_owned())
 }
 
 /// A promotion that is done, or that nobody saw fail once it had begun.
