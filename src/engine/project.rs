@@ -87,7 +87,7 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
                 engine.planning = true;
                 if let Err(Off::Turned { why }) = engine.forward().await? {
                     // what always comes last sees the world as it is then
-                    engine.turn_back(&why).await?;
+                    Box::pin(engine.turn_back(&why)).await?;
                 }
                 engine.last().await?;
                 drop(engine);

@@ -505,7 +505,7 @@ impl Engine<'_> {
                 Ok(()) => false,
                 Err(Off::Stopped) => true,
                 Err(Off::Turned { why }) => {
-                    self.turn_back(&why).await?;
+                    Box::pin(self.turn_back(&why)).await?;
                     false
                 }
                 Err(Off::Failed { policy, why, batch }) => {
