@@ -1,4 +1,5 @@
-//! `drill.end`: the end of a drill, from where all goes back.
+//! `drill.end`: the end of a drill, from where all goes back. That it is reached is what the drill is for: it is done well,
+//! and the engine turns the run back by its trait.
 
 use super::{Action, Next, Refusal, Target, Traits, Turn, args};
 use crate::resources::{NoFacts, Nothing};
@@ -22,10 +23,10 @@ pub(super) struct End {
 
 impl Action for End {
     const NAME: &'static str = "drill.end";
-    const ABOUT: &'static str = "Ends a drill: it never succeeds, so that all that was done goes back";
+    const ABOUT: &'static str = "Ends a drill: from here all that the run has done goes back, and that is well";
     const EXAMPLE: &'static str = "- name: All goes back
   drill.end: {service: crm}";
-    const TRAITS: Traits = Traits { once: true, ..Traits::LOOKS };
+    const TRAITS: Traits = Traits { once: true, turns_back: true, ..Traits::LOOKS };
     type Args = EndArgs;
     type On = Nothing;
     fn bind(args: EndArgs, target: &Target<'_>) -> Result<Self, Refusal> {
@@ -40,7 +41,7 @@ impl Action for End {
         &self.nothing
     }
     fn next(&self, _: &Turn<NoFacts>) -> Next {
-        Next::GiveUp(format!("the drill of `{}` has come to its end: all goes back", self.service))
+        Next::done()
     }
     fn undo(&self, _: &Turn<NoFacts>) -> Next {
         Next::done()

@@ -117,15 +117,18 @@ pub struct Traits {
     pub leaves_nothing: bool,
     /// Opaque: a plan cannot know what it changes.
     pub opaque: bool,
+    /// Where it is done, the whole run turns back, as it was to: a drill.
+    pub turns_back: bool,
 }
 
 impl Traits {
     /// Changes things and can undo them.
-    pub const CHANGES: Self = Self { changes: true, once: false, undoes: true, leaves_nothing: false, opaque: false };
+    pub const CHANGES: Self =
+        Self { changes: true, once: false, undoes: true, leaves_nothing: false, opaque: false, turns_back: false };
     /// Only looks.
     pub const LOOKS: Self = Self { changes: false, undoes: true, leaves_nothing: true, ..Self::CHANGES };
     /// Tells somebody something, once.
-    pub const TELLS: Self = Self { changes: true, once: true, undoes: true, leaves_nothing: true, opaque: false };
+    pub const TELLS: Self = Self { once: true, leaves_nothing: true, ..Self::CHANGES };
     /// Runs what has no model.
     pub const OPAQUE: Self = Self { undoes: false, opaque: true, ..Self::CHANGES };
 }

@@ -16,7 +16,7 @@ use crate::{
         event::Debt,
         state::{Owed, RunState, TaskState},
     },
-    ui::history::{self, Unpaid},
+    ui::owed::{self, Unpaid},
 };
 use std::collections::BTreeSet;
 
@@ -27,8 +27,8 @@ use std::collections::BTreeSet;
 pub fn owed(past: &Past<'_>, project: Option<&str>) -> Result<String, Failure> {
     let unpaid = unpaid(past, project)?;
     Ok(match past.output {
-        Output::Table => history::owed(past.screen, &unpaid, &past.zone),
-        _ => pretty(&history::owed_json(&unpaid)),
+        Output::Table => owed::text(past.screen, &unpaid, &past.zone),
+        _ => pretty(&owed::json(&unpaid)),
     })
 }
 

@@ -25,13 +25,24 @@ pub enum Depth {
 pub fn text(plan: &Plan, depth: Depth, paint: Paint, width: usize) -> String {
     let view = View { paint, width };
     let mut text = view.head(plan);
+    let mut left_out = Vec::new();
     for step in steps(plan, depth) {
-        match depth {
-            Depth::Full => text += &view.step(&step),
-            Depth::Short => text += &view.short(&step),
+        let drawn = match depth {
+            Depth::Full => view.step(&step),
+            Depth::Short => view.short(&step),
+        };
+        if drawn.is_empty() && !step.turns_back() {
+            left_out.push(step.number);
+        }
+        if step.crosses() {
+            text += &view.turn("point of no return: from here on the run only goes forward", depth);
+        }
+        text += &drawn;
+        if step.turns_back() {
+            text += &view.turn("a drill: all of it goes back from here", depth);
         }
     }
-    text + &view.foot(plan, depth)
+    text + &view.foot(plan, depth, &left_out)
 }
 
 /// Whether a run of it would change anything, as far as can be known.
@@ -51,6 +62,20 @@ struct Step<'a> {
     action: &'a str,
     batches: BTreeSet<usize>,
     groups: Vec<Group<'a>>,
+}
+
+impl Step<'_> {
+    /// The run would cross its point of no return with it.
+    fn crosses(&self) -> bool {
+        let acts = |task: &PlannedTask| !task.changes.is_empty() || task.certainty != Certainty::Exact;
+        self.groups.iter().any(|group| group.first.no_return && acts(group.first))
+    }
+    /// The run would turn back after it.
+    fn turns_back(&self) -> bool {
+        let applies = |group: &Group<'_>| group.first.note.is_none() && group.first.trouble.is_none();
+        Entry::find(CATALOG, self.action).is_some_and(|entry| entry.traits.turns_back)
+            && self.groups.iter().any(applies)
+    }
 }
 
 /// Hosts to which the same would happen.
@@ -157,6 +182,12 @@ impl View {
         text
     }
 
+    /// A line of its own where the run turns, between steps.
+    fn turn(&self, words: &str, depth: Depth) -> String {
+        let (before, first) = if depth == Depth::Full { ("\n", "") } else { ("", "  ") };
+        format!("{before}{}\n", self.paint.bold(&wrap::hanging(&format!("{first}---- "), words, self.width)))
+    }
+
     /// A diff is kept to the letter: a line that is too long goes on in the next one.
     fn diff(&self, diff: &str) -> String {
         let mut text = String::new();
@@ -199,7 +230,7 @@ impl View {
         text
     }
 
-    fn foot(&self, plan: &Plan, depth: Depth) -> String {
+    fn foot(&self, plan: &Plan, depth: Depth, left_out: &[&str]) -> String {
         let acting: Vec<&PlannedTask> = plan.tasks.iter().filter(|t| !t.changes.is_empty()).collect();
         // what is sent or asked from here touches no host
         let once = |task: &PlannedTask| Entry::find(CATALOG, &task.action).is_some_and(|entry| entry.traits.once);
@@ -221,6 +252,11 @@ impl View {
                 line += &format!("; {} not known before the run", words::count("task", open));
             }
             lines.push(line);
+        }
+        if let (Some(_), false) = (left_out.first(), sum == 0 && open == 0 && troubles == 0) {
+            let (steps, look) =
+                if left_out.len() == 1 { ("step", "looks or finds") } else { ("steps", "look or find") };
+            lines.push(format!("not listed: {steps} {}, which only {look} nothing to do", listed(left_out)));
         }
         if troubles > 0 {
             lines.push(self.paint.red(&format!(
@@ -253,6 +289,14 @@ pub fn sure(task: &PlannedTask) -> String {
     }
 }
 
+/// The numbers of steps: `1, 2, 8`; many are only counted.
+fn listed(numbers: &[&str]) -> String {
+    match numbers.split_at_checked(12) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => numbers.join(", "),
+    }
+}
+
 fn bare(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
@@ -273,6 +317,7 @@ mod tests {
             batch: None,
             certainty,
             known_after: None,
+            no_return: false,
             changes,
             note: None,
             trouble: None,
@@ -412,6 +457,62 @@ mod tests {
         plan of `billing-restart` in project `crm`, with site=dc1
 
         nothing to change: everything is as the runbook wants it
+        ");
+    }
+
+    #[test]
+    fn a_plan_shows_where_it_cannot_go_back_any_more_and_why_numbers_are_missing() {
+        let act = |number: &str, step: &str, host: &str| {
+            task(
+                number,
+                step,
+                host,
+                Certainty::Exact,
+                vec![change(&format!("stop `{step}`"), "active", "inactive", None)],
+            )
+        };
+        let idle = |number: &str| task(number, "Look", "dc1-db1", Certainty::Exact, Vec::new());
+        let promote = PlannedTask { no_return: true, ..act("4", "Promote", "dc2-db1") };
+        let tasks =
+            vec![idle("1"), idle("2"), act("3", "Stop", "dc1-db1"), promote, idle("5"), act("6", "Start", "dc2-db1")];
+        insta::assert_snapshot!(text(&plan(tasks.clone()), Depth::Short, Paint::default(), 80), @r"
+        plan of `billing-restart` in project `crm`, with site=dc1
+          3    Stop: `dc1-db1`: stop `Stop`
+          ---- point of no return: from here on the run only goes forward
+          4    Promote: `dc2-db1`: stop `Promote`
+          6    Start: `dc2-db1`: stop `Start`
+
+        3 changes on 2 of 7 hosts (site: dc1)
+        not listed: steps 1, 2, 5, which only look or find nothing to do
+        ");
+        let full = text(&plan(tasks), Depth::Full, Paint::default(), 80);
+        assert!(
+            full.contains("\n---- point of no return: from here on the run only goes forward\n\n4 Promote"),
+            "{full}"
+        );
+        assert!(!full.contains("not listed"), "{full}");
+        // it is behind it already
+        let promoted =
+            PlannedTask { changes: Vec::new(), ..task("4", "Promote", "dc2-db1", Certainty::Exact, Vec::new()) };
+        let promoted = PlannedTask { no_return: true, ..promoted };
+        let text = text(&plan(vec![promoted, act("6", "Start", "dc2-db1")]), Depth::Short, Paint::default(), 80);
+        assert!(
+            !text.contains("point of no return") && text.contains("not listed: step 4, which only looks"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_drills_plan_says_where_it_turns_back() {
+        let end =
+            PlannedTask { action: "drill.end".into(), ..task("2", "Back", "(here)", Certainty::Exact, Vec::new()) };
+        let stop = task("1", "Stop", "dc1-db1", Certainty::Exact, vec![change("stop it", "active", "inactive", None)]);
+        insta::assert_snapshot!(text(&plan(vec![stop, end]), Depth::Short, Paint::default(), 80), @r"
+        plan of `billing-restart` in project `crm`, with site=dc1
+          1    Stop: `dc1-db1`: stop it
+          ---- a drill: all of it goes back from here
+
+        1 change on 1 of 7 hosts (site: dc1)
         ");
     }
 }

@@ -75,8 +75,6 @@ pub struct Terms {
     pub idle: Option<String>,
     /// Asked to stop before its point of no return, it goes back at once: to be stopped halfway is an outage.
     pub goes_back: bool,
-    /// It ends in `drill.end`, and that is well.
-    pub drill: bool,
 }
 
 /// Plans, shows, asks, carries out.
@@ -137,12 +135,6 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
     if terms.goes_back && ended.summary.outcome == End::Stopped {
         ended = taken_back(set, order, ended).await?;
     }
-    if terms.drill && ended.summary.outcome == End::RolledBack && drilled(set, &ended.run)? {
-        // it failed as it should: nothing else did
-        let summary = Summary { exit_code: 0, ..ended.summary };
-        face.ended(set, &Ended { summary, ..ended })?;
-        return Ok(ExitCode::Done);
-    }
     face.ended(set, &ended)
 }
 
@@ -168,13 +160,6 @@ async fn taken_back(set: &Set, order: &Order, ended: Ended) -> Result<Ended, Fai
         back = back => Ok(back?),
         () = heard => Ok(ended),
     }
-}
-
-/// Nothing but the drill's own end is in trouble.
-fn drilled(set: &Set, run: &RunId) -> Result<bool, Failure> {
-    let state = RunState::fold(&set.stage.journal.records(run)?);
-    let mut troubled = state.troubled().peekable();
-    Ok(troubled.peek().is_some() && troubled.all(|task| task.began.action == "drill.end"))
 }
 
 /// Refuses a run that will ask a person where there is none: what comes before the question would be done in vain.

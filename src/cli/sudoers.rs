@@ -114,6 +114,7 @@ mod tests {
             batch: None,
             certainty: Certainty::Exact,
             known_after: None,
+            no_return: false,
             changes: changes.into_iter().map(change).collect(),
             note: None,
             trouble: None,

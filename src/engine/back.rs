@@ -43,12 +43,20 @@ impl Return {
 }
 
 impl Engine<'_> {
+    /// Takes all back, as the run was to.
+    pub(super) async fn turn_back(&self, why: &str) -> Result<(), Halt> {
+        if self.with(|s| !s.back.contains_key(&Scope::Run)) {
+            self.say(Event::RollingBack { scope: Scope::Run, why: why.to_owned(), drill: true }).await?;
+        }
+        self.back(&Scope::Run, why).await
+    }
+
     /// Takes a scope back, or goes on with that. Without the way there: what never began never will.
     pub(super) async fn back(&self, scope: &Scope, why: &str) -> Result<(), Halt> {
         match self.with(|s| s.back.get(scope).map(|b| b.done)) {
             Some(true) => return Ok(()),
             Some(false) => {}
-            None => self.say(Event::RollingBack { scope: scope.clone(), why: why.to_owned() }).await?,
+            None => self.say(Event::RollingBack { scope: scope.clone(), why: why.to_owned(), drill: false }).await?,
         }
         let back = Return { hosts: self.hosts_of(scope), stuck: Mutex::default(), waiting: Mutex::default() };
         let mut stations: Vec<Arc<Station>> = self.script.stations().into_iter().cloned().collect();

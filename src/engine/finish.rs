@@ -45,9 +45,23 @@ pub fn undo_key(task: &TaskId) -> String {
 /// What failed first: a step and why, in words.
 pub fn first_failure(state: &RunState) -> Option<String> {
     let bad = |t: &&TaskState| t.forward.why().is_some() && t.waived.is_none();
-    let task = state.tasks.iter().find(|t| bad(t) && !t.began.in_rollback).or_else(|| state.tasks.iter().find(bad));
-    task.map(|t| format!("`{}` on `{}`: {}", t.began.name, t.began.host, t.forward.why().unwrap_or_default()))
-        .or_else(|| state.back.values().next().map(|b| b.why.clone()))
+    let words =
+        |t: &TaskState| format!("`{}` on `{}`: {}", t.began.name, t.began.host, t.forward.why().unwrap_or_default());
+    let first = |also: fn(&TaskState) -> bool| state.tasks.iter().find(|t| bad(t) && also(t)).map(words);
+    // a drill is to go back: that it does is no failure, but that it cannot is one, and what comes last only shows it
+    let drill = state.back.values().any(|b| b.drill);
+    first(|t| !t.began.in_rollback && !t.began.always)
+        .or_else(|| if drill { not_undone(state) } else { None })
+        .or_else(|| first(|t| !t.began.in_rollback))
+        .or_else(|| first(|_| true))
+        .or_else(|| state.back.values().find(|b| !b.drill).map(|b| b.why.clone()))
+}
+
+/// The first undo that failed, in words.
+fn not_undone(state: &RunState) -> Option<String> {
+    let why = |t: &TaskState| Some((t.began.clone(), t.undo.as_ref()?.why()?.to_owned()));
+    let (began, why) = state.tasks.iter().find_map(why)?;
+    Some(format!("the undo of `{}` on `{}`: {why}", began.name, began.host))
 }
 
 /// The run meant to take this back.

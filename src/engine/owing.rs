@@ -73,7 +73,8 @@ impl Engine<'_> {
             let state = RunState::fold(&self.stage.journal.records(&run)?);
             let known = self.stage.journal.paid_of(&run)?;
             let brought: Vec<_> = self.with(|s| {
-                let well = |t: &&TaskState| t.forward.done() && !t.began.leaves_nothing && !t.began.opaque;
+                let well =
+                    |t: &&TaskState| t.forward.done() && t.undo.is_none() && !t.began.leaves_nothing && !t.began.opaque;
                 s.tasks.iter().filter(well).filter_map(lock).collect()
             });
             let over = unmade(&state).filter(|t| lock(t).is_some_and(|l| brought.contains(&l)));

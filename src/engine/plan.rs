@@ -62,6 +62,9 @@ pub struct PlannedTask {
     /// What is known only after another step: that step's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_after: Option<String>,
+    /// Its step is the point of no return: once it acts, the run only goes forward.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_return: bool,
     /// What would change; empty: nothing to do.
     pub changes: Vec<PlannedChange>,
     /// It would not apply (`when` is false), or pays a debt, or cannot be done: words.

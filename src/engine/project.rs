@@ -7,6 +7,7 @@ use super::{
     run::engine,
     script::{self, Script, here},
     task::refusal,
+    walk::Off,
 };
 use crate::{
     actions::Entry,
@@ -84,7 +85,10 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
                 let state = RunState::fold([&first]);
                 let mut engine = engine(&stage, &script, &first.run, state, (parallel, super::never()))?;
                 engine.planning = true;
-                drop(engine.forward().await?);
+                if let Err(Off::Turned { why }) = engine.forward().await? {
+                    // what always comes last sees the world as it is then
+                    Box::pin(engine.turn_back(&why)).await?;
+                }
                 engine.last().await?;
                 drop(engine);
                 Ok(first.run)
@@ -161,7 +165,7 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
     let mut opaque: BTreeMap<HostName, String> = BTreeMap::new();
     for record in records {
         match &record.event {
-            Event::Began(began) => {
+            Event::Began(began) if !began.in_rollback => {
                 let Some(task) = state.task(&began.task) else { continue };
                 let traits = Entry::find(stage.catalog, &began.action).map(|e| e.traits);
                 let is_opaque = traits.is_some_and(|t| t.opaque) && task.acted();
@@ -189,6 +193,7 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                     batch: batch_of(script, task),
                     certainty,
                     known_after,
+                    no_return: is_no_return(script, task),
                     changes: Vec::new(),
                     note: began.pays.is_some().then(|| "a consequence of what changed before it".to_owned()),
                     trouble: task.forward.why().map(str::to_owned),
@@ -219,6 +224,12 @@ fn batch_of(script: &Script, task: &TaskState) -> Option<crate::journal::event::
     stations.find(|s| s.hosts.contains(&task.began.host)).and_then(|s| s.batch)
 }
 
+fn is_no_return(script: &Script, task: &TaskState) -> bool {
+    // a consequence of the step is none
+    let own = |s: &&&Arc<script::Station>| s.number == task.began.step && task.began.pays.is_none();
+    script.stations().iter().find(own).is_some_and(|s| s.step.no_return)
+}
+
 fn skipped(script: &Script, id: &TaskId, why: &str) -> Option<PlannedTask> {
     let (label, host) = id.as_str().rsplit_once('@')?;
     let label = label.split('[').next().unwrap_or(label);
@@ -233,6 +244,7 @@ fn skipped(script: &Script, id: &TaskId, why: &str) -> Option<PlannedTask> {
         batch: station.batch,
         certainty: Certainty::Exact,
         known_after: None,
+        no_return: station.step.no_return,
         changes: Vec::new(),
         note: Some(format!("does not apply: {why}")),
         trouble: None,

@@ -197,7 +197,7 @@ pub async fn run(
     engine.say(Event::Locked { exclusive: planned.exclusive.clone(), shared: planned.shared.clone() }).await?;
     stage.watcher.notice(&crate::journal::event::Notice::Ahead { tasks: planned.plan.tasks.len() });
     if let Some(why) = guard::silent(planned) {
-        engine.say(Event::RollingBack { scope: Scope::Run, why }).await?;
+        engine.say(Event::RollingBack { scope: Scope::Run, why, drill: false }).await?;
         engine.say(Event::RolledBack { scope: Scope::Run }).await?;
         return Ok(Ended { summary: engine.close(false).await?, run });
     }
@@ -253,6 +253,10 @@ pub fn may_roll_back(run: &RunId, state: &RunState) -> Result<(), EngineError> {
     if let Some(task) = state.no_return() {
         return Err(EngineError::NoReturn { run: run.clone(), task: task.clone() });
     }
+    if state.drilled() && state.end.as_ref().is_some_and(|end| end.outcome == End::Done) {
+        let why = "it was a drill, and all of it is taken back".to_owned();
+        return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
+    }
     if untouched(state) {
         let why = "it touched nothing".to_owned();
         return Err(EngineError::NotSo { run: run.clone(), what: "rolled back", why });
@@ -293,7 +297,7 @@ pub async fn rollback(
         let again = |t: &&TaskState| t.undo.as_ref().is_some_and(|u| u.why().is_some());
         s.tasks.iter().filter(again).map(|t| t.began.task.clone()).collect()
     });
-    engine.say(Event::RollingBack { scope: Scope::Run, why: reason.to_owned() }).await?;
+    engine.say(Event::RollingBack { scope: Scope::Run, why: reason.to_owned(), drill: false }).await?;
     for task in failed {
         // what could not be undone is tried again
         engine.say(Event::UndoBegan { task }).await?;
@@ -500,6 +504,10 @@ impl Engine<'_> {
             None => match self.forward().await? {
                 Ok(()) => false,
                 Err(Off::Stopped) => true,
+                Err(Off::Turned { why }) => {
+                    Box::pin(self.turn_back(&why)).await?;
+                    false
+                }
                 Err(Off::Failed { policy, why, batch }) => {
                     if policy.act == FailureAct::Rollback {
                         let scope = if policy.scope == FailureScope::Batch { Scope::Batch(batch) } else { Scope::Run };

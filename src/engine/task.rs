@@ -155,6 +155,12 @@ impl Engine<'_> {
         host: &HostName,
         item: Option<&Value>,
     ) -> Result<Result<Began, Turned>, Halt> {
+        if station.traits.turns_back
+            && let Some(crossed) = self.with(|s| s.no_return().cloned())
+        {
+            let why = format!("the run is past its point of no return (`{crossed}`): nothing goes back from here");
+            return self.refuse(id, station, host, why).await.map(Err);
+        }
         let scope = self.scope(station, host, item);
         if self.supposes()
             && let Some(step) = self.behind(station)

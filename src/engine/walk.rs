@@ -72,6 +72,8 @@ pub(super) enum Off {
     Failed { policy: OnFailure, why: String, batch: Vec<HostName> },
     /// The run was asked to stop.
     Stopped,
+    /// It has come to where it was to turn back.
+    Turned { why: String },
 }
 
 /// What the stations of a group share on the way there.
@@ -299,8 +301,18 @@ impl Engine<'_> {
         Ok(match off {
             Some(off) => Err(off),
             None if stopped && !self.halting.load(Ordering::Relaxed) => Err(Off::Stopped),
+            None if self.turns_back(station) => {
+                self.halting.store(true, Ordering::Relaxed);
+                Err(Off::Turned { why: "the drill has come to its end".to_owned() })
+            }
             None => Ok(()),
         })
+    }
+
+    /// The step was done from where the run is to turn back; one that did not apply turns nothing back.
+    fn turns_back(&self, station: &Station) -> bool {
+        let done = |t: &TaskState| t.began.step == station.number && t.forward.done();
+        station.traits.turns_back && self.with(|s| s.tasks.iter().any(done))
     }
 
     fn all_ended(&self, station: &Station, hosts: &[&HostName]) -> bool {

@@ -126,6 +126,8 @@ fn filled(text: &str, whose: impl Fn() -> String, host: &Host, more: Value) -> R
             site => &host.site,
             labels => &host.labels,
         },
+        // as in a step, which carries the same texts out
+        site => host.site.as_ref().map(|site| context! { name => site }),
         ..more
     };
     templates.render_str(text, scope).map_err(|why| NotFilled {

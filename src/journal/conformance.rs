@@ -75,7 +75,7 @@ async fn tells_each_event_until_it_is_delivered(journal: &dyn Outbox) {
     let [one, other] = [1, 2].map(|n| journal.begin(at(n), header("told")).unwrap().run);
     let host = "web1".into();
     journal.append(&one, at(3), locked(&["web1"])).await.unwrap();
-    let back = |scope| Event::RollingBack { scope, why: "sick".into() };
+    let back = |scope| Event::RollingBack { scope, why: "sick".into(), drill: false };
     journal.append(&one, at(3), back(Scope::Host(host))).await.unwrap();
     journal.append(&one, at(3), back(Scope::Run)).await.unwrap();
     // what no act waits for is told as well

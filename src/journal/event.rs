@@ -161,6 +161,9 @@ pub enum Event {
         scope: Scope,
         /// Why.
         why: String,
+        /// It was to turn back here: what it has done so far was a drill. What goes back for another reason is none.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drill: bool,
     },
     /// The scope's way back is done, as far as it goes.
     RolledBack {

@@ -52,6 +52,8 @@ pub struct Back {
     pub why: String,
     /// As far as it goes, it is back.
     pub done: bool,
+    /// It was to turn back there.
+    pub drill: bool,
 }
 
 /// A debt and who made it.
@@ -202,6 +204,10 @@ impl RunState {
     pub fn goes_back(&self) -> bool {
         self.back.keys().any(|scope| !matches!(scope, Scope::Host(_)))
     }
+    /// It has come to where it was to turn back, and is back as far as it goes: a drill. Whether that went well, its end says.
+    pub fn drilled(&self) -> bool {
+        self.back.get(&Scope::Run).is_some_and(|back| back.drill && back.done)
+    }
     /// Tasks of which nobody knows what an act did.
     pub fn doubts(&self) -> impl Iterator<Item = (&TaskState, Way, &str)> {
         self.tasks.iter().filter_map(|t| t.doubt().map(|(way, why)| (t, way, why)))
@@ -317,9 +323,9 @@ impl RunState {
                 }
                 self.ended(at, task, *way, how, *changed);
             }
-            Event::RollingBack { scope, why } => {
+            Event::RollingBack { scope, why, drill } => {
                 self.rounds += usize::from(*scope == Scope::Run);
-                self.back.insert(scope.clone(), Back { why: why.clone(), done: false });
+                self.back.insert(scope.clone(), Back { why: why.clone(), done: false, drill: *drill });
             }
             Event::RolledBack { scope } => {
                 if let Some(back) = self.back.get_mut(scope) {

@@ -113,6 +113,8 @@ pub struct Ended {
     pub exit_code: u8,
     /// Somebody asked for everything to be taken back.
     pub asked_back: bool,
+    /// It was a drill, which went as far as it was to and back.
+    pub drill: bool,
     /// What failed first.
     pub why: Option<String>,
     /// Tasks that carried something out.

@@ -140,14 +140,14 @@ impl Story {
                     part.enter(name, hosts);
                 }
             }
-            Event::RollingBack { scope, why } => {
+            Event::RollingBack { scope, why, drill } => {
                 if let Scope::Host(_) = scope {
                     return None;
                 }
-                self.asked_back |= self.fresh && *scope == Scope::Run;
+                self.asked_back |= self.fresh && *scope == Scope::Run && !drill;
                 telling.said.extend(self.over(record.at));
                 let hosts = if let Scope::Batch(hosts) = scope { hosts.as_slice() } else { &[] };
-                let facts = json!({ "all": *scope == Scope::Run, "hosts": hosts, "why": why });
+                let facts = json!({ "all": *scope == Scope::Run, "hosts": hosts, "why": why, "drill": drill });
                 telling.said.push(self.say(Name::Back, &facts));
             }
             Event::Resolved { task, way, done, reason, operator } => {
@@ -228,8 +228,12 @@ impl Story {
     }
 
     fn ended(&self, end: &Summary) -> Ended {
-        let acted: Vec<&TaskState> =
-            self.state.tasks.iter().filter(|t| t.forward.announced > 0 && t.forward.done()).collect();
+        let acted: Vec<&TaskState> = self
+            .state
+            .tasks
+            .iter()
+            .filter(|t| t.forward.announced > 0 && t.forward.done() && !t.began.in_rollback)
+            .collect();
         let hosts: BTreeSet<&HostName> = acted.iter().map(|t| &t.began.host).collect();
         let undone = self.state.tasks.iter().filter(|t| t.undo.as_ref().is_some_and(Leg::done));
         let undone: BTreeSet<&HostName> = undone.map(|t| &t.began.host).collect();
@@ -239,6 +243,7 @@ impl Story {
             outcome: end.outcome.word().to_owned(),
             exit_code: end.exit_code,
             asked_back: self.asked_back,
+            drill: self.state.drilled(),
             why: self.left_by_the_way_back().or_else(|| end.why.clone()),
             acted: acted.len(),
             hosts: hosts.len(),

@@ -266,7 +266,7 @@ impl Told {
         self.phase(&run, "1.1", "Новая конфигурация", Some(Batch { number: 3, of: 3 }), &[host, "web9"]).await;
         let why = "не стал здоровым: HTTP 503, 31 попытка".to_owned();
         self.task(&run, "1.1.3", ("Новая конфигурация", host), How::Failed(why.clone())).await;
-        self.say(&run, Event::RollingBack { scope: Scope::Run, why: why.clone() }).await;
+        self.say(&run, Event::RollingBack { scope: Scope::Run, why: why.clone(), drill: false }).await;
         self.finish(&run, End::Failed, Some(&why), &["`Перезапуск` on `web1` stands"]).await;
         run
     }
@@ -623,9 +623,22 @@ async fn how_a_run_ended_is_the_state_of_its_ticket() {
     told.phase(&undone, "1", "Restart", None, &["web1"]).await;
     told.finish(&undone, End::Stopped, None, &[]).await;
     told.say(&undone, Event::Resumed { operator: who("олег") }).await;
-    told.say(&undone, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() }).await;
+    told.say(&undone, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into(), drill: false }).await;
     told.finish(&undone, End::RolledBack, None, &[]).await;
     wanted.extend([(refused.clone(), State::Done), (undone.clone(), State::Done)]);
+    // a drill that came to its end, and one that did not
+    let mut drills = Vec::new();
+    for (drill, outcome, state) in [(true, End::Done, State::Done), (false, End::RolledBack, State::Open)] {
+        let run = told.begin(None, &Value::Null);
+        told.phase(&run, "1", "Stop", None, &["web1"]).await;
+        told.task(&run, "1", ("Stop", "web1"), done()).await;
+        told.say(&run, Event::RollingBack { scope: Scope::Run, why: "the drill has come to its end".into(), drill })
+            .await;
+        told.say(&run, Event::RolledBack { scope: Scope::Run }).await;
+        told.finish(&run, outcome, None, &[]).await;
+        drills.push(run.clone());
+        wanted.push((run, state));
+    }
     sync(&told.with_desk(folder.path())).await.unwrap();
     let tickets = all(folder.path()).await;
     let of = |run: &RunId| tickets.iter().find(|t| t.row.run.as_ref() == Some(run)).unwrap();
@@ -638,12 +651,17 @@ async fn how_a_run_ended_is_the_state_of_its_ticket() {
     assert_eq!(of(&refused).attachments.len(), 0);
     let last = of(&undone).entries.iter().rfind(|e| e.what == What::Comment).unwrap();
     assert!(last.text.starts_with("Undone, as somebody asked"), "{last:?}");
+    let last = of(&drills[0]).entries.iter().rfind(|e| e.what == What::Comment).unwrap();
+    assert!(
+        last.text.starts_with("Done, and taken back: this was a drill. 1 task carried out on 1 host; "),
+        "{last:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_somebody_asked_to_take_back_is_undone_however_often_it_was_asked_for() {
     let (mut told, folder) = (Told::new(), tempfile::tempdir().unwrap());
-    let asked = Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() };
+    let asked = Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into(), drill: false };
     let by_hand = Event::Resumed { operator: who("олег") };
     // the first way back was killed; the second is asked for, and then gone on with
     let killed = told.begin(None, &Value::Null);
@@ -695,7 +713,7 @@ async fn a_step_that_was_cut_off_is_never_told_as_nothing_to_do() {
         told.phase(&run, "1", "Restart", None, &["web1"]).await;
         let task = told.began(&run, "1", ("Restart", "web1")).await;
         told.say(&run, Event::Resumed { operator: who("олег") }).await;
-        told.say(&run, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into() }).await;
+        told.say(&run, Event::RollingBack { scope: Scope::Run, why: "`svcops rollback`".into(), drill: false }).await;
         told.say(&run, Event::UndoBegan { task: task.clone() }).await;
         let how = done();
         told.say(&run, Event::Ended { task, way: Way::Undo, how, seen: None, changed: true }).await;

@@ -14,7 +14,7 @@ use crate::{
         event::{Event, How, Record, Scope},
         prune::Pruning,
         seal::{Signatures, Unsigned},
-        state::{Leg, Owed, RunState, TaskState},
+        state::{Leg, RunState, TaskState},
     },
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -142,6 +142,9 @@ pub fn head(run: &Listed, state: &RunState, zone: &TimeZone, now: Timestamp, wid
     facts.push(("started", format!("{} {}{took}", when(row.began, zone), zone.iana_name().unwrap_or(""))));
     let code = row.exit_code.map_or_else(String::new, |code| format!(" (exit code {code})"));
     facts.push(("outcome", format!("{}{code}", run.outcome().replace('_', " "))));
+    if state.drilled() {
+        facts.push(("drill", "it turned back at its end, as it was to".to_owned()));
+    }
     facts.extend(state.end.as_ref().and_then(|end| end.why.clone()).map(|why| ("why", why)));
     for (at, seen) in state.outages().iter().enumerate() {
         let label = if at == 0 { "outage" } else { "" };
@@ -168,6 +171,7 @@ pub fn show_json(run: &Listed, state: &RunState, now: Timestamp) -> Value {
         "duration_ms": run.millis(now),
         "outcome": run.outcome(),
         "exit_code": row.exit_code,
+        "drill": state.drilled(),
         "why": state.end.as_ref().and_then(|end| end.why.as_ref()),
         "stands": state.end.as_ref().map_or(&[][..], |end| &end.stands),
         "changed": row.changed,
@@ -290,7 +294,8 @@ impl Timeline {
                     since.map_or_else(String::new, |s| format!(" in {}", lines::span(lines::between(s, record.at))));
                 format!("{task}  {}", ended(*way, how, *changed, &took))
             }
-            Event::RollingBack { scope, why } => format!("rolls {} back: {why}", scope_words(scope)),
+            Event::RollingBack { why, drill: true, .. } => format!("{why}: all goes back"),
+            Event::RollingBack { scope, why, drill: false } => format!("rolls {} back: {why}", scope_words(scope)),
             Event::RolledBack { scope } => format!("{} is rolled back as far as it goes", scope_words(scope)),
             Event::Stopping { why, now: false } => format!("stops after what is under way: {why}"),
             Event::Stopping { why, now: true } => format!("ends what is under way on the hosts: {why}"),
@@ -309,70 +314,6 @@ impl Timeline {
         };
         (line, outputs)
     }
-}
-
-/// A debt that nobody has paid.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unpaid {
-    /// The run that owes it.
-    pub run: RunRow,
-    /// The debt, and the task that made it.
-    pub owed: Owed,
-}
-
-/// What is owed, as a table.
-pub fn owed(screen: &Screen, unpaid: &[Unpaid], zone: &TimeZone) -> String {
-    if unpaid.is_empty() {
-        return "nothing is owed\n".into();
-    }
-    let row = |u: &Unpaid| {
-        let debt = &u.owed.debt;
-        vec![
-            debt.host.to_string(),
-            debt.name.clone(),
-            debt.action.clone(),
-            u.owed.by.to_string(),
-            u.run.run.to_string(),
-            u.run.runbook.clone(),
-            when(u.run.began, zone),
-        ]
-    };
-    let rows: Vec<Vec<String>> = unpaid.iter().map(row).collect();
-    let mut text = table::table(screen, &["host", "owes", "action", "because of", "run", "runbook", "started"], &rows);
-    text += &(wrap::hanging("note   ", &settled_by(unpaid), screen.width) + "\n");
-    text
-}
-
-/// How debts are settled.
-fn settled_by(unpaid: &[Unpaid]) -> String {
-    let mut runs: Vec<&str> = unpaid.iter().map(|u| u.run.run.as_str()).collect();
-    runs.dedup();
-    let run = if let [one] = runs.as_slice() { *one } else { "RUN" };
-    let both =
-        format!("settled by a later run that does the same there, or by `svcops rollback {run}`, which tries again");
-    let by_hand = match unpaid {
-        [one] => format!("`svcops resolve {} {} done --reason …`", one.run.run, one.owed.by),
-        _ => format!("`svcops resolve {run} TASK done --reason …`, with the TASK below `because of`"),
-    };
-    format!("{both}; where it was put right by hand, {by_hand}")
-}
-
-/// The same as JSON: an interface.
-pub fn owed_json(unpaid: &[Unpaid]) -> Value {
-    let debt = |u: &Unpaid| {
-        json!({
-            "run": u.run.run,
-            "runbook": u.run.runbook,
-            "started": u.run.began,
-            "task": u.owed.by,
-            "step": u.owed.debt.step,
-            "name": u.owed.debt.name,
-            "host": u.owed.debt.host,
-            "action": u.owed.debt.action,
-            "key": u.owed.debt.key,
-        })
-    };
-    json!({ "schema_version": 1, "owed": unpaid.iter().map(debt).collect::<Vec<_>>() })
 }
 
 /// What a check of the journal found.
@@ -534,7 +475,7 @@ const MOST_FAULTS: usize = 50;
 /// So many lines of an output are shown.
 const MOST_LINES: usize = 40;
 
-fn when(at: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn when(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

@@ -63,7 +63,10 @@ pub fn of(record: &Record, state: &RunState) -> Option<(Weight, String)> {
             (Weight::Ends, format!("{}: left out by {}: {reason}", name(task), operator.name))
         }
         Event::Ended { task, way, how, changed, .. } => ended(state, task, *way, how, *changed, record.at),
-        Event::RollingBack { scope, why } => (Weight::Wrong, format!("rolling back {}: {why}", scope_words(scope))),
+        Event::RollingBack { why, drill: true, .. } => (Weight::Ends, format!("{why}: all goes back")),
+        Event::RollingBack { scope, why, drill: false } => {
+            (Weight::Wrong, format!("rolling back {}: {why}", scope_words(scope)))
+        }
         Event::RolledBack { scope } => (Weight::Ends, format!("rolled back {}", scope_words(scope))),
         Event::Stopping { why, now: false } => {
             (Weight::Wrong, format!("stopping after what is under way: {why}; once more ends it on the hosts too"))

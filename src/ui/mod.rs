@@ -12,6 +12,7 @@ pub mod lines;
 pub mod looking;
 pub mod message;
 pub mod outage;
+pub mod owed;
 pub mod paint;
 pub mod progress;
 pub mod prompt;

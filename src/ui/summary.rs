@@ -53,6 +53,7 @@ pub fn json(run: &RunId, state: &RunState, summary: &Summary) -> Value {
         "owed": summary.owed,
         "why": summary.why,
         "stands": summary.stands,
+        "drill": state.drilled(),
         "outages": state.outages().iter().map(Outage::json).collect::<Vec<_>>(),
         "failed": state.troubled().map(|t| &t.began.task).collect::<Vec<_>>(),
     })
@@ -71,6 +72,11 @@ fn title(state: &RunState, summary: &Summary) -> String {
     let why = summary.why.as_deref().and_then(|w| w.lines().next());
     let took = state.began.zip(state.last).map(|(from, to)| format!(" in {}", lines::span(lines::between(from, to))));
     match summary.outcome {
+        End::Done if state.drilled() => {
+            let done = state.tasks.iter().filter(|t| t.acted() && !t.began.in_rollback).count();
+            let done = words::count("task", done);
+            format!("`{name}`: a good drill: {done} carried out and taken back{}", took.unwrap_or_default())
+        }
         // a restart and a message leave nothing that lasts, and were carried out all the same
         End::Done if summary.changed == 0 && state.tasks.iter().any(TaskState::acted) => {
             let done = state.tasks.iter().filter(|t| t.acted()).count();
@@ -297,7 +303,7 @@ mod tests {
             began("2.2", "Перезапуск", "dc1-app2", Vec::new()),
             announced("2.2", "dc1-app2"),
             ended("2.2", "dc1-app2", Way::Forward, How::Failed(why), true),
-            Event::RollingBack { scope: Scope::Run, why: "a step failed".into() },
+            Event::RollingBack { scope: Scope::Run, why: "a step failed".into(), drill: false },
             ended("2.2", "dc1-app2", Way::Undo, done(), false),
             ended("2.1", "dc1-app1", Way::Undo, done(), false),
         ];

@@ -44,6 +44,9 @@ impl Face {
         if let Some(to) = &args.to {
             failover::from(service, to).map_err(|e| Failure::wrong(Message::of(&e)))?;
         }
+        if !args.show {
+            self.nobody_moves(&project, service, args.to.as_deref().unwrap_or("its other site"))?;
+        }
         let (from, to) = self.drilled_sites(&project, service, args.to.as_deref())?;
         let text = |to: &str, way: Way| {
             let switch = failover::Switch { service, to, way };
@@ -58,7 +61,7 @@ impl Face {
         }
         let name = format!("failover-drill-{}", service.name);
         if !args.round_trip {
-            let terms = Terms { goes_back: true, drill: true, ..Terms::default() };
+            let terms = Terms { goes_back: true, ..Terms::default() };
             return self.carry_over(&project, (&name, &there), &terms);
         }
         let terms = |site: &str, given: Option<String>| Terms {
@@ -107,7 +110,7 @@ impl Face {
             }
             (Err(why), _) => {
                 let to = to.map_or_else(|| service.sites.last().cloned().unwrap_or_default(), ToOwned::to_owned);
-                Err(Failure::wrong(look::refusal(&service.name, (&other(&to), &to), &seen, &why)))
+                Err(self.unclear(project, service, (&other(&to), &to), (&seen, &why)))
             }
         }
     }

@@ -103,7 +103,7 @@ fn row(one: &Move, zone: &TimeZone) -> Vec<String> {
         when(one.run.row.began, zone),
         one.kind.word().to_owned(),
         one.route(),
-        one.run.outcome().replace('_', " "),
+        one.outcome(),
         of(&long),
         of(&|outage| outage.failed.to_string()),
         of(&met),
@@ -147,7 +147,8 @@ fn losses(screen: &Screen, service: &Service, moves: &[Move], zone: &TimeZone) -
 }
 
 fn bar(one: &Move, zone: &TimeZone) -> Option<plot::Bar> {
-    let outage = one.outage.as_ref().filter(|outage| outage.whole || outage.ms > 0)?;
+    // one that was refused has cost nobody anything: it is no part of the trend
+    let outage = one.outage.as_ref().filter(|outage| one.touched && (outage.whole || outage.ms > 0))?;
     Some(plot::Bar {
         ms: outage.ms,
         mark: one.kind.letter(),
@@ -168,7 +169,7 @@ fn json(service: &Service, moves: &[Move]) -> Value {
 }
 
 fn sheet(moves: &[Move]) -> String {
-    const HEAD: [&str; 17] = [
+    const HEAD: [&str; 19] = [
         "started",
         "what",
         "from",
@@ -186,6 +187,8 @@ fn sheet(moves: &[Move]) -> String {
         "stated_most_bytes",
         "stated_most_seconds",
         "lost_seconds",
+        "touched",
+        "moved",
     ];
     let line = |one: &Move| {
         let row = &one.run.row;
@@ -210,6 +213,8 @@ fn sheet(moves: &[Move]) -> String {
             of_stated(&|stated| stated.most_bytes),
             of_stated(&|stated| stated.most_time.map(|most| most.0.as_secs())),
             number(one.lost_seconds()),
+            one.touched.to_string(),
+            one.moved.to_string(),
         ];
         csv::row(cells.iter().map(String::as_str))
     };
@@ -233,6 +238,7 @@ mod tests {
         2026-11-20 11:07  rejoin  dc2        done     –       –       –       0 bytes  мария  01M7WA7PAG
         2026-11-20 11:06  rejoin  dc2        done     –       –       –       8 KiB    мария  01M7WA65G0
         2026-11-19 12:06  drill   dc1 → dc2  done     143 ms  14      met     –        мария  01M7SV7A40
+        2026-11-19 11:50  switch  dc1 → dc2  refused  0 ms    14      met     –        мария  01M7ST8SJ0
         2026-11-19 11:06  forced  dc2 → dc1  done     40s     14      missed  8 KiB    мария  01M7SQSEG0
         2026-11-19 11:05  forced  dc2 → dc1  failed   –       –       –       –        мария  01M7SQPCV0
         2026-11-18 11:06  switch  dc1 → dc2  done     480 ms  14      met     0 bytes  мария  01M7Q5CQG1
@@ -265,7 +271,7 @@ mod tests {
         let inventory = sample_services::moving();
         let said = |moves: &[Move]| losses(&Screen::plain(90), &inventory.services["crm"], moves, &TimeZone::UTC);
         let mut moves = moved();
-        let json = moves[3].json();
+        let json = moves[4].json();
         let of = |key: &str, what: &str| json[key][what].clone();
         assert_eq!(
             (of("stated", "most_seconds"), of("found", "lost_bytes"), of("found", "seconds")),
@@ -304,13 +310,14 @@ mod tests {
         let json = json(&inventory.services["crm"], &moved());
         assert_eq!((&json["schema_version"], &json["moves"][0]["what"]), (&1.into(), &"rejoin".into()));
         insta::assert_snapshot!(sheet(&moved()).replace("\r\n", "\n"), @r"
-        started,what,from,to,outcome,outage_ms,tries,failed,rto_met,lost_bytes,operator,machine,run,stated_least_bytes,stated_most_bytes,stated_most_seconds,lost_seconds
-        2026-11-20T11:07:30Z,rejoin,,dc2,done,,,,,0,мария,ops-1,01M7WA7PAG,,,,0
-        2026-11-20T11:06:40Z,rejoin,,dc2,done,,,,,8192,мария,ops-1,01M7WA65G0,,,,
-        2026-11-19T12:06:40Z,drill,dc1,dc2,done,143,700,14,true,,мария,ops-1,01M7SV7A40,,,,
-        2026-11-19T11:06:40Z,forced,dc2,dc1,done,40000,700,14,false,8192,мария,ops-1,01M7SQSEG0,0,1048576,42,6
-        2026-11-19T11:05:00Z,forced,dc2,dc1,failed,,,,,,мария,ops-1,01M7SQPCV0,0,1048576,42,
-        2026-11-18T11:06:40Z,switch,dc1,dc2,done,480,700,14,true,0,мария,ops-1,01M7Q5CQG1,,,,
+        started,what,from,to,outcome,outage_ms,tries,failed,rto_met,lost_bytes,operator,machine,run,stated_least_bytes,stated_most_bytes,stated_most_seconds,lost_seconds,touched,moved
+        2026-11-20T11:07:30Z,rejoin,,dc2,done,,,,,0,мария,ops-1,01M7WA7PAG,,,,0,false,false
+        2026-11-20T11:06:40Z,rejoin,,dc2,done,,,,,8192,мария,ops-1,01M7WA65G0,,,,,false,false
+        2026-11-19T12:06:40Z,drill,dc1,dc2,done,143,700,14,true,,мария,ops-1,01M7SV7A40,,,,,true,false
+        2026-11-19T11:50:00Z,switch,dc1,dc2,rolled_back,0,700,14,true,,мария,ops-1,01M7ST8SJ0,,,,,false,false
+        2026-11-19T11:06:40Z,forced,dc2,dc1,done,40000,700,14,false,8192,мария,ops-1,01M7SQSEG0,0,1048576,42,6,true,true
+        2026-11-19T11:05:00Z,forced,dc2,dc1,failed,,,,,,мария,ops-1,01M7SQPCV0,0,1048576,42,,false,false
+        2026-11-18T11:06:40Z,switch,dc1,dc2,done,480,700,14,true,0,мария,ops-1,01M7Q5CQG1,,,,,true,true
         ");
     }
 }

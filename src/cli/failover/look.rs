@@ -1,5 +1,6 @@
 //! Who is active: seen, and never taken from a file.
 
+use super::open::{self, Open};
 use crate::{
     base::{Answer, Clock as _, HostName, PgAsk, PgDepth, PgFacts, Place, Read, WallClock},
     cli::{Face, stage, words::Failure},
@@ -91,7 +92,7 @@ pub(super) fn words_of(one: &Seen) -> String {
 }
 
 /// Why there is no switch: what was seen, and what to do next.
-pub(in crate::cli) fn refusal(service: &str, (from, to): (&str, &str), seen: &[Seen], why: &Unclear) -> Message {
+fn refusal(service: &str, (from, to): (&str, &str), seen: &[Seen], why: &Unclear) -> Message {
     let refused = format!("failover of `{service}` to `{to}` refused");
     let (title, hints) = match why {
         Unclear::Two => (
@@ -103,7 +104,9 @@ pub(in crate::cli) fn refusal(service: &str, (from, to): (&str, &str), seen: &[S
         ),
         Unclear::None => (
             format!("{refused}: no primary is seen"),
-            vec!["`svcops status` names a run that left it so; `svcops resume` or `rollback` it".to_owned()],
+            vec![format!(
+                "`svcops failover status {service}` shows all of it; where that is no mishap of now, start the one that was primary"
+            )],
         ),
         Unclear::Unseen(site) if site == from => (
             format!("{refused}: `{site}` was not seen, so nobody knows whether it accepts writes"),
@@ -157,6 +160,35 @@ pub(in crate::cli) fn certificates(service: &str, to: &str, ending: &[Ending]) -
 }
 
 impl Face {
+    /// The run of a service that is not over. That the journal cannot be read is said where a run is to begin.
+    pub(super) fn unfinished(&self, project: &Project, service: &Service) -> Option<Open> {
+        let opened = self.open_to_read(&project.inventory.project).ok()?;
+        open::open(&self.past(&opened, Some(project)), &project.inventory, service).ok().flatten()
+    }
+
+    /// Refuses at once while a run moves the service: what would be seen is its doing.
+    pub(super) fn nobody_moves(&self, project: &Project, service: &Service, to: &str) -> Result<(), Failure> {
+        match self.unfinished(project, service).filter(|open| open.run.alive) {
+            Some(open) => Err(open.refusal(&service.name, to, [])),
+            None => Ok(()),
+        }
+    }
+
+    /// Why nobody can say where it is: the run that left it so, else what was seen.
+    pub(super) fn unclear(
+        &self,
+        project: &Project,
+        service: &Service,
+        sites: (&str, &str),
+        (seen, why): (&[Seen], &Unclear),
+    ) -> Failure {
+        match self.unfinished(project, service) {
+            // what two primaries write is a matter of now
+            Some(open) if *why != Unclear::Two => open.refusal(&service.name, sites.1, seen.iter().map(words_of)),
+            _ => Failure::wrong(refusal(&service.name, sites, seen, why)),
+        }
+    }
+
     /// Before a service moves: its certificates at the target are looked at, and whether its names can be changed.
     pub(super) fn look_before(&self, project: &Project, service: &Service, to: &str) -> Result<(), Failure> {
         let inventory = &project.inventory;

@@ -5,6 +5,7 @@ mod forced;
 mod history;
 mod look;
 mod moves;
+pub(super) mod open;
 mod plot;
 mod prepare;
 mod rejoin;

@@ -5,8 +5,8 @@ use crate::{
     cli::{history::Past, words::Failure},
     inventory::{Inventory, Service},
     journal::{
-        Journal as _,
-        event::{Event, How, Record},
+        Journal as _, RunRow,
+        event::{End, Event, How, Record},
         outage::Outage,
         search::Filter,
         state::{RunState, TaskState},
@@ -40,6 +40,10 @@ pub(super) struct Move {
     pub found: Option<FoundBy>,
     /// Whether it may have made a primary: a promotion began, and was not refused.
     pub through: bool,
+    /// It changed something, if only for a while; else it was refused before that.
+    pub touched: bool,
+    /// Since it the service is at another site.
+    pub moved: bool,
 }
 
 /// What a rejoin has found.
@@ -95,6 +99,45 @@ impl Kind {
     }
 }
 
+/// What the runs of a service are called: those that move it, or try to.
+pub(super) fn names(service: &Service) -> Vec<String> {
+    let name = &service.name;
+    let mut names = vec![format!("failover-drill-{name}"), format!("failover-rejoin-{name}")];
+    names.extend(service.sites.iter().map(|site| format!("failover-{name}-to-{site}")));
+    names
+}
+
+/// So many runs of each name, the newest first.
+fn rows(past: &Past<'_>, inventory: &Inventory, service: &Service, most: usize) -> Result<Vec<RunRow>, Failure> {
+    let mut rows = Vec::new();
+    for name in names(service) {
+        let filter = Filter { project: Some(inventory.project.clone()), runbook: Some(name), ..Filter::default() };
+        rows.extend(past.journal.list(&filter, None, most)?);
+    }
+    rows.sort_by(|a, b| (b.began, &b.run).cmp(&(a.began, &a.run)));
+    Ok(rows)
+}
+
+/// The newest of them, as far back as to the last one that moved the service and to the last drill.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) fn recent(past: &Past<'_>, inventory: &Inventory, service: &Service) -> Result<Vec<Move>, Failure> {
+    let (mut moves, mut switch, mut drill) = (Vec::new(), false, false);
+    for row in rows(past, inventory, service, FAR)? {
+        if switch && drill {
+            break;
+        }
+        let records = past.journal.records(&row.run)?;
+        let one = one(past, row, &records, (inventory, service));
+        switch |= one.moved;
+        drill |= one.is_drill();
+        moves.push(one);
+    }
+    found_later(&mut moves);
+    Ok(moves)
+}
+
 /// The newest `most` of them.
 ///
 /// # Errors
@@ -105,26 +148,19 @@ pub(super) fn moves(
     service: &Service,
     most: usize,
 ) -> Result<Vec<Move>, Failure> {
-    let name = &service.name;
-    let mut names = vec![format!("failover-drill-{name}"), format!("failover-rejoin-{name}")];
-    names.extend(service.sites.iter().map(|site| format!("failover-{name}-to-{site}")));
-    let mut rows = Vec::new();
-    for name in names {
-        let filter = Filter { project: Some(inventory.project.clone()), runbook: Some(name), ..Filter::default() };
-        rows.extend(past.journal.list(&filter, None, most)?);
-    }
-    rows.sort_by(|a, b| (b.began, &b.run).cmp(&(a.began, &a.run)));
+    let mut rows = rows(past, inventory, service, most)?;
     rows.truncate(most);
     let mut moves = Vec::new();
     for row in rows {
         let records = past.journal.records(&row.run)?;
-        moves.push(one(past.listed(row), &records, inventory, service));
+        moves.push(one(past, row, &records, (inventory, service)));
     }
     found_later(&mut moves);
     Ok(moves)
 }
 
-fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service) -> Move {
+fn one(past: &Past<'_>, row: RunRow, records: &[Record], (inventory, service): (&Inventory, &Service)) -> Move {
+    let run = past.listed(row);
     let state = &RunState::fold(records);
     let none = BTreeMap::new();
     let params = records.iter().find_map(|record| match &record.event {
@@ -148,11 +184,21 @@ fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service
             (Kind::Rejoin, followed.and_then(site))
         }
         _ => {
-            let through = promoted().any(|task| task.forward.done());
+            // without a database nothing is promoted: what did not turn back has moved
+            let turned = state.tasks.iter().any(|task| task.began.action == "drill.end") || state.goes_back();
+            let whole = !turned && run.row.outcome == Some(End::Done);
+            let through = promoted().any(has_moved) || (whole && service.database(inventory).is_none());
             let target = state.tasks.iter().find(of(&["postgres.ready", "postgres.promote", "patroni.switchover"]));
-            (if through { Kind::RoundTrip } else { Kind::Drill }, target.and_then(site))
+            let to = target.and_then(site).or_else(|| aimed_at(past, state));
+            (if through { Kind::RoundTrip } else { Kind::Drill }, to)
         }
     };
+    let moved = match kind {
+        Kind::Drill | Kind::Rejoin => false,
+        _ if service.database(inventory).is_some() => promoted().any(has_moved),
+        _ => run.row.outcome == Some(End::Done),
+    };
+    let touched = state.tasks.iter().any(|task| task.acted() && !task.began.leaves_nothing);
     let from = to.as_deref().filter(|_| kind != Kind::Rejoin).and_then(|to| service.other(to)).map(str::to_owned);
     let lost = state.tasks.iter().rev().find_map(|task| match &task.forward.how {
         Some(How::Done { outputs }) => outputs.get("lost_bytes").and_then(Value::as_u64),
@@ -167,8 +213,24 @@ fn one(run: Listed, records: &[Record], inventory: &Inventory, service: &Service
     });
     let rejoin = &run.row.run;
     let found = followed.map(|found| FoundBy { run: rejoin.clone(), found, of: Stated::found_by(params) });
-    Move { run, kind, from, to, outage, accepted, lost, stated, found, through }
+    Move { run, kind, from, to, outage, accepted, lost, stated, found, through, touched, moved }
 }
+
+/// The site that a drill goes to, as its runbook has it: without a database no task says so.
+fn aimed_at(past: &Past<'_>, state: &RunState) -> Option<String> {
+    let runbook = past.journal.get(&state.header.as_ref()?.runbook_hash).ok()?;
+    let runbook: Value = serde_json::from_slice(&runbook).ok()?;
+    let sites = runbook.get("targets")?.as_str()?.strip_prefix("site in (")?.strip_suffix(')')?;
+    sites.split_once(',').map(|(_, to)| to.trim().to_owned())
+}
+
+/// A promotion that is done, or that nobody saw fail once it had begun.
+fn has_moved(task: &TaskState) -> bool {
+    task.forward.done() || task.forward.changed || (task.acted() && task.forward.why().is_none())
+}
+
+/// So many runs of each name are gone through for the last one that moved a service.
+const FAR: usize = 200;
 
 /// What a forced switch has lost is known once the old primary is back: by the rejoin that names it, or else by the first
 /// one after it.
@@ -194,6 +256,21 @@ fn found_later(moves: &mut [Move]) {
 }
 
 impl Move {
+    /// A rejoin that is done.
+    pub(super) fn came_back(&self) -> bool {
+        self.kind == Kind::Rejoin && self.run.row.outcome == Some(End::Done)
+    }
+    /// A drill that went far enough to count as one.
+    pub(super) fn is_drill(&self) -> bool {
+        self.kind.is_drill() && (self.touched || self.moved)
+    }
+    /// How it ended, in words.
+    pub(super) fn outcome(&self) -> String {
+        match self.run.outcome() {
+            "rolled_back" if !self.touched => "refused".to_owned(),
+            word => word.replace('_', " "),
+        }
+    }
     /// `dc1 → dc2`; of a rejoin the site that came back.
     pub(super) fn route(&self) -> String {
         match (&self.from, &self.to) {
@@ -230,6 +307,8 @@ impl Move {
             "ended": row.ended,
             "outcome": self.run.outcome(),
             "exit_code": row.exit_code,
+            "touched": self.touched,
+            "moved": self.moved,
             "outage_ms": self.outage.as_ref().map(|outage| outage.ms),
             "outage": self.outage.as_ref().map(Outage::json),
             "accepted": self.accepted,
@@ -254,7 +333,7 @@ pub(super) mod tests {
         base::{ClientFacts, ClientOutage, RunId},
         cli::{args::Output, history::tests::Stored},
         inventory::sample_services,
-        journal::event::{End, Event, Header, Record, Summary},
+        journal::event::{Event, Header, Record, Summary},
     };
     use jiff::Timestamp;
 
@@ -298,6 +377,28 @@ pub(super) mod tests {
                 changed: false,
             });
         }
+        /// It took what the service runs on from where it was, and may have brought it back.
+        fn touches(&self, at: (u8, &str)) {
+            let (number, host) = at;
+            let task: crate::base::TaskId = format!("{number}@{host}").as_str().into();
+            let began = json!({
+                "task": task, "step": number.to_string(), "name": "Stop", "host": host, "action": "postgres.stop",
+                "value": {}, "within": "5m",
+            });
+            self.say(Event::Began(serde_json::from_value(began).unwrap()));
+            let change = crate::base::Place::on(&host.into()).at(crate::base::Change::StopUnit("db".into()));
+            self.say(Event::Announced {
+                task: task.clone(),
+                way: crate::base::Way::Forward,
+                number: 0,
+                changes: vec![change],
+                expect: Value::Null,
+                boot: "b".into(),
+                no_return: false,
+            });
+            let how = How::Done { outputs: Value::Null };
+            self.say(Event::Ended { task, way: crate::base::Way::Forward, how, seen: None, changed: true });
+        }
         fn refused(&self, at: (u8, &str), action: &str, value: Value) {
             self.ended(at, action, value, How::Refused("no".into()), None);
         }
@@ -337,6 +438,7 @@ pub(super) mod tests {
         };
         let begin = |second: i64, runbook: &str| begin_with(second, runbook, json!({}));
         let run = begin(0, "failover-crm-to-dc2");
+        run.touches((3, "dc1-db1"));
         run.out(480);
         run.task((5, "dc2-db1"), "postgres.promote", json!({}), json!({"lost_bytes": 0}), None);
         run.end(End::Done);
@@ -346,14 +448,21 @@ pub(super) mod tests {
         });
         let run = begin_with(86_400, "failover-crm-to-dc1", stated.clone());
         let forced = run.id.clone();
+        run.touches((3, "dc2-app1"));
         run.out(40_000);
         let value = json!({"unfenced": "the power is off, says Maria"});
         run.task((5, "dc1-db1"), "postgres.promote", value, json!({"lost_bytes": null}), None);
         run.end(End::Done);
         let run = begin(90_000, "failover-drill-crm");
         run.task((2, "dc2-db1"), "postgres.ready", json!({}), Value::Null, None);
+        run.touches((3, "dc1-db1"));
         run.out(143);
         run.end(End::Done);
+        // refused before anything was touched, though a client was watched
+        let run = begin(89_000, "failover-crm-to-dc2");
+        run.out(0);
+        run.refused((2, "dc2-db1"), "postgres.ready", json!({}));
+        run.end(End::RolledBack);
         // forced once more before its promotion, and refused there: it has lost nothing
         let run = begin_with(86_300, "failover-crm-to-dc1", stated.clone());
         run.refused((5, "dc1-db1"), "postgres.promote", json!({"unfenced": "says Maria"}));
@@ -387,10 +496,47 @@ pub(super) mod tests {
                 (Kind::Rejoin, "dc2".to_owned(), None, Some(0), false),
                 (Kind::Rejoin, "dc2".to_owned(), None, Some(8192), false),
                 (Kind::Drill, "dc1 → dc2".to_owned(), Some(143), None, false),
+                (Kind::Switch, "dc1 → dc2".to_owned(), Some(0), None, false),
                 (Kind::Forced, "dc2 → dc1".to_owned(), Some(40_000), Some(8192), true),
                 (Kind::Forced, "dc2 → dc1".to_owned(), None, None, true),
                 (Kind::Switch, "dc1 → dc2".to_owned(), Some(480), Some(0), false),
             ]
         );
+    }
+
+    #[test]
+    fn what_has_moved_a_service_is_told_from_what_was_only_tried() {
+        let told: Vec<_> =
+            moved().iter().map(|one| (one.kind.letter(), one.touched, one.moved, one.outcome())).collect();
+        let of = |letter, touched, moved, outcome: &str| (letter, touched, moved, outcome.to_owned());
+        assert_eq!(
+            told,
+            [
+                of('r', false, false, "done"),
+                of('r', false, false, "done"),
+                of('d', true, false, "done"),
+                of('s', false, false, "refused"),
+                of('f', true, true, "done"),
+                of('f', false, false, "failed"),
+                of('s', true, true, "done"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_last_switch_is_found_behind_many_attempts() {
+        let stored = stored();
+        let inventory = sample_services::moving();
+        let service = &inventory.services["crm"];
+        let Event::Started(header) = stored.journal.records(&stored.newest()).unwrap().remove(0).event else {
+            panic!()
+        };
+        for second in 0..60 {
+            let header = Header { runbook: "failover-crm-to-dc2".into(), ..*header.clone() };
+            let record = stored.journal.begin(at(200_000 + second, 0), header).unwrap();
+            Run { stored: &stored, id: record.run, second: 200_000 + second }.end(End::NotNow);
+        }
+        let recent = recent(&stored.past(Output::Table), &inventory, service).unwrap();
+        assert!(recent.len() > 60 && recent.last().unwrap().moved, "{}", recent.len());
     }
 }

@@ -72,12 +72,13 @@ impl Face {
         // before hosts are asked: a slip of the hand is found at once; what is only shown is not asked about
         if !how.show {
             word.fits()?;
+            self.nobody_moves(&project, service, to)?;
         }
         let seen = self.look_at_service(&project, service)?;
         let way = match look::active(service, &seen) {
             Ok(Active::At(site)) if site == to => Way::Rest,
             Ok(Active::At(_) | Active::Stateless) => Way::Whole,
-            Err(why) => return Err(Failure::wrong(look::refusal(&service.name, (from, to), &seen, &why))),
+            Err(why) => return Err(self.unclear(&project, service, (from, to), (&seen, &why))),
         };
         let switch = failover::Switch { service, to, way };
         let text = compose(inventory, &switch).map_err(|e| Failure::wrong(Message::of(&e)))?;

@@ -25,7 +25,7 @@ const EVENTS: &[(&str, &str)] = &[
     ("resolved", "task:s way:w done:b reason:s operator:o"),
     ("waived", "task:s reason:s operator:o"),
     ("ended", "task:s way:w how:a seen?:a changed:b"),
-    ("rolling_back", "scope:a why:s"),
+    ("rolling_back", "scope:a why:s drill?:b"),
     ("rolled_back", "scope:a"),
     ("stopping", "why:s now:b"),
     ("paid", "run_owing:s debt:s"),

@@ -5,7 +5,15 @@ pub mod draw;
 pub mod sections;
 mod services;
 
-use super::{Face, args::Output, exit::ExitCode, failover::status::Judged, history::Past, owed, stage, words::Failure};
+use super::{
+    Face,
+    args::Output,
+    exit::ExitCode,
+    failover::{open, status::Judged},
+    history::Past,
+    owed, stage,
+    words::Failure,
+};
 use crate::{
     base::{Clock as _, HostName, WallClock, Way},
     cert::Trust,
@@ -55,7 +63,7 @@ impl Face {
         let project = self.project()?;
         let opened = self.open_to_read(&project.inventory.project)?;
         let past = self.past(&opened, Some(&project));
-        let (apps, services) = self.surveyed(&project, args.no_hosts)?;
+        let (apps, services) = self.surveyed(&project, &past, args.no_hosts)?;
         // read after the hosts were looked at, which may take a while: what is printed is as new as it can be
         let certs = self.certs(&project, args.no_hosts)?;
         let seen = seen(&past, &opened.locks, (apps, services, certs), &project.inventory.project)?;
@@ -106,7 +114,7 @@ impl Face {
     }
 
     /// Apps and services, by one look at each host or two side by side.
-    fn surveyed(&self, project: &Project, no_hosts: bool) -> Result<(Apps, Services), Failure> {
+    fn surveyed(&self, project: &Project, past: &Past<'_>, no_hosts: bool) -> Result<(Apps, Services), Failure> {
         let inventory = &project.inventory;
         let chosen = self.hosts(inventory)?.map(BTreeSet::from_iter);
         let apps = of_hosts(inventory, chosen.as_ref());
@@ -127,6 +135,9 @@ impl Face {
         if apps.is_empty() && services.is_empty() {
             return Ok((Apps::Seen(Vec::new()), Services::Seen { all: Vec::new(), halves }));
         }
+        // a run that ends while hosts are asked is the reason of what they say
+        let ways: Result<Vec<_>, _> = services.iter().map(|service| open::open(past, inventory, service)).collect();
+        let ways = ways?;
         let looking = Looking::new(&self.screen, self.global.quiet, "looking at hosts");
         let (mut apps, seen) = self.runtime()?.block_on(async {
             let ways = self.fleet(&project.root, inventory, None);
@@ -138,8 +149,14 @@ impl Face {
             ways.transport.close().await;
             seen
         })?;
-        let judged = services.into_iter().zip(seen).map(|(service, seen)| Judged::of(inventory, service, (seen, &[])));
-        let all: Vec<Judged> = judged.collect();
+        let mut all = Vec::new();
+        for ((service, seen), open) in services.into_iter().zip(seen).zip(ways) {
+            let open = match open {
+                Some(open) => Some(open),
+                None => open::open(past, inventory, service)?,
+            };
+            all.push(Judged::of(inventory, service, (seen, &[]), open));
+        }
         services::without_those_that_rest(&mut apps, inventory, &all);
         Ok((Apps::Seen(apps), Services::Seen { all, halves }))
     }

@@ -16,8 +16,9 @@ use crate::{
     },
     survey::app::{AppStatus, HostStatus, Level},
     ui::{
-        history::{Listed, Unpaid, owed_json},
+        history::Listed,
         lines,
+        owed::{self, Unpaid},
     },
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -291,7 +292,7 @@ fn owed(seen: &Seen) -> Section {
         level: Level::Warning,
         items: few(groups.iter().map(item).collect(), "step"),
         hint: Some("`svcops owed` lists what is still to be done".to_owned()),
-        json: owed_json(&seen.owed).get("owed").cloned().unwrap_or_default(),
+        json: owed::json(&seen.owed).get("owed").cloned().unwrap_or_default(),
         ..part.says(if n == 1 { "1 debt is owed".to_owned() } else { format!("{n} debts are owed") })
     }
 }

@@ -1,7 +1,7 @@
 //! The services of `svcops status`: where each is active as seen, judged as `svcops failover status` judges it.
 
 use super::{
-    super::{app, failover::status::Judged, failover::status::place},
+    super::{app, failover::status::Judged},
     sections::{Item, MOST, Section, Seen},
 };
 use crate::{
@@ -87,7 +87,7 @@ pub(super) fn services(seen: &Seen) -> Section {
         [Level::Critical, Level::Unknown].iter().position(|level| *level == one.level()).unwrap_or(2)
     });
     let (says, mut items) = match (bad.as_slice(), all.as_slice()) {
-        ([], [one]) => (format!("service {}", place(&one.seen)), Vec::new()),
+        ([], [one]) => (format!("service {}", one.place()), Vec::new()),
         ([], many) => (format!("{} where they should be", words::count("service", many.len())), Vec::new()),
         ([one], _) => alone(one),
         (many, _) => (
@@ -99,7 +99,7 @@ pub(super) fn services(seen: &Seen) -> Section {
         items.push(Item::of(format!("and {}", words::count("more service", bad.len() - MOST))));
     }
     if all.len() > 1 && good.len() <= MOST {
-        items.extend(good.iter().map(|one| Item::of(place(&one.seen))));
+        items.extend(good.iter().map(|one| Item::of(one.place())));
     } else if all.len() > 1 {
         let other = if bad.is_empty() { "service" } else { "other service" };
         items.push(Item::of(format!("{} each at one site", words::count(other, good.len()))));
@@ -134,8 +134,8 @@ fn alone(one: &Judged) -> (String, Vec<Item>) {
             }
             format!("service `{}` at `{site}`: {}", one.seen.service, worst.says)
         }
-        (Active::Unknown(_), _) => place(&one.seen),
-        _ => format!("service {}", place(&one.seen)),
+        (Active::Unknown(_), _) => one.place(),
+        _ => format!("service {}", one.place()),
     };
     (says, problems)
 }
@@ -147,5 +147,5 @@ fn among(one: &Judged) -> Item {
     if problems.len() > MOST {
         under.push(format!("and {} more", problems.len() - MOST));
     }
-    Item { text: format!("{} {}", app::word(one.level()), place(&one.seen)), under, hint: None }
+    Item { text: format!("{} {}", app::word(one.level()), one.place()), under, hint: None }
 }

@@ -193,7 +193,7 @@ fn the_first_line_is_the_verdict_and_quiet_leaves_what_is_well_out() {
 fn of_services(worlds: &[(&str, World)], halves: usize) -> Section {
     let inventory = crm();
     let judged = |(name, world): &(&str, World)| {
-        Judged::of(&inventory, &inventory.services[*name], (world.seen(&inventory, name), &[]))
+        Judged::of(&inventory, &inventory.services[*name], (world.seen(&inventory, name), &[]), None)
     };
     let services = Services::Seen { all: worlds.iter().map(judged).collect(), halves };
     let sections = say_all(&Stored::new(), Apps::Seen(Vec::new()), services);
@@ -284,7 +284,7 @@ fn an_app_that_rests_with_its_service_at_the_other_site_is_no_trouble() {
             sites.map(one).to_vec()
         };
         let mut apps = vec![app("billing", hosts("dc2")), app("portal", hosts("dc2"))];
-        let judged = Judged::of(&inventory, &inventory.services["crm"], (world.seen(&inventory, "crm"), &[]));
+        let judged = Judged::of(&inventory, &inventory.services["crm"], (world.seen(&inventory, "crm"), &[]), None);
         services::without_those_that_rest(&mut apps, &inventory, &[judged]);
         apps.iter().map(|app| (app.hosts.len(), app.level())).collect::<Vec<_>>()
     };

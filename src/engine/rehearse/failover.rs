@@ -1,7 +1,7 @@
 //! Composed switches, rehearsed: every fault at every act, and an order that would make two primaries.
 
 use super::{
-    tests::{rehearsed_in, rehearsed_on, wrong},
+    tests::{planned_in, rehearsed_in, rehearsed_on, wrong},
     *,
 };
 use crate::{
@@ -243,4 +243,18 @@ fn a_forced_failover_beside_a_primary_that_lives_is_refused_by_its_own_look() {
         told[0].starts_with("it fails without a fault: ") && told[0].contains("it accepts connections"),
         "{told:#?}"
     );
+}
+
+#[test]
+fn the_plan_of_a_switch_has_one_point_of_no_return_and_that_of_a_drill_is_in_no_trouble() {
+    let mut inventory = crm();
+    inventory.services.get_mut("crm").unwrap().probe.clone_from(&moving().services["crm"].probe);
+    let plan = |way: Way| {
+        let plan = planned_in(inventory.clone(), &text(&inventory, "dc2", way));
+        let trouble = plan.tasks.iter().filter_map(|task| task.trouble.clone()).collect::<Vec<_>>();
+        let crossing = plan.tasks.iter().filter(|task| task.no_return).map(|task| task.action.clone());
+        (trouble, crossing.collect::<Vec<_>>())
+    };
+    assert_eq!(plan(Way::Whole), (vec![], vec!["postgres.promote".to_owned()]));
+    assert_eq!(plan(Way::Drill), (vec![], vec![]));
 }

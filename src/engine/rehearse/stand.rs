@@ -302,7 +302,7 @@ pub(super) async fn explore(stage: &Stage, order: &Order, planned: &Planned) -> 
                 let ended = run(&stage, &order, &planned, None, never()).await?;
                 rollback(&stage, &ended.run, &order.operator, "to see what a way back looks at", never()).await
             };
-            match in_time(work, &|| dropped.load(Ordering::Relaxed)).await {
+            match Box::pin(in_time(work, &|| dropped.load(Ordering::Relaxed))).await {
                 Ok(_) | Err(EngineError::NotSo { .. } | EngineError::NoReturn { .. } | EngineError::Plan(_)) => Ok(()),
                 Err(other) => Err(other),
             }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     actions::{CATALOG, Refusal},
     base::{Content, Hash, Redactor, Source, Text, WallClock},
-    engine::Store,
+    engine::{Store, plan::Plan},
     inventory::Inventory,
     journal::{
         event::{Notice, Operator, Watcher},
@@ -76,6 +76,23 @@ fn played_on(
     transport: Arc<dyn Transport>,
     pairs: bool,
 ) -> Rehearsal {
+    let (stage, order) = set(catalog, project, text, transport);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
+    rehearse(&stage, &order, &planned, &known, Extent { pairs, all: false }, (&|_, _| {}, &|| false)).unwrap().unwrap()
+}
+
+/// The plan alone, in a world of another inventory.
+pub(super) fn planned_in(inventory: Inventory, text: &str) -> Plan {
+    let mut project = opened(CATALOG, "tests/data/example");
+    project.inventory = inventory;
+    let transport = Arc::new(Assumed::wished(&project.inventory, Wish::Healthy));
+    let (stage, order) = set(CATALOG, &project, text, transport);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(observe(&stage, &order)).unwrap().0.plan
+}
+
+fn set(catalog: &'static [Entry], project: &Project, text: &str, transport: Arc<dyn Transport>) -> (Stage, Order) {
     let text = if text.contains("svcops: 1") { text.to_owned() } else { format!("svcops: 1\nname: test\n{text}") };
     let runbook = project.runbook_text("runbooks/test.yaml", &text).unwrap_or_else(|f| panic!("{f:?}"));
     let params: BTreeMap<_, _> =
@@ -95,9 +112,7 @@ fn played_on(
     let operator = Operator { name: "ops".into(), uid: 1000, login: true, machine: "desk".into(), pid: 1 };
     let order =
         Order { runbook, params, limit: None, limited_by: None, parallel: 8, operator, reason: None, ticket: None };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (planned, known) = runtime.block_on(observe(&stage, &order)).unwrap();
-    rehearse(&stage, &order, &planned, &known, Extent { pairs, all: false }, (&|_, _| {}, &|| false)).unwrap().unwrap()
+    (stage, order)
 }
 
 fn example(text: &str) -> Rehearsal {

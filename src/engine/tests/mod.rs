@@ -3,6 +3,7 @@
 mod clocks;
 mod crossing;
 mod debts;
+mod drills;
 mod examples;
 mod faults;
 mod flow;

@@ -373,7 +373,7 @@ fn words(record: &Record, state: &RunState) -> Option<String> {
 /// Somebody should look.
 fn grave(event: &Event) -> bool {
     match event {
-        Event::Refused { .. } | Event::InDoubt { .. } | Event::RollingBack { .. } => true,
+        Event::Refused { .. } | Event::InDoubt { .. } | Event::RollingBack { drill: false, .. } => true,
         Event::Finished(end) => end.exit_code != 0,
         _ => false,
     }

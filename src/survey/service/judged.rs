@@ -249,10 +249,12 @@ fn replication(
                 Level::Warning,
                 format!("the standby `{}` does not stream: what is committed now is at `{site}` alone", node.host),
             )),
-            Role::Down | Role::Absent => found.push(problem(
-                Level::Warning,
-                format!("there is no standby: the database on `{}` is {}", node.host, node.role),
-            )),
+            Role::Down | Role::Absent => {
+                let says = format!("there is no standby: the database on `{}` is {}", node.host, node.role);
+                let rejoin = || format!("`svcops failover rejoin {}` makes it one that follows `{site}`", service.name);
+                let hint = (node.role == Role::Down && declared.patroni.is_none()).then(rejoin);
+                found.push(Problem { hint, ..problem(Level::Warning, says) });
+            }
             Role::Mute => found.push(problem(
                 Level::Unknown,
                 format!("the database on `{}` runs and does not answer{}", node.host, why(node)),

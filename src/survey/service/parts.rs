@@ -91,10 +91,14 @@ pub(super) fn watch<'a>(inventory: &'a Inventory, service: &'a Service, part: &'
             }
             Part::Command { hosts, status, .. } => {
                 for host in on(hosts, site) {
-                    // what cannot be filled in asks as it stands, and its answer says so
-                    let asks = part.status_on(host).ok().flatten().unwrap_or_else(|| status.clone());
-                    let read = Read::Run(Invocation::shell(asks, TRY));
-                    at.push((site, Thing::Command(place(host).at(read))));
+                    let thing = match part.status_on(host) {
+                        Ok(asks) => {
+                            let asks = asks.unwrap_or_else(|| status.clone());
+                            Thing::Command(place(host).at(Read::Run(Invocation::shell(asks, TRY))))
+                        }
+                        Err(why) => Thing::Unfit(why.to_string()),
+                    };
+                    at.push((site, thing));
                 }
             }
         }
@@ -122,7 +126,7 @@ impl Watch<'_> {
                     Part::Balancer { .. } => traffic(&things, told, &mut notes),
                     Part::Record { ttl, .. } => named(site, &self.at, told, *ttl, &mut notes),
                     Part::Jobs { .. } => jobs(&things, told),
-                    Part::Command { .. } => holds(&things, told),
+                    Part::Command { .. } => holds(&things, told, &mut notes),
                 };
                 (site.clone(), standing)
             })
@@ -181,7 +185,9 @@ fn some(on: usize, unseen: usize, all: usize, word: [&str; 2]) -> Standing {
     let verb = if on == 1 { one } else { many };
     let says = match on {
         _ if unseen == all => return Standing::unknown(),
-        0 if all == unseen + 1 && all == 1 => format!("does not {many}"),
+        // `on` and `active` are no verbs
+        0 if all == 1 && one == many => format!("not {one}"),
+        0 if all == 1 => format!("does not {many}"),
         0 => format!("none of {all} {one}"),
         _ => format!("{on} of {all} {verb}"),
     };
@@ -317,10 +323,18 @@ fn jobs(things: &[&Thing], told: &Told) -> Standing {
     some(on, unseen, things.len(), ["on", "on"])
 }
 
-fn holds(things: &[&Thing], told: &Told) -> Standing {
+fn holds(things: &[&Thing], told: &Told, notes: &mut BTreeSet<String>) -> Standing {
     let (mut on, mut unseen, mut odd) = (0, 0, BTreeSet::new());
     for thing in things {
-        let Thing::Command(read) = thing else { continue };
+        let read = match thing {
+            Thing::Command(read) => read,
+            Thing::Unfit(why) => {
+                notes.insert(why.clone());
+                unseen += 1;
+                continue;
+            }
+            _ => continue,
+        };
         match told.of(read) {
             Ok(Answer::Run(run)) if run.code == Some(0) => on += 1,
             Ok(Answer::Run(run)) if run.code == Some(1) => {}

@@ -72,7 +72,8 @@ impl World {
         match server {
             Some(key) => {
                 let app = self.links.server(key).map(|app| app.host().clone());
-                app.into_iter().chain(self.links.front(key)).collect()
+                // without an app behind it, it is named as its host
+                app.into_iter().chain(self.links.front(key)).chain([HostName::new(&key.3)]).collect()
             }
             None => thing.split('/').next().map(HostName::new).into_iter().collect(),
         }

@@ -190,7 +190,7 @@ fn of_many_hosts_those_are_named_that_are_slow_or_silent_and_the_rest_is_counted
 #[test]
 fn what_goes_back_is_counted_and_no_time_is_promised() {
     let mut run = rolling();
-    run.event(91, Event::RollingBack { scope: Scope::Run, why: "a step failed".into() });
+    run.event(91, Event::RollingBack { scope: Scope::Run, why: "a step failed".into(), drill: false });
     let shown = run.shown(95, 100, 24);
     assert!(shown.contains("rolling back: 0 of "), "{shown}");
     assert!(!shown.contains("left"), "{shown}");

@@ -310,8 +310,12 @@ impl Fold {
                 self.resumed(at);
                 self.marks.push(Mark { at, words: "goes on" });
             }
-            Event::RollingBack { scope, .. } => {
-                let words = if *scope == Scope::Run { "rolls back" } else { "a batch goes back" };
+            Event::RollingBack { scope, drill, .. } => {
+                let words = match scope {
+                    _ if *drill => "the drill turns back",
+                    Scope::Run => "rolls back",
+                    Scope::Batch(_) | Scope::Host(_) => "a batch goes back",
+                };
                 if self.marks.last().is_none_or(|mark| mark.words != words) {
                     self.marks.push(Mark { at, words });
                 }

@@ -237,7 +237,7 @@ impl Page<'_> {
         let report = self.report;
         let mut body = match report.changed.is_empty() {
             true => "<p>Nothing: no change was carried out.</p>\n".to_owned(),
-            false if matches!(report.outcome, "rolled_back") => {
+            false if report.outcome == "rolled_back" || (report.drill && report.outcome == "done") => {
                 "<p>All of this was done and is as before again; nothing of it stands.</p>\n".to_owned()
             }
             false => String::new(),

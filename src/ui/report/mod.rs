@@ -85,6 +85,8 @@ pub struct Report {
     pub exit_code: Option<u8>,
     /// The ticket that it is recorded in, as the ticket system calls it.
     pub recorded_in: Option<String>,
+    /// It came to where it was to turn back, and did.
+    pub drill: bool,
     /// The outcome in words.
     pub headline: &'static str,
     /// What that means for the targets.
@@ -189,7 +191,7 @@ impl Report {
         let outcome = source.run.outcome();
         let last = records.last().map_or(row.began, |record| record.at);
         let until = row.ended.unwrap_or(if outcome == "running" { source.made.max(last) } else { last });
-        let (headline, meaning) = told(outcome, row.changed, row.exit_code);
+        let (headline, meaning) = told(outcome, state.drilled(), row.changed, row.exit_code);
         let (courses, marks) = course::courses(records, until);
         let not_begun = if outcome == "done" { Vec::new() } else { not_begun(source.shown, &state) };
         let (changed, more_changed) = changed::changed(&state, source.shown, MOST_CHANGED);
@@ -203,6 +205,7 @@ impl Report {
             outcome,
             exit_code: row.exit_code,
             recorded_in: source.ticket.clone(),
+            drill: state.drilled(),
             headline,
             meaning,
             sentence,
@@ -260,6 +263,7 @@ impl Report {
             "duration_ms": u64::try_from(self.took().as_millis()).unwrap_or(u64::MAX),
             "outcome": self.outcome,
             "exit_code": self.exit_code,
+            "drill": self.drill,
             "headline": self.headline,
             "meaning": self.meaning,
             "sentence": self.sentence,
@@ -316,8 +320,12 @@ impl Report {
 }
 
 /// The outcome in words, and what it means.
-fn told(outcome: &str, changed: usize, code: Option<u8>) -> (&'static str, &'static str) {
+fn told(outcome: &str, drill: bool, changed: usize, code: Option<u8>) -> (&'static str, &'static str) {
     match (outcome, code) {
+        ("done", _) if drill => (
+            "A good drill, and all of it taken back",
+            "Every step up to where the drill turns back was carried out as it should, and undone: every target is as it was before.",
+        ),
         ("done", _) if changed == 0 => (
             "Done, nothing that lasts was changed",
             "Every step was carried out or had nothing to do, and ended as it should.",

@@ -206,7 +206,7 @@ fn taken_back() -> Story {
     story.batch(1, 3, &["web-1"]).copy("1", "web-1", done());
     story.batch(2, 3, &["web-2"]);
     story.copy_of("1", "web-2", failed("exit code 7: no | room"), ("old", "new"), output("df: 100 %\n"));
-    story.say(Event::RollingBack { scope: Scope::Run, why: "a step failed".into() });
+    story.say(Event::RollingBack { scope: Scope::Run, why: "a step failed".into(), drill: false });
     story.undo("1", "web-2", done()).undo("1", "web-1", done());
     story
         .say(Event::RolledBack { scope: Scope::Run })
@@ -340,6 +340,26 @@ fn a_refused_run_fails_the_build_with_a_case_of_its_own_and_a_good_one_does_not(
 }
 
 #[test]
+fn a_good_drill_is_told_as_one_and_one_that_failed_is_not() {
+    for (drill, end, words) in [
+        (true, End::Done, "A good drill, and all of it taken back"),
+        (true, End::Failed, "Failed, and something is left"),
+        (false, End::RolledBack, "Failed and taken back"),
+    ] {
+        let mut story = Story::new();
+        story.copy("1", "web-1", done());
+        story.say(Event::RollingBack { scope: Scope::Run, why: "the drill has come to its end".into(), drill });
+        story.undo("1", "web-1", done()).say(Event::RolledBack { scope: Scope::Run }).end(end, "");
+        let report = story.report();
+        assert_eq!((report.headline, &report.json()["drill"]), (words, &drill.into()));
+        let junit = report.junit();
+        assert_eq!(junit.contains("errors=\"0\""), end == End::Done, "{junit}");
+        let page = report.html();
+        assert_eq!(page.contains("nothing of it stands"), end != End::Failed, "{words}");
+    }
+}
+
+#[test]
 fn the_page_of_every_outcome_is_whole_and_asks_nobody_for_anything() {
     for (end, words) in [
         (Some(End::Done), "Done"),
@@ -402,7 +422,7 @@ fn what_a_host_or_a_person_wrote_is_never_markup_and_a_secret_stays_a_name() {
 fn what_failed_on_both_ways_is_named_with_what_it_leaves() {
     let mut story = Story::new();
     story.copy("1", "web-1", done()).copy("2", "web-1", failed("no"));
-    story.say(Event::RollingBack { scope: Scope::Run, why: "a step failed".into() });
+    story.say(Event::RollingBack { scope: Scope::Run, why: "a step failed".into(), drill: false });
     story.undo("1", "web-1", failed("disk full"));
     let debt = Debt {
         key: "k".into(),

@@ -267,7 +267,14 @@ fn cluster(ask: &Ask<'_>, seen: &Seen) -> Vec<Finding> {
     }
     if !facts.running {
         let says = format!("{}: what its server would say was not seen", role(facts));
-        return vec![finding(ask, Level::Warning, &says).hint("`svcops failover status` tells what that means")];
+        let hint = match ask.services.first() {
+            // a former primary refuses to start beside the present one; a standby starts again by the same command
+            Some((service, _)) => format!(
+                "where the other site serves, `svcops failover rejoin {service}` makes it a standby; `svcops failover status {service}` tells"
+            ),
+            None => "`svcops failover status` tells what that means".to_owned(),
+        };
+        return vec![finding(ask, Level::Warning, &says).hint(hint)];
     }
     if facts.sql.is_none() {
         let why = facts.silent.as_deref().unwrap_or("it gave no reason");

@@ -217,7 +217,8 @@ fn a_cluster_that_is_not_there_or_does_not_answer_is_told() {
     insta::assert_snapshot!(said(&inventory, |world| world.facts().running = false), @r"
     WARNING   dc1-db1: `crm-db` does not run, and did not end cleanly: what its server would say was not
               seen
-              → `svcops failover status` tells what that means
+              → where the other site serves, `svcops failover rejoin crm` makes it a standby; `svcops
+                failover status crm` tells
     ok        dc2-db1: `crm-db` is a standby, and has what a switch of `crm` needs, also a forced one
     ");
     insta::assert_snapshot!(said(&inventory, |world| world.facts = Err("sudo: a password is required".into())), @r"

@@ -53,12 +53,12 @@ fn headline(screen: &Screen, told: &Told) -> String {
     let seen = &told.now.seen;
     let title = seen.title.as_ref().map(|title| format!(" ({title})")).unwrap_or_default();
     let level = told.level();
-    let says = plain_line(&format!("{}{title}", place(seen)));
+    let says = plain_line(&format!("{}{title}", told.now.place()));
     colour(screen, level, &wrap::hanging(&format!("{}: ", word(level)), &says, screen.width)) + "\n"
 }
 
 /// Where it is, in words.
-pub(in crate::cli) fn place(seen: &Seen) -> String {
+pub(super) fn place(seen: &Seen) -> String {
     let name = &seen.service;
     let nodes = seen.database.iter().flat_map(|database| &database.nodes);
     let primaries = nodes.filter(|node| node.role == Role::Primary).count();
@@ -107,9 +107,10 @@ fn lines(told: &Told, zone: &TimeZone) -> Vec<(&'static str, String)> {
     } else {
         let name = &told.now.seen.service;
         let never = "never".to_owned();
-        lines.push(("last switch", told.last(false).map_or(never, |one| last(one, zone))));
+        lines.push(("last switch", told.last_switch().map_or(never, |one| last(one, zone))));
+        lines.extend(told.tried_since().map(|one| ("tried since", last(one, zone))));
         let never = format!("never: `svcops failover drill {name}` goes as far as can be undone");
-        lines.push(("last drill", told.last(true).map_or(never, |one| last(one, zone))));
+        lines.push(("last drill", told.last_drill().map_or(never, |one| last(one, zone))));
     }
     lines
 }
@@ -173,10 +174,11 @@ fn forced(told: &Told) -> String {
 fn last(one: &Move, zone: &TimeZone) -> String {
     let row = &one.run.row;
     let outage = match &one.outage {
+        _ if !one.touched && !one.moved => "nothing was touched".to_owned(),
         Some(outage) => format!("outage {}", outage::headline(outage)),
         None => "outage not measured".to_owned(),
     };
-    let outcome = one.run.outcome().replace('_', " ");
+    let outcome = one.outcome();
     format!(
         "{} {} {}, {outcome}; {outage}; by {}, run {}",
         when(row.began, zone),

@@ -4,19 +4,20 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::cli) use draw::place;
-
-use super::moves::{Move, moves};
+use super::{
+    moves::{Kind, Move, recent},
+    open::{self, Open},
+};
 use crate::{
     actions::postgres,
     base::{Clock as _, HostName, WallClock},
-    cli::{Face, args::Output, exit::ExitCode, stage, words::Failure},
+    cli::{Face, args::Output, exit::ExitCode, history::Past, stage, words::Failure},
     inventory::{Inventory, Rpo, Service},
     runbook::Project,
     survey::{
         app::Level,
         service::{
-            Active, Problem, Seen,
+            Active, Node, Problem, Role, Seen,
             certs::{self, Ending},
             look,
         },
@@ -43,7 +44,9 @@ pub(super) const EXAMPLES: &str = "Examples:
 It looks at both sites and changes nothing. CRITICAL: where clients are served
 something is wrong, such as two primaries, none, or parts at both sites.
 WARNING: it could not be moved as promised: the standby lags, a check before a
-switch would fail, a boot fence is missing. UNKNOWN: a host was not seen.";
+switch would fail, a boot fence is missing. UNKNOWN: a host was not seen.
+While a run moves it, it is WARNING and the run is named; only two primaries
+are CRITICAL then, too. A run that was left half done is named with what goes on.";
 
 /// A service as seen, and whether it could be moved.
 #[derive(Clone, Debug)]
@@ -53,6 +56,7 @@ pub(in crate::cli) struct Judged {
     rpo: Rpo,
     checks: Checks,
     fence: Fence,
+    open: Option<Open>,
 }
 
 /// All that is told of a service.
@@ -97,11 +101,24 @@ impl Face {
             let message = Message::error("`svcops.yaml` declares no services");
             return Err(Failure::wrong(message.hint("`services:` says what moves from site to site as one")));
         }
+        // what is seen is told, whatever became of the journal
+        let opened = self.open_to_read(&inventory.project).map_err(|failure| failure.message.title.clone());
+        let past = opened.as_ref().map(|opened| self.past(opened, Some(&project))).map_err(Clone::clone);
+        // a run that ends while hosts are asked is the reason of what they say
+        let ways: Vec<Option<Open>> = services.iter().map(|service| under_way(&past, inventory, service)).collect();
         let seen = self.look_at(&project, &services)?;
         let told: Vec<Told> = services
             .into_iter()
             .zip(seen)
-            .map(|(service, (seen, ending))| self.told(&project, service, seen, &ending))
+            .zip(ways)
+            .map(|((service, (seen, ending)), open)| {
+                let open = open.or_else(|| under_way(&past, inventory, service));
+                let moves = past
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and_then(|past| recent(past, inventory, service).map_err(|failure| failure.message.title.clone()));
+                Told::of(inventory, service, (seen, &ending), open, moves)
+            })
             .collect();
         let level = Level::worst(told.iter().map(Told::level));
         if self.global.output == Output::Table {
@@ -144,24 +161,20 @@ impl Face {
             seen
         })
     }
-
-    fn told(&self, project: &Project, service: &Service, seen: Seen, ending: &[Ending]) -> Told {
-        let inventory = &project.inventory;
-        // what is seen is told, whatever became of the journal
-        let past = self.open_to_read(&inventory.project).and_then(|opened| {
-            let past = self.past(&opened, Some(project));
-            moves(&past, inventory, service, MOST)
-        });
-        Told::of(inventory, service, (seen, ending), past.map_err(|failure| failure.message.title.clone()))
-    }
 }
 
-/// The last switch and the last drill are sought among so many of each.
-const MOST: usize = 20;
+fn under_way(past: &Result<Past<'_>, String>, inventory: &Inventory, service: &Service) -> Option<Open> {
+    open::open(past.as_ref().ok()?, inventory, service).ok().flatten()
+}
 
 impl Judged {
-    /// By what was seen, and by the certificates of the site it would go to that end soon.
-    pub(in crate::cli) fn of(inventory: &Inventory, service: &Service, (mut seen, ending): (Seen, &[Ending])) -> Self {
+    /// By what was seen, by the certificates of the site it would go to that end soon, and by the run that is not over.
+    pub(in crate::cli) fn of(
+        inventory: &Inventory,
+        service: &Service,
+        (mut seen, ending): (Seen, &[Ending]),
+        open: Option<Open>,
+    ) -> Self {
         let (mut checks, fence) = (checks(inventory, service, &seen), fence(inventory, service, &seen));
         let (expired, soon): (Vec<&Ending>, Vec<_>) = ending.iter().partition(|one| one.expired);
         if !expired.is_empty() {
@@ -174,13 +187,28 @@ impl Judged {
             says: one.words(),
             hint: Some(format!("`svcops cert renew {}` puts a new one there", one.certificate)),
         }));
-        if let (Some(false), Some(to)) = (checks.pass, &checks.to) {
+        if let Some(open) = &open {
+            checks.pass = Some(false);
+            checks.against = vec![open.says()];
+            doing(&mut seen, open);
+        } else if let (Some(false), Some(to)) = (checks.pass, &checks.to) {
             let says = format!("a switch to `{to}` would be refused now: {}", checks.against.join("; "));
             let worse = |p: &Problem| matches!(p.level, Level::Critical | Level::Unknown);
             let at = seen.problems.iter().take_while(|p| worse(p)).count();
             seen.problems.insert(at, Problem { level: Level::Warning, says, hint: None });
         }
-        Self { seen, rpo: service.rpo, checks, fence }
+        Self { seen, rpo: service.rpo, checks, fence, open }
+    }
+    /// Where it is, in words; and what moves it.
+    pub(in crate::cli) fn place(&self) -> String {
+        let Some(open) = self.open.as_ref().filter(|open| open.run.alive) else { return draw::place(&self.seen) };
+        let run = &open.run.row.run;
+        match &self.seen.active {
+            Active::Nowhere | Active::Split { .. } => {
+                format!("`{}` is between its sites: run {run} is under way", self.seen.service)
+            }
+            _ => format!("{}, and run {run} is under way", draw::place(&self.seen)),
+        }
     }
     /// How it stands.
     pub(in crate::cli) fn level(&self) -> Level {
@@ -200,30 +228,80 @@ impl Judged {
             map.insert("exit_code".into(), json!(level.code()));
             map.insert("rpo".into(), json!(self.rpo.to_string()));
             map.insert("prechecks".into(), json!({"to": to, "pass": pass, "against": against}));
+            map.insert("run".into(), json!(self.open.as_ref().map(Open::json)));
             map.insert("forced".into(), json!({"ready": self.fence.ready(), "boot_fence": hosts}));
         }
         value
     }
 }
 
+/// What is seen while a run moves the service is that run's doing, and nobody else's to mend; but two primaries are never
+/// meant. What a run has left so, it is to be gone on with.
+fn doing(seen: &mut Seen, open: &Open) {
+    let writes = |node: &&Node| matches!(node.role, Role::Primary | Role::MutePrimary);
+    let two = seen.database.iter().flat_map(|database| &database.nodes).filter(writes).count() > 1;
+    let critical = |problem: &Problem| problem.level == Level::Critical;
+    if open.run.alive && !two {
+        for problem in seen.problems.iter_mut().filter(|problem| critical(problem)) {
+            problem.level = Level::Warning;
+        }
+    }
+    let level = if seen.problems.iter().any(critical) { Level::Critical } else { Level::Warning };
+    let first = Problem { level, says: open.says(), hint: Some(open.hint()) };
+    // what must be stopped at once comes before
+    seen.problems.insert(usize::from(two && !seen.problems.is_empty()), first);
+}
+
+/// A site that was left by force, and has not come back: what is to be done there once it does.
+fn yet_to_rejoin(seen: &Seen, moves: &[Move]) -> Option<Problem> {
+    let last = moves.iter().find(|one| one.moved || one.came_back())?;
+    let site = last.from.as_deref().filter(|_| last.kind == Kind::Forced && last.found.is_none())?;
+    let node = seen.node(site).filter(|node| !matches!(node.role, Role::Primary | Role::Standby))?;
+    let says = format!("`{site}` was left by force, by run {}, and `{}` has not rejoined", last.run.row.run, node.host);
+    let hint = format!("`svcops failover rejoin {}` makes it a standby, once that host is back", seen.service);
+    Some(Problem { level: Level::Warning, says, hint: Some(hint) })
+}
+
 impl Told {
-    fn of(inventory: &Inventory, service: &Service, seen: (Seen, &[Ending]), past: Result<Vec<Move>, String>) -> Self {
-        Self { now: Judged::of(inventory, service, seen), past }
+    fn of(
+        inventory: &Inventory,
+        service: &Service,
+        seen: (Seen, &[Ending]),
+        open: Option<Open>,
+        past: Result<Vec<Move>, String>,
+    ) -> Self {
+        let mut now = Judged::of(inventory, service, seen, open);
+        let rejoin = past.as_ref().ok().and_then(|moves| yet_to_rejoin(&now.seen, moves));
+        // where its host is seen, what is said of it there names the same command
+        let is_told = |p: &Problem| p.hint.as_ref().is_some_and(|hint| hint.contains("failover rejoin"));
+        now.seen.problems.extend(rejoin.filter(|_| !now.seen.problems.iter().any(is_told)));
+        Self { now, past }
     }
     fn level(&self) -> Level {
         self.now.level()
     }
-    /// The last one that came to its end, for practice or not.
-    fn last(&self, drill: bool) -> Option<&Move> {
-        let moves = self.past.as_ref().ok()?;
-        moves.iter().find(|one| one.kind.is_drill() == drill && one.kind != super::moves::Kind::Rejoin)
+    fn moves(&self) -> &[Move] {
+        self.past.as_deref().unwrap_or_default()
+    }
+    /// The last one that moved the service.
+    fn last_switch(&self) -> Option<&Move> {
+        self.moves().iter().find(|one| one.moved)
+    }
+    fn last_drill(&self) -> Option<&Move> {
+        self.moves().iter().find(|one| one.is_drill())
+    }
+    /// The last one since then that was to move it and did not.
+    fn tried_since(&self) -> Option<&Move> {
+        let since = self.moves().iter().take_while(|one| !one.moved);
+        since.filter(|one| matches!(one.kind, Kind::Switch | Kind::Forced)).find(|one| !one.run.alive)
     }
     /// As JSON: an interface.
     fn json(&self) -> Value {
         let mut value = self.now.json();
         if let Some(map) = value.as_object_mut() {
-            map.insert("last_switch".into(), json!(self.last(false).map(Move::json)));
-            map.insert("last_drill".into(), json!(self.last(true).map(Move::json)));
+            map.insert("last_switch".into(), json!(self.last_switch().map(Move::json)));
+            map.insert("tried_since".into(), json!(self.tried_since().map(Move::json)));
+            map.insert("last_drill".into(), json!(self.last_drill().map(Move::json)));
         }
         value
     }
@@ -244,7 +322,7 @@ fn fence(inventory: &Inventory, service: &Service, seen: &Seen) -> Fence {
     match (service.database(inventory), &seen.database) {
         (Some(declared), _) if declared.patroni.is_some() => Fence::Patroni,
         (Some(_), Some(database)) => {
-            let boot = |node: &crate::survey::service::Node| node.facts.as_ref().map(|facts| facts.boot_fence);
+            let boot = |node: &Node| node.facts.as_ref().map(|facts| facts.boot_fence);
             Fence::Boot(database.nodes.iter().map(|node| (node.host.clone(), boot(node))).collect())
         }
         _ => Fence::NoDatabase,
