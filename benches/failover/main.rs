@@ -71,7 +71,6 @@ fn main() {
         println!("Patroni is not installed: `tests/lab/lab install patroni` before `lab up`");
         return;
     }
-    let tries = tries.div_ceil(2);
     let mut usual = svcops;
     for (checks, name) in [("usual", "HAProxy asks every 1 s, fall 3"), ("tuned", "every 200 ms, fall 1")] {
         let patroni = Patroni::over(&pair, checks);

@@ -59,6 +59,8 @@ impl Engine<'_> {
         let mut kept = BTreeSet::new();
         for station in &stations {
             if held(station, &stations, &back) {
+                // an undo that was told already comes to its end: nobody would ever know what became of it
+                self.told_back(station, &back).await?;
                 // what was done there before stays under what stays: its undo would come out of turn
                 kept.extend(self.still_to_return(station, &back));
                 continue;
@@ -92,6 +94,21 @@ impl Engine<'_> {
                 && t.undo.as_ref().is_none_or(|undo| undo.how.is_none())
         };
         self.with(|s| s.tasks.iter().filter(open).map(|t| t.began.host.clone()).collect())
+    }
+
+    /// Undos of a station that have told their host something, and whose end is not known.
+    async fn told_back(&self, station: &Station, back: &Return) -> Result<(), Halt> {
+        let told: Vec<(TaskId, HostName)> = self.with(|s| {
+            let open = |t: &&TaskState| {
+                let under_way = t.undo.as_ref().is_some_and(|undo| undo.how.is_none() && undo.announced > 0);
+                under_way && t.began.step == station.number && station.hosts.contains(&t.began.host) && returns(t)
+            };
+            s.tasks.iter().filter(open).map(|t| (t.began.task.clone(), t.began.host.clone())).collect()
+        });
+        for (id, host) in told.iter().filter(|(_, host)| back.hosts.contains(host)) {
+            self.one_back(id, station, host, back).await?;
+        }
+        Ok(())
     }
 
     /// Where an undo failed on the way back of a narrower scope, this one goes no further either: what waited there for that
@@ -159,7 +176,7 @@ impl Engine<'_> {
         for host in &back.hosts {
             let mine: Vec<TaskState> =
                 self.with(|s| s.tasks.iter().filter(|t| t.began.host == *host && returns(t)).cloned().collect());
-            let begun = mine.iter().any(|t| t.undo.is_some());
+            let begun = mine.iter().any(acts_back);
             let owes = self.with(|s| !s.owes(host).is_empty());
             // what lasts does not tell the health of what was started: its undo asks for that
             let open = mine.iter().any(left_open);
@@ -169,7 +186,12 @@ impl Engine<'_> {
             }
             for task in mine.iter().rev() {
                 let id = task.began.task.clone();
-                self.say(Event::UndoBegan { task: id.clone() }).await?;
+                // a kill may have come in between
+                match &task.undo {
+                    Some(undo) if undo.how.is_some() => continue,
+                    Some(_) => {}
+                    None => self.say(Event::UndoBegan { task: id.clone() }).await?,
+                }
                 let outputs = serde_json::json!({ "as_before": true });
                 self.end(&id, Way::Undo, How::Done { outputs }, task.began.before.as_ref().map(Packed::open), false)
                     .await?;
@@ -330,6 +352,11 @@ fn returns(task: &TaskState) -> bool {
         && b.pays.is_none()
         && task.waived.is_none()
         && (task.forward.how.is_none() || task.forward.changed || task.undo.is_some() || left_open(task))
+}
+
+/// Its undo has done something, or failed to.
+fn acts_back(task: &TaskState) -> bool {
+    task.undo.as_ref().is_some_and(|undo| undo.announced > 0 || undo.why().is_some() || !task.began.undo.is_empty())
 }
 
 /// An undo still to come, of a step in the same group, will owe this again: there one payment settled both.

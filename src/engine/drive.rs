@@ -498,9 +498,8 @@ fn failed(acted: bool, why: String) -> How {
 
 /// Whether what lasts is another than before; what has no model and ran counts as changed.
 fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
-    let ran = |leg: &Leg| leg.did.iter().any(|(_, r)| !matches!(r.outcome, Outcome::Refused(_)));
     match (&state.began.before, seen) {
-        _ if state.began.opaque && way == Way::Forward => ran(&state.forward),
+        _ if state.began.opaque && way == Way::Forward => state.forward.ran(),
         (Some(before), Some(seen)) => !task.same(&before.open(), seen).unwrap_or(false),
         _ => state.leg(way).is_some_and(|l| l.announced > 0),
     }

@@ -100,6 +100,10 @@ impl Engine<'_> {
                 if self.must_stop() {
                     return Ok(Turned::NotBegun);
                 }
+                if self.is_gone(host) {
+                    // a sibling in a parallel group has failed there meanwhile
+                    return Ok(Turned::Well);
+                }
                 match self.begin(id, station, host, item).await? {
                     Ok(began) => began,
                     Err(turned) => return Ok(turned),

@@ -79,6 +79,8 @@ pub(super) enum Off {
 struct Course<'c> {
     /// Of a rolling group: so many hosts may still fail.
     tolerance: Option<&'c Mutex<usize>>,
+    /// Of a parallel group: hosts that go back by themselves, and why, once none of its steps is under way on them.
+    leaving: Option<&'c Mutex<Vec<(HostName, String)>>>,
 }
 
 type Walked = Result<Result<(), Off>, Halt>;
@@ -144,9 +146,14 @@ impl Engine<'_> {
                 Node::Station(station) => self.station(station, course).await,
                 Node::Seq(nodes) => self.nodes(nodes, course).await,
                 Node::Par(nodes) => {
-                    let all = nodes.iter().map(|n| self.node(n, course)).collect::<Vec<_>>();
+                    let own = Mutex::default();
+                    let within = Course { leaving: course.leaving.or(Some(&own)), ..course };
+                    let all = nodes.iter().map(|n| self.node(n, within)).collect::<Vec<_>>();
                     let ends = futures_util::future::join_all(all).await;
                     let ends = ends.into_iter().collect::<Result<Vec<_>, Halt>>()?;
+                    for (host, why) in own.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                        self.back(&Scope::Host(host), &why).await?;
+                    }
                     let mut stations = Vec::new();
                     super::script::collect(nodes, &mut stations);
                     match (ends.into_iter().find(Result::is_err), stations.last()) {
@@ -155,14 +162,14 @@ impl Engine<'_> {
                         (None, None) => Ok(Ok(())),
                     }
                 }
-                Node::Rolling(batches, rolling) => self.rolling(batches, *rolling).await,
+                Node::Rolling(batches, rolling) => self.rolling(batches, *rolling, course).await,
             }
         })
     }
 
-    async fn rolling(&self, batches: &[Vec<Node>], rolling: Rolling) -> Walked {
+    async fn rolling(&self, batches: &[Vec<Node>], rolling: Rolling, around: Course<'_>) -> Walked {
         let tolerance = Mutex::new(rolling.max_failed.saturating_sub(self.tolerated(batches)));
-        let course = Course { tolerance: Some(&tolerance) };
+        let course = Course { tolerance: Some(&tolerance), ..around };
         for (at, batch) in batches.iter().enumerate() {
             let events = self.with(|s| s.tasks.len());
             if let Err(off) = self.nodes(batch, course).await? {
@@ -201,12 +208,16 @@ impl Engine<'_> {
     }
 
     async fn station(&self, station: &Station, course: Course<'_>) -> Walked {
-        let hosts: Vec<&HostName> = station.hosts.iter().filter(|h| !self.is_gone(h)).collect();
+        let mut hosts: Vec<&HostName> =
+            station.hosts.iter().filter(|h| !self.is_gone(h) || self.is_under_way(station, h)).collect();
+        if self.must_stop() && !self.all_ended(station, &hosts) {
+            if !self.halting.load(Ordering::Relaxed) {
+                return Ok(Err(Off::Stopped));
+            }
+            hosts.retain(|h| self.is_under_way(station, h));
+        }
         if hosts.is_empty() {
             return Ok(Ok(()));
-        }
-        if self.must_stop() && !self.all_ended(station, &hosts) {
-            return Ok(if self.halting.load(Ordering::Relaxed) { Ok(()) } else { Err(Off::Stopped) });
         }
         if !self.planning && !self.all_ended(station, &hosts) {
             let hosts = hosts.iter().map(|h| (*h).clone()).collect();
@@ -265,8 +276,10 @@ impl Engine<'_> {
             match (policy.act, policy.scope) {
                 (FailureAct::Rollback, FailureScope::Host) => {
                     self.gone().insert(host.clone(), why.clone());
-                    if !doubt {
-                        self.back(&Scope::Host(host), &why).await?;
+                    match course.leaving {
+                        _ if doubt => {}
+                        Some(leaving) => leaving.lock().unwrap_or_else(PoisonError::into_inner).push((host, why)),
+                        None => self.back(&Scope::Host(host), &why).await?,
                     }
                 }
                 (FailureAct::Continue, _) | (FailureAct::Stop, FailureScope::Host) => {
@@ -296,6 +309,16 @@ impl Engine<'_> {
             self.with(|s| {
                 ids.iter().all(|id| s.skipped.contains_key(id) || s.task(id).is_some_and(|t| t.forward.how.is_some()))
             })
+        })
+    }
+
+    /// It was begun on that host and has no end yet. A resume finds that of a step whose sibling in a parallel group has
+    /// failed meanwhile: it comes to its end, as it would have then.
+    fn is_under_way(&self, station: &Station, host: &HostName) -> bool {
+        let ids = self.turns(station, host);
+        self.with(|s| {
+            let open = |id: &TaskId| s.task(id).is_some_and(|t| t.forward.how.is_none() && t.waived.is_none());
+            !s.back.contains_key(&Scope::Host(host.clone())) && ids.iter().any(open)
         })
     }
 
@@ -361,7 +384,7 @@ impl Engine<'_> {
     pub(super) fn met(&self) -> std::sync::MutexGuard<'_, BTreeSet<HostName>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn is_gone(&self, host: &HostName) -> bool {
+    pub(super) fn is_gone(&self, host: &HostName) -> bool {
         self.gone().contains_key(host)
     }
     pub(super) fn stop_level(&self) -> u8 {

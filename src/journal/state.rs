@@ -107,6 +107,8 @@ pub struct Leg {
     pub expect: Option<Value>,
     /// The attempt, from 1.
     pub attempt: u32,
+    /// An act of an earlier attempt was carried out, however it ended.
+    pub tried: bool,
     /// Nobody knows what became of an act.
     pub doubt: Option<String>,
     /// How it ended.
@@ -127,10 +129,15 @@ impl Leg {
             boot: String::new(),
             expect: None,
             attempt: 1,
+            tried: false,
             doubt: None,
             how: None,
             changed: false,
         }
+    }
+    /// An act was carried out, in this attempt or an earlier one: it may have had an effect, however it ended.
+    pub fn ran(&self) -> bool {
+        self.tried || self.did.iter().any(|(_, receipt)| !matches!(receipt.outcome, Outcome::Refused(_)))
     }
     /// It ended well.
     pub fn done(&self) -> bool {
@@ -278,8 +285,8 @@ impl RunState {
             }
             Event::Retried { task, attempt, .. } => {
                 if let Some(leg) = self.task_mut(task).map(|t| t.leg_mut(Way::Forward, at)) {
-                    let announced = leg.announced;
-                    *leg = Leg { announced, attempt: *attempt, ..Leg::starting(at) };
+                    let (announced, tried) = (leg.announced, leg.ran());
+                    *leg = Leg { announced, tried, attempt: *attempt, ..Leg::starting(at) };
                 }
             }
             Event::InDoubt { task, way, why } => {
@@ -334,6 +341,7 @@ impl RunState {
         task.began.undo = Vec::new();
         for leg in [Some(&mut task.forward), task.undo.as_deref_mut()].into_iter().flatten() {
             if leg.how.is_some() {
+                leg.tried = leg.ran();
                 (leg.did, leg.queue, leg.expect) = (Vec::new(), VecDeque::new(), None);
             }
             if let Some(How::Done { outputs }) = &mut leg.how {

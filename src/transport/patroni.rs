@@ -5,8 +5,9 @@ use crate::base::{HttpAsk, HttpFacts, Outcome, Redactor, Secret, Span, Switchove
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the new leader is asked whether it is one: Patroni's own answer looks once a second.
-const EVERY: Duration = Duration::from_millis(20);
+/// How often the new leader is asked whether it is one: Patroni's own answer looks once a second. An answer costs the very
+/// process that is to promote some milliseconds, and a query.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Has another member lead: done when Patroni says so, or when that member accepts writes, whichever is first.
 pub(crate) async fn switch(to: &Switchover, vault: &Vault, redactor: &Redactor) -> Outcome {

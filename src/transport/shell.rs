@@ -3,12 +3,13 @@
 //!
 //! The command given to the login shell is `COMMAND`, which means the same to sh, bash, csh, tcsh and fish. A script is sent
 //! as one group: no shell runs anything of a group before it has read all of it, so half a script does nothing. Answers
-//! are lines that begin with the script's nonce; whatever else is printed (by a login's own files) is passed over.
+//! are lines that begin with the script's nonce, some with bytes behind them up to a line that is the nonce; whatever else
+//! is printed (by a login's own files) is passed over.
 
 use super::{Fut, Lost, LostKind};
 use crate::base::HostName;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,6 +21,7 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
+use zeroize::Zeroizing;
 
 /// A word for `sh` that stands for exactly this text. NUL bytes, which no word can hold, are left out.
 pub fn quote(text: &str) -> String {
@@ -53,6 +55,11 @@ const RUNNER: &str = include_str!("remote/runner.sh");
 static LESSON: LazyLock<String> = LazyLock::new(|| {
     format!("{}S_runner={}\n{}\n", bare(SESSION), quote(&bare(RUNNER)), super::remote::probe::lesson())
 });
+
+/// What a session is taught when a script first calls it: a word of the script, and the lesson. Most sessions never need
+/// them, and together they are longer than the rest.
+static MORE: LazyLock<[(&str, String); 2]> =
+    LazyLock::new(|| [("s_pair ", super::remote::pair::lesson()), ("s_pg ", super::remote::pg::lesson())]);
 
 /// The beginning of what a host says of itself: it is shown, and kept for ever, and no host has a right to more.
 pub(crate) fn brief(text: &str) -> std::borrow::Cow<'_, str> {
@@ -232,7 +239,7 @@ impl Shells {
             lesson.push_str("s_tidy\n");
         }
         // in all: a login that chatters for ever says something all the time
-        let greeted = timeout(Self::GREETING, shell.ask(&lesson, Self::GREETING)).await;
+        let greeted = timeout(Self::GREETING, shell.learn(&lesson, Self::GREETING)).await;
         match greeted.unwrap_or(Err(Broken::Silent)) {
             Ok(_) => Ok(shell),
             Err(Broken::Silent) => Err(self.silent(Self::GREETING)),
@@ -274,6 +281,8 @@ enum Broken {
 struct Shell {
     input: Box<dyn AsyncWrite + Send + Unpin>,
     output: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    /// What it was taught of [`MORE`].
+    taught: BTreeSet<&'static str>,
     _child: Box<dyn Send>,
 }
 
@@ -286,13 +295,33 @@ impl Shell {
     const EACH: u64 = 256;
 
     fn new(pipe: Pipe) -> Self {
-        Self { input: pipe.input, output: BufReader::new(pipe.output), _child: pipe.child }
+        Self { input: pipe.input, output: BufReader::new(pipe.output), taught: BTreeSet::new(), _child: pipe.child }
+    }
+
+    /// What every session is taught first. bash reads its script byte by byte, which for so many costs more than a program
+    /// that takes them at once, and leaves what follows.
+    async fn learn(&mut self, lesson: &str, silence: Duration) -> Result<Frames, Broken> {
+        let nonce = nonce();
+        let group = format!("{{\n{lesson}\n}} </dev/null\n");
+        let text = format!(
+            "K={nonce}\n[ -z \"${{BASH_VERSION-}}\" ] || eval \"$(head -c {})\"\n{group}printf '%s end\\n' \"$K\"\n",
+            group.len(),
+        );
+        self.converse(&nonce, &text, silence).await
     }
 
     async fn ask(&mut self, script: &str, silence: Duration) -> Result<Frames, Broken> {
         let nonce = nonce();
+        // one that fails at a script is never asked again, so it counts as taught from here on
+        let new = MORE.iter().filter(|(word, _)| script.contains(word) && self.taught.insert(word));
+        let lessons: String = new.map(|(_, lesson)| lesson.as_str()).collect();
         let text =
-            zeroize::Zeroizing::new(format!("{{\nK={nonce}\n{script}\nprintf '%s end\\n' \"$K\"\n}} </dev/null\n"));
+            Zeroizing::new(format!("{{\nK={nonce}\n{lessons}{script}\nprintf '%s end\\n' \"$K\"\n}} </dev/null\n"));
+        self.converse(&nonce, &text, silence).await
+    }
+
+    /// Sends a script, and takes the answers under its nonce.
+    async fn converse(&mut self, nonce: &str, text: &str, silence: Duration) -> Result<Frames, Broken> {
         let Self { input, output, .. } = self;
         // A script of some size fills the pipe while the shell already prints: both ways at once.
         let send = async {
@@ -311,24 +340,34 @@ impl Shell {
                 }
                 let spent = line.len() as u64;
                 let line = String::from_utf8_lossy(&line);
-                let Some(rest) = line.trim_end_matches('\n').strip_prefix(&nonce) else {
+                let Some(rest) = line.trim_end_matches('\n').strip_prefix(nonce) else {
                     beside = beside.checked_sub(spent).ok_or(Broken::Endless)?;
                     continue;
                 };
                 room = room.checked_sub(spent + Self::EACH).ok_or(Broken::Endless)?;
                 let rest = rest.trim_start();
                 let Some((name, value)) = rest.split_once(' ') else { return Ok(frames) };
-                let bytes = if let Some(value) = value.strip_prefix('=') {
-                    value.as_bytes().to_vec()
-                } else {
-                    let size = value.trim().parse::<u64>().map_err(|_| Broken::Ended)?;
-                    room = room.checked_sub(size).ok_or(Broken::Endless)?;
-                    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-                    match timeout(silence, output.read_exact(&mut bytes)).await {
-                        Err(_) => return Err(Broken::Silent),
-                        Ok(Err(_)) => return Err(Broken::Ended),
-                        Ok(Ok(_)) => bytes,
+                let bytes = match value.trim_end() {
+                    "<" => {
+                        let mut bytes = Vec::new();
+                        loop {
+                            let begun = bytes.len();
+                            let mut rest = (&mut *output).take(room);
+                            match timeout(silence, rest.read_until(b'\n', &mut bytes)).await {
+                                Err(_) => return Err(Broken::Silent),
+                                Ok(Err(_) | Ok(0)) => {
+                                    return Err(if room == 0 { Broken::Endless } else { Broken::Ended });
+                                }
+                                Ok(Ok(size)) => room = room.saturating_sub(size as u64),
+                            }
+                            if bytes.get(begun..).and_then(|line| line.strip_suffix(b"\n")) == Some(nonce.as_bytes()) {
+                                // with the end of the line before it, which is no part of what was sent
+                                bytes.truncate(begun.saturating_sub(1));
+                                break bytes;
+                            }
+                        }
                     }
+                    _ => value.strip_prefix('=').ok_or(Broken::Ended)?.as_bytes().to_vec(),
                 };
                 frames.0.insert(name.to_owned(), bytes);
             }
@@ -420,6 +459,77 @@ mod tests {
             std::io::Write::write_all(&mut child.stdin.take().unwrap(), half.as_bytes()).unwrap();
             assert!(!child.wait().unwrap().success() && !mark.exists(), "{shell}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_as_it_is_whatever_bytes_are_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let link = super::super::local::Local { host: "here".into() };
+        let shells = Shells::new(None, Arc::new(link));
+        let script = format!(
+            "s_text empty ''\ns_text lines 'a\n\n'\ns_text two 'ж'\ns_say word x=y\ns_send file {0}\n: >{0}\ns_send none {0}\n",
+            quote(&file.to_string_lossy())
+        );
+        for _ in 0..2 {
+            std::fs::write(&file, b"\0\n\xff\n\nS12 =x").unwrap();
+            let frames = shells.ask(&script, Duration::from_secs(20)).await.ok().unwrap();
+            for (name, bytes) in [
+                ("empty", &b""[..]),
+                ("lines", b"a\n\n"),
+                ("two", "ж".as_bytes()),
+                ("word", b"x=y"),
+                ("file", b"\0\n\xff\n\nS12 =x"),
+                ("none", b""),
+            ] {
+                assert_eq!(frames.bytes(name), Some(bytes), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_act_has_its_two_pipes_wherever_a_shell_keeps_its_texts() {
+        for shell in ["sh", "dash", "bash"] {
+            for (named, runner) in [(false, bare(RUNNER)), (true, bare(RUNNER).replace("/proc/self/fd/", "/nowhere/"))]
+            {
+                let dir = tempfile::tempdir().unwrap();
+                let others = "3<&- 4<&- 5>&- 6>&-";
+                let script = format!(
+                    "cd {}\nS_act=$PWD/act\n{runner}\ns_pipes || exit\n(cat >out) <&3 {others} &\n(cat >err) <&4 {others} &\n\
+                     (printf 'a\\0b'; echo c >&2) >&5 2>&6 {others}\nexec {others}\nwait\n",
+                    quote(&dir.path().to_string_lossy())
+                );
+                let ended = Command::new("timeout").args(["20", shell, "-c", &script]).status();
+                if Command::new(shell).args(["-c", ":"]).status().is_err() {
+                    continue;
+                }
+                assert!(ended.unwrap().success(), "{shell}");
+                assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"a\0b", "{shell}");
+                assert_eq!(std::fs::read(dir.path().join("err")).unwrap(), b"c\n", "{shell}");
+                assert_eq!(dir.path().join("act.out.pipe").exists(), named, "{shell}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_month_old_run_left_goes_when_a_session_takes_the_trouble() {
+        let base = format!("/tmp/svcops-{}", rustix::process::getuid().as_raw());
+        let (old, new) = (format!("{base}/{}", nonce()), format!("{base}/{}", nonce()));
+        let run = |word: &str| {
+            let script = format!("K={word}\n{}s_tidy\n", bare(SESSION).replace("/dev/null 2>&1 &)", "/dev/null 2>&1)"));
+            assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        };
+        run("S1");
+        for folder in [&old, &new] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let aged = Command::new("touch").args(["-d", "40 days ago", &old]).status();
+        assert!(aged.unwrap().success());
+        run("S1");
+        assert!(std::fs::exists(&old).unwrap());
+        run("S0");
+        assert!(!std::fs::exists(&old).unwrap() && std::fs::exists(&new).unwrap());
+        std::fs::remove_dir(new).unwrap();
     }
 
     #[test]

@@ -9,6 +9,18 @@ steps:
   - {name: Stop, app.stop: {app: billing}}
 ";
 
+/// The first host is as before when the second one turns the run back.
+const TURNS_BACK: &str = "
+targets: role=app, site=dc1
+steps:
+  - name: Node by node
+    rolling: {batch: 1}
+    steps:
+      - {name: Drain, haproxy.drain: {balancer: front, backend: billing, server: \"{{ host.name }}\", within: 30s}}
+      - {name: Enable, haproxy.enable: {balancer: front, backend: billing, server: \"{{ host.name }}\"}}
+      - {name: Gate, require: [\"host.name != 'dc1-app2'\"], file.copy: {content: new, dest: /etc/billing/new.conf}}
+";
+
 /// Kills the engine on both sides of every event; after a resume the end, the acts and the state of the world are those of
 /// an unbroken run.
 async fn hold(name: &str, text: &str, set: impl Fn(&Rig)) {
@@ -65,6 +77,7 @@ async fn a_kill_at_any_event_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kill_at_any_event_of_a_rollback_changes_nothing() {
+    hold("served all the while", TURNS_BACK, |_| {}).await;
     hold("bad configuration", COPY_THEN, |r| r.world.breaks(&Hash::of(b"new"))).await;
     hold("failed after", STOP_COPY_START, |r| r.world.fault(3, Fault::FailedAfter)).await;
     hold("lost", STOP_COPY_START, |r| r.world.fault(2, Fault::LostAfter)).await;

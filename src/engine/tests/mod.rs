@@ -8,6 +8,7 @@ mod faults;
 mod flow;
 mod kills;
 mod properties;
+mod siblings;
 
 use super::*;
 use crate::{

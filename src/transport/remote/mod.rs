@@ -9,7 +9,7 @@
 
 pub(crate) mod act;
 pub(crate) mod pair;
-mod pg;
+pub(crate) mod pg;
 pub(crate) mod probe;
 mod proof;
 

@@ -2,7 +2,7 @@
 
 use super::super::{
     haproxy,
-    shell::{Frames, brief, quote, words},
+    shell::{Frames, bare, brief, quote, words},
 };
 use super::act::SOCKET;
 use crate::base::{Answer, At, FileFacts, HaproxyApi, Hash, Read, UnitFacts, UnitState};
@@ -37,9 +37,7 @@ pub(crate) fn script(number: usize, read: &At<Read>) -> Option<String> {
 
 /// What the parts of a probe call.
 pub(crate) fn lesson() -> String {
-    format!("S_file={}\nS_socket={}\n{}", quote(FILE), quote(SOCKET), include_str!("probe.sh"))
-        + &super::pair::lesson()
-        + &super::pg::lesson()
+    format!("S_file={}\nS_socket={}\n{}", quote(&bare(FILE)), quote(&bare(SOCKET)), bare(include_str!("probe.sh")))
 }
 
 /// The answer to one read of [`script`].

@@ -1,15 +1,3 @@
-S_plain='abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
- =.,:;/_@%+-'
-# An answer of some lines: `NONCE NAME SIZE` and the bytes.
-s_text() {
-  S_text=$2
-  # of plain letters each is a byte, in whatever language; a range of them would depend on it
-  case $2 in
-  *[!"$S_plain"]*) S_size=$(printf '%s' "$2" | wc -c) ;;
-  *) S_size=${#S_text} ;;
-  esac
-  printf '%s %s %s\n%s\n' "$K" "$1" $S_size "$S_text"
-}
 s_unit() {
   s_text "$1" "$(LC_ALL=C systemctl show -p LoadState,ActiveState,UnitFileState,MainPID,InvocationID,StateChangeTimestampMonotonic -- "$2" 2>&1)"
 }

@@ -6,19 +6,33 @@ s_born() {
   S_born=${20}
 }
 
+# Two pipes: 3 and 4 are read from, 5 and 6 written to. A short text is given to a shell by a pipe without a name, which can
+# be opened again for writing: no program is needed for it, and nothing of the disk. Where such a text lies in a file
+# instead, there are pipes with names.
+s_pipes() {
+  command exec 3<<SVCOPS_PIPE 4<<SVCOPS_PIPE && [ -p /proc/self/fd/3 ] && [ -p /proc/self/fd/4 ] &&
+pipe
+SVCOPS_PIPE
+pipe
+SVCOPS_PIPE
+    IFS= read -r S_rest <&3 && IFS= read -r S_rest <&4 &&
+    command exec 5>/proc/self/fd/3 6>/proc/self/fd/4 && return
+  # for reading and writing first, which waits for nobody
+  LC_ALL=C mkfifo "$S_act.out.pipe" "$S_act.err.pipe" &&
+    command exec 5<>"$S_act.out.pipe" 6<>"$S_act.err.pipe" 3<"$S_act.out.pipe" 4<"$S_act.err.pipe" &&
+    command exec 5>"$S_act.out.pipe" 6>"$S_act.err.pipe"
+} 2>/dev/null
+
 # Keeps the first 64 KiB and the last 32 KiB of what comes and counts the rest. The limit is on this reader and not on
 # the command, which neither dies of a closed pipe nor fills a disk. dd holds nothing back: what was written is there
 # even while a child left behind keeps the pipe open.
 s_drain() {
-  {
-    (
-      trap '' XFSZ
-      ulimit -c 0
-      ulimit -f 128
-      LC_ALL=C exec dd bs=4096 of="$S_act.$1"
-    ) || { { tee /dev/fd/3 | wc -c >"$S_act.$1.more"; } 3>&1 | tail -c 32768 >"$S_act.$1.tail"; }
-  } <"$S_act.$1.pipe" 2>/dev/null
-}
+  trap '' XFSZ
+  ulimit -c 0
+  ulimit -f 128
+  LC_ALL=C dd bs=4096 of="$S_act.$1" ||
+    { { tee /dev/fd/3 | wc -c >"$S_act.$1.more"; } 3>&1 | tail -c 32768 >"$S_act.$1.tail"; }
+} 2>/dev/null
 
 s_refuse() {
   printf '%s\n' "$1" >"$S_act.refused"
@@ -88,13 +102,15 @@ s_act() {
   # the end has its place on the disk before anything begins
   echo 'none  ' >"$S_act.end" || s_unable
   printf '%s %s %s %s\n' $$ "$S_born" "$S_now" "$S_boot" >"$S_act.claim" || s_unable
-  LC_ALL=C mkfifo "$S_act.out.pipe" "$S_act.err.pipe" || s_unable
-  s_drain out 9>&- &
+  s_pipes || s_unable
+  # Nobody has the other end of a pipe, or it would never end; a shell that only calls a function so keeps what it closes.
+  (s_drain out) <&3 3<&- 4<&- 5>&- 6>&- 9>&- &
   S_out=$!
-  s_drain err 9>&- &
+  (s_drain err) <&4 3<&- 4<&- 5>&- 6>&- 9>&- &
   S_err=$!
-  (umask "$S_mask"; s_run "$@") >"$S_act.out.pipe" 2>"$S_act.err.pipe" 9>&-
+  (umask "$S_mask"; s_run "$@") >&5 2>&6 3<&- 4<&- 5>&- 6>&- 9>&-
   S_code=$?
+  exec 3<&- 4<&- 5>&- 6>&-
   case $S_in:$S_script in
   /dev/null:/dev/null) ;;
   *) rm -f "$S_act".S_* ;;

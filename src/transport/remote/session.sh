@@ -72,9 +72,10 @@ s_now() {
   { IFS=' .' read -r S_now S_rest </proc/uptime; } 2>/dev/null || S_now=$(date +%s)
 }
 
-# Receipts of a month ago are nobody's any more.
+# Receipts of a month ago are nobody's any more. To look for them costs more than an act does: one session in sixteen,
+# told by its nonce, takes the trouble.
 s_tidy() {
-  # mostly there is nothing at all
+  case $K in S0*) ;; *) return 0 ;; esac
   set -- "$S_base"/*
   [ -e "$1" ] || return 0
   (find "$S_base" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + >/dev/null 2>&1 &)
@@ -82,14 +83,13 @@ s_tidy() {
 
 s_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
-# Answers: `NONCE NAME =VALUE`, and for files `NONCE NAME SIZE` with so many bytes behind it.
+# Answers: `NONCE NAME =VALUE`; `NONCE NAME <` where lines follow or bytes of any kind, up to a line that is the nonce.
 s_say() { printf '%s %s =%s\n' "$K" "$1" "$2"; }
+s_text() { printf '%s %s <\n%s\n%s\n' "$K" "$1" "$2" "$K"; }
 s_send() {
-  S_size=0
-  [ ! -s "$2" ] || S_size=$(wc -c <"$2") || S_size=0
-  printf '%s %s %s\n' "$K" "$1" $S_size
-  [ $((S_size)) -eq 0 ] || head -c $((S_size)) "$2"
-  printf '\n'
+  printf '%s %s <\n' "$K" "$1"
+  [ ! -s "$2" ] || cat <"$2"
+  printf '\n%s\n' "$K"
 }
 # A pulse shows svcops that the host is there, and ends this shell where nobody listens any more.
 s_pulse() {
@@ -220,10 +220,18 @@ while IFS= read -r L; do case $L in "$K") G=1; break;; esac; T="$T$L$N"; done
 case $G in 1) eval "$T";; esac'
 
 # A pipe of this shell's own without a name, in which an act rings at its end: waiting costs nothing, and no time is lost.
-# Its name goes with the folder of receipts.
+# As in s_pipes, made of a text; else its name goes with the folder of receipts.
 s_hang() {
   [ -z "$S_bell" ] || return 0
-  LC_ALL=C mkfifo "$S_act.bell.$K" 2>/dev/null && { exec 9<>"$S_act.bell.$K"; } 2>/dev/null && S_bell=1
+  {
+    if command exec 9<<SVCOPS_BELL && [ -p /proc/self/fd/9 ] && read -r S_rest <&9 && command exec 9<>/proc/self/fd/9; then
+bell
+SVCOPS_BELL
+      S_bell=1
+    elif LC_ALL=C mkfifo "$S_act.bell.$K" && command exec 9<>"$S_act.bell.$K"; then
+      S_bell=1
+    fi
+  } 2>/dev/null
 }
 # Rings every second for a while, as long as this shell lives.
 s_tick() {
@@ -249,15 +257,14 @@ s_listen() {
   [ "$S_word" != z ] || S_ticks=
 }
 
-# Starts the act whose script is $S_plan. It is nobody's child, and in a session of its own. A shell runs nothing of a
-# group before it has read all of it. What is the same for all acts goes by the environment: some shells read their
-# input byte by byte.
+# Starts the act whose script is $S_plan. It is in a session of its own, and outlives this shell, which never waits for it. A
+# shell runs nothing of a group before it has read all of it. What is the same for all acts goes by the environment: some
+# shells read their input byte by byte.
 s_start() {
   s_hang
   S_ring=9
   [ -n "$S_bell" ] || S_ring=2
-  (
-    eval "S_runner=\$S_runner $S_own"' sh -s svcops-act >/dev/null 2>&1 9>&$S_ring <<SVCOPS_PLAN &
+  eval "S_runner=\$S_runner $S_own"' sh -s svcops-act >/dev/null 2>&1 9>&$S_ring 7>&- 8<&- <<SVCOPS_PLAN &
 {
 eval "\$S_runner"
 unset S_runner
@@ -267,7 +274,6 @@ exit
 }
 SVCOPS_PLAN
 '
-  ) 7>&- 8<&-
 }
 
 # Waits for the end of the act: seconds from its start, whether it may be ended then, who it became. Sets $S_state.

@@ -129,7 +129,7 @@ impl Scene {
         let (rig, end) = scene.live(&Mishap::NONE);
         scene.unbroken = end.unwrap_or_else(|| panic!("without a fault it ends before it begins"));
         scene.whole = standing(&rig.world);
-        scene.harm = rig.world.harm().into_iter().collect();
+        scene.harm = rig.world.harm().iter().map(|harm| scene.anywhere(harm)).collect();
         scene.stale = rig.world.stale();
         scene.acts = acts(&rig);
         scene.events = rig.records().len();
@@ -138,6 +138,12 @@ impl Scene {
         check::batches(&scene.planned.script, &scene.text);
         check::end(&scene.unbroken, &scene, &rig, true);
         scene
+    }
+
+    /// A harm, whichever host it is done to: a runbook that does it to its first host, and turns back there without a fault,
+    /// does it to the next one where the first is lost.
+    fn anywhere(&self, harm: &str) -> String {
+        self.land.hosts.iter().fold(harm.to_owned(), |harm, host| harm.replace(host.as_str(), "a host"))
     }
 
     /// A command that reloads an app and one that only says so look the same.
@@ -184,7 +190,7 @@ impl Scene {
             .world
             .harm()
             .into_iter()
-            .filter(|harm| !self.harm.contains(harm) && !self.land.cannot_see(harm))
+            .filter(|harm| !self.harm.contains(&self.anywhere(harm)) && !self.land.cannot_see(harm))
             .collect();
         assert_eq!(harm, Vec::<String>::new(), "harm on the way");
         let Some(end) = end else {
