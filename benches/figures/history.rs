@@ -234,8 +234,10 @@ fn began(task: TaskId, host: svcops::base::HostName, app: u32) -> Began {
         name: "Перезапуск".into(),
         host,
         action: "app.restart".into(),
-        value: serde_json::json!({"unit": format!("app{app}.service"), "within": "30s"}),
-        before: Some(serde_json::json!({"running": true, "unit": {"loaded": true, "state": "active", "pid": 7}})),
+        value: serde_json::json!({"unit": format!("app{app}.service"), "within": "30s"}).into(),
+        before: Some(
+            serde_json::json!({"running": true, "unit": {"loaded": true, "state": "active", "pid": 7}}).into(),
+        ),
         then: Vec::new(),
         undo: Vec::new(),
         inherits: Vec::new(),

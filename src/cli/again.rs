@@ -14,10 +14,7 @@ use crate::{
         self, Ended,
         run::{Cancelled, Recorded, may_resume, may_roll_back, recorded},
     },
-    journal::{
-        event::{End, Operator, Summary},
-        state::RunState,
-    },
+    journal::event::{End, Operator, Summary},
     runbook::Project,
     ui::message::Message,
 };
@@ -151,7 +148,7 @@ fn differs(face: &Face, project: &Project, file: &str, recorded: &Recorded) {
 
 /// What there is to do after a person's word: to go on, or, where the run is over, what it still owes.
 fn what_is_left(set: &Set, run: &RunId) -> Result<String, Failure> {
-    let state = RunState::fold(&set.stage.journal.records(run)?);
+    let state = set.stage.journal.state(run)?;
     if state.end.as_ref().is_none_or(|end| end.outcome.resumable()) {
         return Ok(format!("`svcops resume {run}` goes on"));
     }

@@ -51,7 +51,7 @@ pub(super) fn unpaid(past: &Past<'_>, project: Option<&str>) -> Result<Vec<Unpai
 
 /// What a run owes by now: its debts but for those that later runs have paid and a person has put right.
 pub(super) fn left(journal: &dyn Journal, run: &RunId) -> Result<Vec<Owed>, JournalError> {
-    let state = RunState::fold(&journal.records(run)?);
+    let state = journal.state(run)?;
     let mut left = Vec::new();
     for owed in of(&state) {
         if !is_paid(journal, run, &owed)? {
@@ -75,7 +75,7 @@ fn undo_of(task: &TaskState) -> Owed {
         name: format!("undo of {}", began.name),
         host: began.host.clone(),
         action: began.action.clone(),
-        value: began.value.clone(),
+        value: began.value.open(),
         within: Some(began.within),
     };
     Owed { debt, by: began.task.clone(), way: Way::Undo, from: None }

@@ -43,16 +43,16 @@ pub fn report(journal: &SqliteJournal, run: &Listed, zone: &TimeZone) -> Result<
     let id = &run.row.run;
     let records = journal.records(id)?;
     let state = crate::journal::state::RunState::fold(&records);
-    let header = state.header.as_ref();
-    let shown = header.and_then(|h| h.shown.as_ref()).map(|hash| journal.get(hash)).transpose()?;
+    let owed = owed::of(&state).into_iter().map(|owed| Ok((is_paid(journal, id, &owed)?, owed)));
+    let owed = owed.collect::<Result<Vec<_>, JournalError>>()?.into_iter();
+    let header = state.header;
+    let shown = header.as_ref().and_then(|h| h.shown.as_ref()).map(|hash| journal.get(hash)).transpose()?;
     let shown: Option<Shown> = shown.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let runbook = header.and_then(|h| journal.get(&h.runbook_hash).ok());
     let title = runbook.and_then(|bytes| {
         let runbook: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         Some(runbook.get("title")?.as_str()?.to_owned())
     });
-    let owed = owed::of(&state).into_iter().map(|owed| Ok((is_paid(journal, id, &owed)?, owed)));
-    let owed = owed.collect::<Result<Vec<_>, JournalError>>()?.into_iter();
     let verdict = journal.verify(Some(id), &Outside::default())?;
     let chain = Chain { head: journal.head(id)?, faults: verdict.faults.iter().map(ToString::to_string).collect() };
     Ok(Report::of(&Source {

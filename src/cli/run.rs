@@ -140,7 +140,7 @@ async fn carry(face: &Face, set: &Set, order: &Order, terms: &Terms) -> Result<E
 
 /// Takes a run back that was asked to stop once, where that can be: asked twice, it is left as it is.
 async fn taken_back(set: &Set, order: &Order, ended: Ended) -> Result<Ended, Failure> {
-    let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
+    let state = set.stage.journal.state(&ended.run)?;
     if *set.stop.borrow() > 1 || state.no_return().is_some() || state.tasks.is_empty() {
         return Ok(ended);
     }
@@ -174,6 +174,12 @@ fn somebody_answers(plan: &Plan) -> Result<(), Failure> {
     Err(Failure::wrong(Message::error(message).hint("run it on a terminal; `--yes` does not answer for a `pause`")))
 }
 
+/// What is told of an end.
+enum Said {
+    Words(Message),
+    Json(serde_json::Value),
+}
+
 impl Face {
     /// Tells how a run ended.
     ///
@@ -181,11 +187,10 @@ impl Face {
     /// The journal cannot be read.
     pub fn ended(&self, set: &Set, ended: &Ended) -> Result<ExitCode, Failure> {
         set.progress.rest();
-        let state = RunState::fold(&set.stage.journal.records(&ended.run)?);
+        let end = self.end(&ended.run, &set.stage.journal.state(&ended.run)?, &ended.summary);
         self.seal(set, &ended.run);
         let delivery = self.delivered(set, Some(&ended.run));
-        let ticket = self.ticket_of(set, &ended.run);
-        self.tell_end(&ended.run, &state, &ended.summary, ticket.as_deref());
+        self.tell_end(end, self.ticket_of(set, &ended.run));
         self.tell_tickets(delivery);
         Ok(ExitCode::from(ended.summary.outcome))
     }
@@ -216,20 +221,27 @@ impl Face {
         ExitCode::Done
     }
 
-    fn tell_end(&self, run: &RunId, state: &RunState, end: &Summary, ticket: Option<&str>) {
+    /// What is told of an end, in the form that was asked for; all but its ticket.
+    fn end(&self, run: &RunId, state: &RunState, end: &Summary) -> Option<Said> {
         match self.global.output {
-            Output::Table => {
-                let message = summary::message(run, state, end);
+            Output::Table => Some(Said::Words(summary::message(run, state, end))),
+            Output::Json => Some(Said::Json(summary::json(run, state, end))),
+            _ => None,
+        }
+    }
+
+    fn tell_end(&self, end: Option<Said>, ticket: Option<String>) {
+        match end {
+            Some(Said::Words(message)) => {
                 self.screen.tell(&ticket.into_iter().fold(message, |m, id| m.row("ticket", id)));
             }
-            Output::Json => {
-                let mut value = summary::json(run, state, end);
+            Some(Said::Json(mut value)) => {
                 if let Some(map) = value.as_object_mut() {
                     map.insert("ticket".to_owned(), serde_json::json!(ticket));
                 }
                 self.screen.json(&value);
             }
-            _ => {}
+            None => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     actions::Entry,
-    base::{HostName, TaskId, Way},
+    base::{HostName, Packed, TaskId, Way},
     journal::{
         event::{Debt, Event, How, Scope},
         state::{Owed, RunState, TaskState},
@@ -201,7 +201,8 @@ impl Engine<'_> {
                     None => self.say(Event::UndoBegan { task: id.clone() }).await?,
                 }
                 let outputs = serde_json::json!({ "as_before": true });
-                self.end(&id, Way::Undo, How::Done { outputs }, task.began.before.clone(), false).await?;
+                self.end(&id, Way::Undo, How::Done { outputs }, task.began.before.as_ref().map(Packed::open), false)
+                    .await?;
             }
         }
         Ok(())
@@ -223,7 +224,7 @@ impl Engine<'_> {
                 continue;
             }
             match self.look(&*task, self.patience(&state.began)).await {
-                Ok(Ok(now)) if task.same(before, &now).unwrap_or(false) => {}
+                Ok(Ok(now)) if task.same(&before.open(), &now).unwrap_or(false) => {}
                 _ => return Ok(false),
             }
         }

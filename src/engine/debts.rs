@@ -108,7 +108,7 @@ impl Engine<'_> {
     /// What could not even be looked at is a failure that the journal names.
     async fn refuse_payment(&self, began: Began, why: String) -> Result<Turned, Halt> {
         let (id, why) = (began.task.clone(), self.stage.redactor.clean(&why).0);
-        let value = serde_json::json!({ "refused": why });
+        let value = serde_json::json!({ "refused": why }).into();
         self.say(Event::Began(Box::new(Began { value, ..began.clone() }))).await?;
         self.end(&id, Way::Forward, How::Refused(why.clone()), None, false).await?;
         Ok(Turned::Bad(format!("`{}`: {why}", began.name)))
@@ -130,7 +130,7 @@ impl Engine<'_> {
                 name: debt.name.clone(),
                 host: debt.host.clone(),
                 action: debt.action.clone(),
-                value: debt.value.clone(),
+                value: debt.value.clone().into(),
                 before: None,
                 then: back.unwrap_or_default().to_vec(),
                 undo: Vec::new(),
@@ -149,7 +149,7 @@ impl Engine<'_> {
                 Err(why) => return Ok(Turned::Bad(why)),
             };
             let before = match self.first_look(&*task, self.patience(&began)).await {
-                Ok(Ok(facts)) => Some(facts),
+                Ok(Ok(facts)) => Some(facts.into()),
                 Ok(Err(crate::resources::ReadError::Open)) if self.supposes() => None,
                 Ok(Err(e)) => return self.refuse_payment(began, e.to_string()).await,
                 Err(lost) => return self.refuse_payment(began, lost).await,

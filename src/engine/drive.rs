@@ -3,7 +3,7 @@
 use super::walk::{Engine, Halt};
 use crate::{
     actions::{Entry, Next, Task, Turn, holds},
-    base::{Act, Answer, At, Change, HostName, Outcome, Place, TaskId, Way},
+    base::{Act, Answer, At, Change, HostName, Outcome, Packed, Place, TaskId, Way},
     journal::{
         event::{Began, Event, How, Notice},
         state::{Leg, TaskState},
@@ -46,7 +46,7 @@ impl Engine<'_> {
     pub(super) fn recall(&self, began: &Began) -> Result<Box<dyn Task>, String> {
         Entry::find(self.stage.catalog, &began.action)
             .ok_or_else(|| format!("this version knows no action `{}`", began.action))?
-            .recall(began.value.clone())
+            .recall(began.value.open())
             .map_err(|e| e.to_string())
     }
 
@@ -151,16 +151,17 @@ impl Engine<'_> {
         {
             return Ok(Decided::Ends(How::Failed(why.clone()), Some(seen)));
         }
-        let Some(before) = &state.began.before else {
+        let Some(before) = &state.began.before.as_ref().map(Packed::open) else {
             return Ok(Decided::Ends(failed(acted, "the journal holds nothing of what was before".into()), Some(seen)));
         };
+        let after = state.after.as_ref().map(Packed::open);
         let now = self.stage.clock.passed();
         let elapsed = now.saturating_sub(watch.since);
         let late = elapsed > state.began.within.0;
         let turn = Turn {
             before,
             seen: &seen,
-            after: state.after.as_ref(),
+            after: after.as_ref(),
             did: leg.did.iter().map(|(_, r)| r.clone()).collect(),
             last: leg.did.last().map(|(change, _)| change.clone()),
             elapsed,
@@ -499,7 +500,7 @@ fn failed(acted: bool, why: String) -> How {
 fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -> bool {
     match (&state.began.before, seen) {
         _ if state.began.opaque && way == Way::Forward => state.forward.ran(),
-        (Some(before), Some(seen)) => !task.same(before, seen).unwrap_or(false),
+        (Some(before), Some(seen)) => !task.same(&before.open(), seen).unwrap_or(false),
         _ => state.leg(way).is_some_and(|l| l.announced > 0),
     }
 }
@@ -508,7 +509,7 @@ fn changed(state: &TaskState, task: &dyn Task, seen: Option<&Value>, way: Way) -
 fn wants_back(state: &TaskState, task: &dyn Task, seen: Option<&Value>) -> bool {
     let (Some(before), Some(seen), false) = (&state.began.before, seen, state.began.opaque) else { return false };
     let turn = Turn {
-        before,
+        before: &before.open(),
         seen,
         after: Some(seen),
         did: Vec::new(),

@@ -10,7 +10,7 @@ use crate::{
     journal::{
         Journal, JournalError,
         event::{Debt, Event, Inherited},
-        state::{Owed, RunState, TaskState},
+        state::{Owed, TaskState},
     },
 };
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub fn owed(journal: &dyn Journal, project: &str) -> Result<Vec<(RunId, Debt)>, 
         if journal.header(&run)?.project != project {
             continue;
         }
-        let state = RunState::fold(&journal.records(&run)?);
+        let state = journal.state(&run)?;
         for owed in state.owing() {
             if !is_paid(journal, &run, owed)? {
                 debts.push((run.clone(), owed.debt.clone()));
@@ -70,7 +70,7 @@ impl Engine<'_> {
             if self.stage.journal.header(&run)?.project != self.stage.inventory.project {
                 continue;
             }
-            let state = RunState::fold(&self.stage.journal.records(&run)?);
+            let state = self.stage.journal.state(&run)?;
             let known = self.stage.journal.paid_of(&run)?;
             let brought: Vec<_> = self.with(|s| {
                 let well =

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actions::Entry,
-    base::{Change, Clock as _, Hash, HostName, Lock, TaskId, Way, clock::RuntimeClock},
+    base::{At, Change, Clock as _, Hash, HostName, Lock, Packed, TaskId, Way, clock::RuntimeClock},
     journal::{
         event::{Event, Header, How, Notice, Record, Watcher},
         memory::MemoryJournal,
@@ -27,7 +27,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -56,16 +56,18 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
     let limit = order.limit.as_deref();
     let script = script::spread(&order.runbook, &order.params, &stage.inventory, limit, stage.catalog)?;
     let of = script.stations().iter().map(|s| s.hosts.len()).sum();
-    let journal = Arc::new(MemoryJournal::new());
     let world = Simulated::new(Links::of(&stage.inventory));
     let projected = Projected::new(Arc::clone(&stage.transport), tokio::runtime::Handle::current(), world);
     // who stops waiting for the plan hears no more of it, though the thread below may still look
     let told = Arc::new(Arc::clone(&stage.watcher));
+    let heard =
+        Arc::new(Heard { of, done: AtomicUsize::new(0), watcher: Arc::downgrade(&told), course: Mutex::default() });
+    // thousands of hosts have many events: a plan takes from each what it is made of, and nobody keeps them
     let double = Stage {
         transport: Arc::new(projected),
-        journal: journal.clone(),
+        journal: Arc::new(MemoryJournal::passing()),
         locks: None,
-        watcher: Arc::new(Counter { of, done: AtomicUsize::new(0), watcher: Arc::downgrade(&told) }),
+        watcher: heard.clone(),
         ..stage.clone()
     };
     let start = stage.clock.now();
@@ -90,17 +92,12 @@ pub async fn plan(stage: &Stage, order: &Order) -> Result<Planned, EngineError> 
                     Box::pin(engine.turn_back(&why)).await?;
                 }
                 engine.last().await?;
-                drop(engine);
-                Ok(first.run)
+                Ok(engine.state.into_inner().unwrap_or_else(PoisonError::into_inner))
             })
-            .map(|run| (run, script))
+            .map(|state| (state, script))
     });
-    let (run, script) = outcome.await.map_err(|e| EngineError::Plan(e.to_string()))??;
-    // thousands of hosts have many: none of them is held twice, nor longer than it is needed
-    let records = journal.give_away(&run);
-    let state = RunState::fold(&records);
-    let mut tasks = tasks(stage, &records, &state, &script);
-    drop(records);
+    let (state, script) = outcome.await.map_err(|e| EngineError::Plan(e.to_string()))??;
+    let mut tasks = tasks(stage, heard.course(), &state, &script);
     in_order(stage, &mut tasks);
     diffs(stage, &state, &mut tasks).await;
     let (exclusive, shared) = locks(stage, &state);
@@ -130,14 +127,25 @@ fn blank(order: &Order, stage: &Stage) -> Header {
     }
 }
 
-/// Counts the tasks that were looked at.
-struct Counter {
+/// Hears a run that is tried: counts the tasks that were looked at, and keeps what their plan is made of.
+struct Heard {
     of: usize,
     done: AtomicUsize,
     watcher: Weak<Arc<dyn Watcher>>,
+    course: Mutex<Vec<Turn>>,
 }
 
-impl Counter {
+/// An event that a plan tells of.
+enum Turn {
+    Began(TaskId),
+    Announced(TaskId, Vec<At<Change>>),
+    Skipped(TaskId, String),
+}
+
+impl Heard {
+    fn course(&self) -> Vec<Turn> {
+        std::mem::take(&mut self.course.lock().unwrap_or_else(PoisonError::into_inner))
+    }
     fn tell(&self, notice: &Notice) {
         if let Some(watcher) = self.watcher.upgrade() {
             watcher.notice(notice);
@@ -145,9 +153,17 @@ impl Counter {
     }
 }
 
-impl Watcher for Counter {
+impl Watcher for Heard {
     fn record(&self, record: &Record) {
-        if matches!(record.event, Event::Began(_) | Event::Skipped { .. }) {
+        let turn = match &record.event {
+            Event::Began(began) => Turn::Began(began.task.clone()),
+            Event::Skipped { task, why } => Turn::Skipped(task.clone(), why.clone()),
+            Event::Announced { task, way: Way::Forward, changes, .. } => Turn::Announced(task.clone(), changes.clone()),
+            _ => return,
+        };
+        let looked = !matches!(turn, Turn::Announced(..));
+        self.course.lock().unwrap_or_else(PoisonError::into_inner).push(turn);
+        if looked {
             let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
             self.tell(&Notice::Observed { done, of: self.of.max(done) });
         }
@@ -159,14 +175,15 @@ impl Watcher for Counter {
     }
 }
 
-fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -> Vec<PlannedTask> {
+fn tasks(stage: &Stage, course: Vec<Turn>, state: &RunState, script: &Script) -> Vec<PlannedTask> {
     let mut planned: Vec<PlannedTask> = Vec::new();
-    let mut places: BTreeMap<&TaskId, usize> = BTreeMap::new();
+    let mut places: BTreeMap<TaskId, usize> = BTreeMap::new();
     let mut opaque: BTreeMap<HostName, String> = BTreeMap::new();
-    for record in records {
-        match &record.event {
-            Event::Began(began) if !began.in_rollback => {
-                let Some(task) = state.task(&began.task) else { continue };
+    for turn in course {
+        match turn {
+            Turn::Began(id) => {
+                let Some(task) = state.task(&id).filter(|t| !t.began.in_rollback) else { continue };
+                let began = &task.began;
                 let traits = Entry::find(stage.catalog, &began.action).map(|e| e.traits);
                 let is_opaque = traits.is_some_and(|t| t.opaque) && task.acted();
                 let certainty = match (&task.forward.how, is_opaque) {
@@ -174,7 +191,8 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                     (Some(How::Conditional), _) => Certainty::Conditional,
                     _ => Certainty::Exact,
                 };
-                let named = began.value.get("known_after").and_then(Value::as_str);
+                let named = began.before.is_none().then(|| began.value.open());
+                let named = named.as_ref().and_then(|value| value.get("known_after")?.as_str());
                 let number = named.and_then(|id| {
                     script.stations().into_iter().find(|s| s.step.id.as_deref() == Some(id)).map(|s| s.number.clone())
                 });
@@ -183,7 +201,7 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                 if is_opaque {
                     opaque.insert(began.host.clone(), began.step.clone());
                 }
-                places.insert(&began.task, planned.len());
+                places.insert(id, planned.len());
                 planned.push(PlannedTask {
                     step: began.name.clone(),
                     number: began.step.clone(),
@@ -199,21 +217,23 @@ fn tasks(stage: &Stage, records: &[Record], state: &RunState, script: &Script) -
                     trouble: task.forward.why().map(str::to_owned),
                 });
             }
-            Event::Announced { task: id, way: Way::Forward, changes, .. } => {
-                let place = places.get(id).and_then(|at| planned.get_mut(*at));
-                let (Some(task), Some(place)) = (state.task(id), place) else { continue };
-                let (before, after) = facts::differ(task.began.before.as_ref(), task.after.as_ref());
-                place.changes.extend(changes.iter().map(|change| PlannedChange {
+            Turn::Announced(id, changes) => {
+                let place = places.get(&id).and_then(|at| planned.get_mut(*at));
+                let (Some(task), Some(place)) = (state.task(&id), place) else { continue };
+                let of = |facts: Option<&Packed>| facts.map(Packed::open);
+                let (before, after) =
+                    facts::differ(of(task.began.before.as_ref()).as_ref(), of(task.after.as_ref()).as_ref());
+                place.changes.reserve_exact(changes.len());
+                place.changes.extend(changes.into_iter().map(|change| PlannedChange {
                     what: changes::words(&change.what),
-                    change: change.clone(),
+                    change,
                     before: before.clone(),
                     after: after.clone(),
                     diff: None,
                     from: None,
                 }));
             }
-            Event::Skipped { task, why } => planned.extend(skipped(script, task, why)),
-            _ => {}
+            Turn::Skipped(id, why) => planned.extend(skipped(script, &id, &why)),
         }
     }
     planned
@@ -255,8 +275,8 @@ fn skipped(script: &Script, id: &TaskId, why: &str) -> Option<PlannedTask> {
 async fn diffs(stage: &Stage, state: &RunState, tasks: &mut [PlannedTask]) {
     let mut known: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
     for planned in tasks {
-        let Some(before) = state.task(&planned.task).and_then(|t| t.began.before.clone()) else { continue };
-        let hash = before.get("hash").and_then(Value::as_str).map(str::to_owned);
+        let Some(before) = state.task(&planned.task).and_then(|t| t.began.before.as_ref()) else { continue };
+        let hash = before.open().get("hash").and_then(Value::as_str).map(str::to_owned);
         for change in &mut planned.changes {
             change.from = hash.clone().map(Hash);
             let (path, new) = match &change.change.what {
@@ -321,7 +341,7 @@ fn locks(stage: &Stage, state: &RunState) -> (Vec<Lock>, Vec<Lock>) {
     for task in &state.tasks {
         let began = &task.began;
         if refusal(began).is_none() {
-            take(&began.action, &began.value, &began.host);
+            take(&began.action, &began.value.open(), &began.host);
         }
         for debt in began.then.iter().chain(&began.undo) {
             take(&debt.action, &debt.value, &debt.host);
@@ -371,7 +391,7 @@ fn assemble(stage: &Stage, order: &Order, script: &Script, state: &RunState, tas
         .collect();
     let mut begun: Vec<_> = state.tasks.iter().map(|t| &t.began).collect();
     begun.sort_by_key(|began| &began.task);
-    let contents: Vec<&Value> = begun.into_iter().map(|began| &began.value).collect();
+    let contents: Vec<&Packed> = begun.into_iter().map(|began| &began.value).collect();
     let pinned: BTreeMap<String, Hash> = [
         ("runbook", part(&order.runbook)),
         ("inventory", part(&(declared, &stage.inventory.apps, &stage.inventory.balancers))),

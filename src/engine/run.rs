@@ -139,7 +139,7 @@ pub struct Recorded {
 /// # Errors
 /// No such run, or records of a shape that this version does not know.
 pub fn recorded(journal: &dyn Journal, run: &RunId) -> Result<Recorded, EngineError> {
-    let state = RunState::fold(&journal.records(run)?);
+    let state = journal.state(run)?;
     let header = state.header.clone().ok_or_else(|| JournalError::NoRun(run.clone()))?;
     let unread = |what| move |why| EngineError::Recorded { run: run.clone(), what, why };
     let runbook = serde_json::from_slice(&journal.get(&header.runbook_hash)?).map_err(unread("runbook"))?;
@@ -372,7 +372,7 @@ pub enum Cancelled {
 /// # Errors
 /// As [`EngineError`].
 pub async fn cancel(stage: &Stage, run: &RunId) -> Result<Cancelled, EngineError> {
-    let state = RunState::fold(&stage.journal.records(run)?);
+    let state = stage.journal.state(run)?;
     let not_so = |why: String| EngineError::NotSo { run: run.clone(), what: "cancelled", why };
     if state.end.as_ref().is_some_and(|e| !e.outcome.resumable()) {
         return Err(not_so("it is over".to_owned()));

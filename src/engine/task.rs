@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     actions::{Contents, Entry, Refusal, Target, Task},
-    base::{Content, HostName, Span, TaskId, Text, Way},
+    base::{Content, HostName, Packed, Span, TaskId, Text, Way},
     inventory::{Host, Ssh},
     journal::event::{Began, Debt, Event, Header, How, Inherited},
     resources::ReadError,
@@ -135,7 +135,13 @@ impl Engine<'_> {
         };
         Ok(
             match self
-                .drive(id, &*task, Way::Forward, station.step.retry, began.before.clone().filter(|_| fresh))
+                .drive(
+                    id,
+                    &*task,
+                    Way::Forward,
+                    station.step.retry,
+                    began.before.as_ref().filter(|_| fresh).map(Packed::open),
+                )
                 .await?
             {
                 Drove::Well => Turned::Well,
@@ -167,7 +173,7 @@ impl Engine<'_> {
         {
             let mut began = self.blank(id, station, host);
             began.name = station.step.name.clone();
-            began.value = json!({ "known_after": step });
+            began.value = json!({ "known_after": step }).into();
             self.say(Event::Began(Box::new(began.clone()))).await?;
             return Ok(Ok(began));
         }
@@ -195,13 +201,13 @@ impl Engine<'_> {
         }
         let blank = self.blank(id, station, host);
         let before = match self.first_look(&*bound, self.patience(&blank)).await {
-            Ok(Ok(facts)) => Some(facts),
+            Ok(Ok(facts)) => Some(facts.into()),
             Ok(Err(ReadError::Open)) if self.supposes() => None,
             Ok(Err(e)) => return self.refuse(id, station, host, e.to_string()).await.map(Err),
             Err(lost) => return self.refuse(id, station, host, lost).await.map(Err),
         };
         let inherits = self.inherited(&then);
-        let began = Began { value: bound.value(), before, then, undo, inherits, ..blank };
+        let began = Began { value: bound.value().into(), before, then, undo, inherits, ..blank };
         self.say(Event::Began(Box::new(began.clone()))).await?;
         Ok(Ok(began))
     }
@@ -240,7 +246,7 @@ impl Engine<'_> {
             name: station.step.name.clone(),
             host: host.clone(),
             action: station.action.clone(),
-            value: Value::Null,
+            value: Packed::default(),
             before: None,
             then: Vec::new(),
             undo: Vec::new(),
@@ -259,7 +265,7 @@ impl Engine<'_> {
     /// Gives what was refused before it could be bound a task of its own, so that the journal names it.
     async fn refuse(&self, id: &TaskId, station: &Station, host: &HostName, why: String) -> Result<Turned, Halt> {
         let (why, _) = self.stage.redactor.clean(&why);
-        let began = Began { value: json!({ "refused": why }), ..self.blank(id, station, host) };
+        let began = Began { value: json!({ "refused": why }).into(), ..self.blank(id, station, host) };
         self.say(Event::Began(Box::new(began))).await?;
         self.end(id, Way::Forward, How::Refused(why.clone()), None, false).await?;
         Ok(Turned::Bad(why))
@@ -445,7 +451,7 @@ fn lost_words(lost: &Lost) -> String {
 
 /// Why a task was refused before it could be bound, if it was.
 pub(super) fn refusal(began: &Began) -> Option<String> {
-    began.before.is_none().then(|| began.value.get("refused")?.as_str().map(str::to_owned)).flatten()
+    began.before.is_none().then(|| began.value.open().get("refused")?.as_str().map(str::to_owned)).flatten()
 }
 
 /// The store, with what the step's expressions see.

@@ -4,6 +4,7 @@ use super::{
     Journal, JournalError, MemoryJournal, SqliteJournal,
     event::{End, Event, Header, Operator, Scope, Summary},
     outbox::{Outbox, TicketOf, Undelivered},
+    state::RunState,
 };
 use crate::base::{Hash, Lock, RunId};
 use jiff::Timestamp;
@@ -119,6 +120,8 @@ async fn numbers_without_a_gap(journal: &dyn Journal) {
     assert!(records.iter().enumerate().all(|(i, r)| r.seq == i as u64 + 1));
     let stranger = RunId::at_millis(1);
     assert!(matches!(journal.records(&stranger), Err(JournalError::NoRun(_))));
+    assert_eq!(journal.state(&first.run).unwrap(), RunState::fold(&records));
+    assert!(matches!(journal.state(&stranger), Err(JournalError::NoRun(_))));
     assert!(matches!(journal.append(&stranger, at(2), stopping(0)).await, Err(JournalError::NoRun(_))));
     // an event that had no place does not close the journal for others
     assert_eq!(journal.append(&first.run, at(2), stopping(9)).await.unwrap().seq, 22);

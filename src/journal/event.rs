@@ -1,7 +1,7 @@
 //! What can happen in a run. These are the journal's rows, the lines of `-o jsonl`, and all that the state of a run is
 //! made from.
 
-use crate::base::{At, Change, Hash, HostName, Lock, Receipt, RunId, Span, TaskId, Way};
+use crate::base::{At, Change, Hash, HostName, Lock, Packed, Receipt, RunId, Span, TaskId, Way};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -305,10 +305,10 @@ pub struct Began {
     /// The action's name.
     pub action: String,
     /// The resolved action: with it and the facts, an undo needs nothing else.
-    pub value: Value,
+    pub value: Packed,
     /// The facts before the first act; none: no plan can know them.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
-    pub before: Option<Value>,
+    pub before: Option<Packed>,
     /// What it will owe once it announces a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<Debt>,
@@ -477,8 +477,8 @@ impl End {
 }
 
 /// A value that is there is there, even if it is null: that no file was there is a fact, and the absence of facts is not.
-fn even_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(from).map(Some)
+fn even_null<'de, D: serde::Deserializer<'de>, V: Deserialize<'de>>(from: D) -> Result<Option<V>, D::Error> {
+    V::deserialize(from).map(Some)
 }
 
 /// Who watches a run: a screen, a stream of JSON lines.

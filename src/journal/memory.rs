@@ -6,7 +6,6 @@ use super::{
     event::{Event, Header, Record},
     open_among,
     outbox::{Outbox, TicketOf, Undelivered, Waiting},
-    state::RunState,
 };
 use crate::base::{Hash, RunId};
 use jiff::Timestamp;
@@ -30,6 +29,8 @@ struct Kept {
     tickets: BTreeMap<RunId, TicketOf>,
     /// Events taken so far, of all runs.
     taken: usize,
+    /// Events are numbered, and only the first is kept.
+    passing: bool,
     /// The event that is not taken any more, and whether it is still kept.
     kill: Option<(usize, bool)>,
     killed: bool,
@@ -60,6 +61,12 @@ impl MemoryJournal {
         }
         journal
     }
+    /// An empty one for one run that keeps only how it began: for who hears its events as they come.
+    pub fn passing() -> Self {
+        let journal = Self::default();
+        journal.kept().passing = true;
+        journal
+    }
     /// The `n`-th event from now (from 1) is not kept, and nothing after it.
     pub fn kill_before(&self, n: usize) {
         let mut kept = self.kept();
@@ -75,10 +82,6 @@ impl MemoryJournal {
         let mut kept = self.kept();
         kept.kill = None;
         kept.killed = false;
-    }
-    /// The events of a run, which it has no more.
-    pub fn give_away(&self, run: &RunId) -> Vec<Record> {
-        self.kept().runs.remove(run).unwrap_or_default()
     }
     /// How many events were kept so far.
     pub fn taken(&self) -> usize {
@@ -103,7 +106,8 @@ impl Kept {
             return Err(killed());
         }
         let records = self.runs.get_mut(run).ok_or_else(|| JournalError::NoRun(run.clone()))?;
-        let record = Record { run: run.clone(), seq: records.len() as u64 + 1, at, event };
+        let before = if self.passing { self.taken } else { records.len() };
+        let record = Record { run: run.clone(), seq: before as u64 + 1, at, event };
         #[cfg(test)]
         let record: Record = if self.trusting {
             record
@@ -114,8 +118,10 @@ impl Kept {
             assert_eq!(record, read, "{text}");
             read
         };
-        records.push(record.clone());
-        if record.event.is_told() {
+        if !self.passing || records.is_empty() {
+            records.push(record.clone());
+        }
+        if record.event.is_told() && !self.passing {
             let row = i64::try_from(self.outbox.len()).unwrap_or(i64::MAX);
             let waiting = Waiting { row, run: run.clone(), seq: record.seq, tries: 0, failed: None };
             self.outbox.push(Told { waiting, delivered: None });
@@ -140,7 +146,7 @@ impl Journal for MemoryJournal {
         let run = RunId::at_millis(millis);
         kept.runs.insert(run.clone(), Vec::new());
         let record = kept.take(&run, at, Event::Started(Box::new(header)));
-        if kept.runs.get(&run).is_some_and(Vec::is_empty) {
+        if record.is_err() && kept.runs.get(&run).is_some_and(Vec::is_empty) {
             kept.runs.remove(&run);
         }
         record
@@ -258,7 +264,7 @@ impl Outbox for MemoryJournal {
         let others: Vec<RunId> =
             self.kept().tickets.iter().filter(|(of, t)| *of != run && *t == ticket).map(|(of, _)| of.clone()).collect();
         for other in others {
-            let end = RunState::fold(&self.records(&other)?).end;
+            let end = self.state(&other)?.end;
             if end.is_none_or(|end| end.outcome.resumable() || end.owed > self.paid_of(&other).map_or(0, |p| p.len())) {
                 return Ok(true);
             }

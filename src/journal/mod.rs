@@ -37,6 +37,7 @@ pub use sqlite::SqliteJournal;
 use crate::base::{Hash, Lock, RunId};
 use event::{End, Event, Header, Record};
 use jiff::Timestamp;
+use state::RunState;
 use std::{future::Future, path::PathBuf, pin::Pin};
 
 /// Where events are kept.
@@ -71,6 +72,13 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// No such run, or a row that cannot be read.
     fn records(&self, run: &RunId) -> Result<Vec<Record>, JournalError>;
+    /// The state that a run's events make.
+    ///
+    /// # Errors
+    /// No such run, or a row that cannot be read.
+    fn state(&self, run: &RunId) -> Result<RunState, JournalError> {
+        Ok(RunState::fold(&self.records(run)?))
+    }
     /// The ids of runs, newest first.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::{
     outside::Outside,
     schema,
     seal::{self, Seal},
+    state::RunState,
     writer::{Answer, Ask, Mark, Writer},
 };
 use crate::base::{Hash, RunId};
@@ -100,15 +101,24 @@ impl SqliteJournal {
     /// # Errors
     /// The store cannot be read, or a row does not parse.
     pub fn records_after(&self, run: &RunId, after: u64) -> Result<Vec<Record>, JournalError> {
-        let read = self.connection();
-        let rows: Vec<(i64, String, String)> = read
+        let mut records = Vec::new();
+        self.each_after(run, after, |record| records.push(record))?;
+        Ok(records)
+    }
+
+    /// Hands over the events of a run after the `after`-th, one by one.
+    fn each_after(&self, run: &RunId, after: u64, mut take: impl FnMut(Record)) -> Result<(), JournalError> {
+        let (read, store) = (self.connection(), schema::failed(&self.path));
+        let mut query = read
             .prepare_cached("SELECT seq, at, json FROM events WHERE run = ? AND seq > ? ORDER BY seq")
-            .and_then(|mut q| {
-                let after = i64::try_from(after).unwrap_or(i64::MAX);
-                q.query_map(params![run.as_str(), after], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect()
-            })
-            .map_err(schema::failed(&self.path))?;
-        rows.into_iter().map(|(seq, at, json)| record(run, seq, &at, &json)).collect()
+            .map_err(&store)?;
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let mut rows = query.query(params![run.as_str(), after]).map_err(&store)?;
+        while let Some(row) = rows.next().map_err(&store)? {
+            let text = |at| row.get_ref(at).and_then(|text| Ok(text.as_str()?)).map_err(&store);
+            take(record(run, row.get(0).map_err(&store)?, text(1)?, text(2)?)?);
+        }
+        Ok(())
     }
 
     /// Checks the chain of one run, or of all, and the ledger, and the seals; against what was kept of it elsewhere.
@@ -232,6 +242,11 @@ impl Journal for SqliteJournal {
     fn records(&self, run: &RunId) -> Result<Vec<Record>, JournalError> {
         let records = self.records_after(run, 0)?;
         if records.is_empty() { Err(JournalError::NoRun(run.clone())) } else { Ok(records) }
+    }
+    fn state(&self, run: &RunId) -> Result<RunState, JournalError> {
+        let mut state = RunState::default();
+        self.each_after(run, 0, |record| state.apply(&record))?;
+        if state.last.is_none() { Err(JournalError::NoRun(run.clone())) } else { Ok(state) }
     }
     fn runs(&self, most: usize) -> Result<Vec<RunId>, JournalError> {
         let read = self.connection();

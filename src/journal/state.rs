@@ -2,7 +2,7 @@
 
 use super::event::{Began, Debt, Event, Header, How, Operator, Record, Scope, Summary};
 use super::outage::{Outage, Watches};
-use crate::base::{At, Change, HostName, Lock, Outcome, Receipt, RunId, TaskId, Way};
+use crate::base::{At, Change, HostName, Lock, Outcome, Packed, Receipt, RunId, TaskId, Way};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -75,11 +75,11 @@ pub struct TaskState {
     /// As it began.
     pub began: Began,
     /// Seen at the end of the way there.
-    pub after: Option<Value>,
+    pub after: Option<Packed>,
     /// The way there.
     pub forward: Leg,
     /// The way back, once it began.
-    pub undo: Option<Leg>,
+    pub undo: Option<Box<Leg>>,
     /// A person took it out of the rest of the run.
     pub waived: Option<String>,
     /// It crossed the point of no return.
@@ -159,7 +159,7 @@ impl TaskState {
     pub fn leg(&self, way: Way) -> Option<&Leg> {
         match way {
             Way::Forward => Some(&self.forward),
-            Way::Undo => self.undo.as_ref(),
+            Way::Undo => self.undo.as_deref(),
         }
     }
     /// It has announced an act that may stand: a rollback must see to it.
@@ -168,7 +168,7 @@ impl TaskState {
     }
     /// What it did may stand: it acted, it is not seen to be as before, and it is nothing that a rollback passes over.
     pub fn stands(&self) -> bool {
-        let back = self.undo.as_ref().is_some_and(Leg::done);
+        let back = self.undo.as_deref().is_some_and(Leg::done);
         // an undo that failed leaves something even where what lasts is as before: an app that is not healthy
         let undone_badly = self.undo.as_ref().is_some_and(|u| u.why().is_some());
         let nothing = self.forward.how.is_some() && !self.forward.changed && !undone_badly;
@@ -268,7 +268,7 @@ impl RunState {
                 if let Some(task) = self.task_mut(task) {
                     // acts are numbered on where an undo is tried again
                     let announced = task.undo.as_ref().map_or(0, |u| u.announced);
-                    task.undo = Some(Leg { announced, ..Leg::starting(at) });
+                    task.undo = Some(Box::new(Leg { announced, ..Leg::starting(at) }));
                 }
             }
             Event::Announced { task, way, number, changes, expect, boot, no_return } => {
@@ -319,7 +319,7 @@ impl RunState {
                 if *way == Way::Forward
                     && let Some(task) = self.task_mut(task)
                 {
-                    task.after.clone_from(seen);
+                    task.after = seen.as_ref().map(Packed::from);
                 }
                 self.ended(at, task, *way, how, *changed);
             }
@@ -339,12 +339,29 @@ impl RunState {
         }
     }
 
+    /// Lets go of what only who drives a task needs, once it has ended: what it came from, what was seen, what its acts
+    /// said. For who tells of a run: thousands of tasks are kept to its end.
+    pub fn let_go(&mut self, id: &TaskId) {
+        let Some(task) = self.task_mut(id) else { return };
+        (task.began.value, task.began.before, task.after) = (Packed::default(), None, None);
+        task.began.undo = Vec::new();
+        for leg in [Some(&mut task.forward), task.undo.as_deref_mut()].into_iter().flatten() {
+            if leg.how.is_some() {
+                leg.tried = leg.ran();
+                (leg.did, leg.queue, leg.expect) = (Vec::new(), VecDeque::new(), None);
+            }
+            if let Some(How::Done { outputs }) = &mut leg.how {
+                *outputs = Value::Null;
+            }
+        }
+    }
+
     fn resumed(&mut self, at: Timestamp, operator: &Operator) {
         self.operator = Some(operator.clone());
         self.end = None;
         self.stopping = None;
         for task in &mut self.tasks {
-            for leg in [Some(&mut task.forward), task.undo.as_mut()].into_iter().flatten() {
+            for leg in [Some(&mut task.forward), task.undo.as_deref_mut()].into_iter().flatten() {
                 (leg.since, leg.rested) = (at, at);
             }
         }
@@ -412,7 +429,7 @@ impl TaskState {
     fn leg_mut(&mut self, way: Way, at: Timestamp) -> &mut Leg {
         match way {
             Way::Forward => &mut self.forward,
-            Way::Undo => self.undo.get_or_insert_with(|| Leg::starting(at)),
+            Way::Undo => self.undo.get_or_insert_with(|| Box::new(Leg::starting(at))),
         }
     }
 }
@@ -423,10 +440,15 @@ impl Leg {
         self.doubt = None;
         if let Some(change) = self.queue.pop_front() {
             self.number += 1;
+            // most tasks do one thing, and thousands of them are kept
+            self.did.reserve_exact(1);
             self.did.push((change, receipt));
         }
         if !well {
             self.queue.clear();
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
         }
     }
     /// A person's word stands for the receipt that is not to be had, or for the undo that could not be made.

@@ -172,6 +172,9 @@ impl Story {
                 if let Some(part) = &mut self.part {
                     part.watch(other, &self.state);
                 }
+                if let Event::Ended { task, .. } = other {
+                    self.state.let_go(task);
+                }
                 return None;
             }
         }
@@ -235,7 +238,7 @@ impl Story {
             .filter(|t| t.forward.announced > 0 && t.forward.done() && !t.began.in_rollback)
             .collect();
         let hosts: BTreeSet<&HostName> = acted.iter().map(|t| &t.began.host).collect();
-        let undone = self.state.tasks.iter().filter(|t| t.undo.as_ref().is_some_and(Leg::done));
+        let undone = self.state.tasks.iter().filter(|t| t.undo.as_deref().is_some_and(Leg::done));
         let undone: BTreeSet<&HostName> = undone.map(|t| &t.began.host).collect();
         let debts: BTreeSet<String> =
             self.state.debts.iter().map(|o| format!("{} on {}", o.debt.name, o.debt.host)).collect();
@@ -263,7 +266,7 @@ impl Story {
     /// What came in the way of going back as somebody asked: who asked, and why, is no failure.
     fn left_by_the_way_back(&self) -> Option<String> {
         let task = self.state.tasks.iter().find_map(|t| {
-            let undo = || t.undo.as_ref().and_then(Leg::why);
+            let undo = || t.undo.as_deref().and_then(Leg::why);
             t.doubt().map(|(_, why)| why).or_else(undo).map(|why| (&t.began, why))
         });
         let (began, why) = task.filter(|_| self.asked_back)?;
@@ -294,7 +297,8 @@ impl Story {
         let tasks = &self.state.tasks;
         let first = tasks.iter().find(bad).map(|t| (t, t.forward.why().unwrap_or_default()));
         let doubt = || self.state.doubts().next().map(|(t, _, why)| (t, why));
-        let any = || self.state.troubled().next().map(|t| (t, t.undo.as_ref().and_then(Leg::why).unwrap_or_default()));
+        let any =
+            || self.state.troubled().next().map(|t| (t, t.undo.as_deref().and_then(Leg::why).unwrap_or_default()));
         let (step, why) = match first.or_else(doubt).or_else(any) {
             Some((task, why)) => (task.began.name.as_str(), why),
             None => ("", end.why.as_deref().unwrap_or_default()),

@@ -197,7 +197,7 @@ fn task_json(task: &TaskState) -> Value {
         "action": task.began.action,
         "outcome": task_word(task),
         "changed": task.undo.as_ref().map_or(task.forward.changed, |undo| undo.changed),
-        "why": task.undo.as_ref().and_then(Leg::why).or_else(|| task.forward.why()),
+        "why": task.undo.as_deref().and_then(Leg::why).or_else(|| task.forward.why()),
         "acts": acts(Way::Forward).chain(acts(Way::Undo)).collect::<Vec<_>>(),
     })
 }

@@ -195,14 +195,15 @@ impl Watcher for Progress {
         let Inner { state, board, .. } = &mut *inner;
         state.apply(record);
         board.record(record, state);
+        if let Event::Ended { task, .. } = &record.event {
+            inner.state.let_go(task);
+            inner.said.remove(task);
+        }
         if self.mode == Mode::Stream {
             if let Ok(line) = serde_json::to_string(record) {
                 self.screen.data(&(line + "\n"));
             }
             return;
-        }
-        if let Event::Ended { task, .. } = &record.event {
-            inner.said.remove(task);
         }
         inner.up = !matches!(record.event, Event::Finished(_));
         if let Some((weight, line)) = lines::of(record, &inner.state) {

@@ -25,7 +25,7 @@ pub fn message(run: &RunId, state: &RunState, summary: &Summary) -> Message {
         }
         message = failed(message, state);
     }
-    let undone = by_host(state, |t| t.undo.as_ref().is_some_and(Leg::done));
+    let undone = by_host(state, |t| t.undo.as_deref().is_some_and(Leg::done));
     message = rows(message, "undone", undone);
     message = stands(message, state, summary);
     let owed: BTreeSet<String> = state.debts.iter().map(|o| format!("{} on {}", o.debt.name, o.debt.host)).collect();
@@ -237,7 +237,7 @@ mod tests {
             name: name.into(),
             host: host.into(),
             action: "app.restart".into(),
-            value: Value::Null,
+            value: Value::Null.into(),
             before: None,
             then,
             undo: Vec::new(),
@@ -368,7 +368,7 @@ mod tests {
         };
         let look = |number: &str, action: &str, value: Value| {
             let Event::Began(mut begun) = began(number, "As a client sees it", "lb", Vec::new()) else { panic!() };
-            (begun.action, begun.value) = (action.into(), value);
+            (begun.action, begun.value) = (action.into(), value.into());
             Event::Began(begun)
         };
         let promise = json!({"sight": {"service": "crm"}, "promise": {"rto": "1s", "rpo": "0B"}});

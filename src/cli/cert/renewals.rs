@@ -5,11 +5,7 @@ use crate::{
     base::{HostName, RunId, Way},
     inventory::{Certificate, Inventory},
     journal::{
-        Journal as _, JournalError, SqliteJournal,
-        event::How,
-        outbox::Outbox as _,
-        search::Filter,
-        state::{RunState, TaskState},
+        Journal as _, JournalError, SqliteJournal, event::How, outbox::Outbox as _, search::Filter, state::TaskState,
     },
 };
 use jiff::Timestamp;
@@ -77,9 +73,9 @@ impl<'a> Renewals<'a> {
 
     fn installed(&mut self, run: &RunId) -> Result<&[(HostName, Value)], JournalError> {
         if !self.runs.contains_key(run) {
-            let state = RunState::fold(&self.journal.records(run)?);
+            let state = self.journal.state(run)?;
             let tasks = state.tasks.iter().filter(|task| task.began.action == "cert.install" && stands(task));
-            let installed = tasks.map(|task| (task.began.host.clone(), task.began.value.clone())).collect();
+            let installed = tasks.map(|task| (task.began.host.clone(), task.began.value.open())).collect();
             self.runs.insert(run.clone(), installed);
         }
         Ok(self.runs.get(run).map(Vec::as_slice).unwrap_or_default())

@@ -11,7 +11,6 @@ use crate::{
         locks::Locks,
         place::{State, Wish},
         search,
-        state::RunState,
     },
     runbook::{Param, ParamKind, Project},
     ticket::{self, Desk, Filter, TicketSystem as _},
@@ -166,7 +165,7 @@ impl Known {
         let name = line.given.get("run").and_then(|all| all.first());
         let run = name.and_then(|name| crate::engine::find_run(&journal, here, name).ok());
         let Some(run) = run else { return Vec::new() };
-        let state = RunState::fold(&journal.records(&run).unwrap_or_default());
+        let state = journal.state(&run).unwrap_or_default();
         let open =
             state.tasks.iter().filter(|t| t.doubt().is_some() || t.forward.how.is_none() || t.forward.why().is_some());
         open.map(|t| Offer::new(t.began.task.as_str(), format!("{}: {}", t.began.action, t.began.name))).collect()

@@ -172,7 +172,7 @@ fn one(past: &Past<'_>, row: RunRow, records: &[Record], (inventory, service): (
     let of = |actions: &'static [&'static str]| move |task: &&TaskState| actions.contains(&task.began.action.as_str());
     let promoted = || state.tasks.iter().filter(of(&["postgres.promote", "patroni.switchover"]));
     let prefix = format!("failover-{}-to-", service.name);
-    let accepted = promoted().find_map(|task| task.began.value.get("unfenced")?.as_str().map(str::to_owned));
+    let accepted = promoted().find_map(|task| task.began.value.open().get("unfenced")?.as_str().map(str::to_owned));
     let through = promoted().any(|task| !matches!(task.forward.how, Some(How::Refused(_))));
     let stated = Stated::of(&run.row.run, params);
     let (kind, to) = match run.row.runbook.strip_prefix(&prefix) {

@@ -6,7 +6,7 @@ use crate::{
     base::{Lsn, PgFacts, RunId},
     cli::{Face, exit::ExitCode, run::Terms, words::Failure},
     inventory::{Database, Rpo, Service},
-    journal::{Journal, JournalError, event::How, state::RunState},
+    journal::{Journal, JournalError, event::How},
     runbook::Project,
     ui::message::{Kind, Message},
     verbs::{
@@ -124,7 +124,7 @@ impl Face {
         stated: Option<&Stated>,
     ) -> Result<(), Failure> {
         let opened = self.open_to_read(&project.inventory.project)?;
-        let state = RunState::fold(&opened.journal.records(run)?);
+        let state = opened.journal.state(run)?;
         let outputs = state.tasks.iter().find_map(|task| match &task.forward.how {
             Some(How::Done { outputs }) if task.began.action == "postgres.follow" => Some(outputs),
             _ => None,

@@ -143,7 +143,7 @@ pub(super) fn judge(played: &Played, begun: &Start, goal: &Standing, whole: &Pla
 /// What `always` steps leave, by the names of locks.
 fn always(played: &Played, state: &RunState) -> BTreeSet<String> {
     let of = |task: &TaskState| {
-        let lock = Entry::find(played.catalog, &task.began.action)?.recall(task.began.value.clone()).ok()?.locks().0;
+        let lock = Entry::find(played.catalog, &task.began.action)?.recall(task.began.value.open()).ok()?.locks().0;
         let mark = task.began.task.as_str().rsplit_once('@').map(|(step, host)| format!("{host}/step/{step}"));
         Some([Some(lock.0), mark])
     };

@@ -217,7 +217,7 @@ impl<'a> Stand<'a> {
                     journal.revive();
                     world.restart_here();
                     let Some(run) = journal.runs(1)?.into_iter().next() else { return Ok(None) };
-                    match RunState::fold(&journal.records(&run)?).end {
+                    match journal.state(&run)?.end {
                         Some(over) => Ok(over),
                         None if back == Some(true) => {
                             back = Some(false);

@@ -1,5 +1,8 @@
 use super::*;
-use crate::engine::plan::Certainty;
+use crate::{
+    engine::{finish::sum_up, plan::Certainty},
+    journal::state::{Leg, TaskState},
+};
 
 #[tokio::test(start_paused = true)]
 async fn stop_copy_start_is_planned_as_three_acts_and_touches_nothing() {
@@ -73,6 +76,28 @@ async fn a_consequence_is_paid_once_before_what_follows_and_again_after_the_undo
         ]
     );
     assert!(rig.world.harm().is_empty(), "{:?}", rig.world.harm());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_lets_go_of_what_has_ended_tells_the_same() {
+    let rig = Rig::new();
+    rig.world.breaks(&Hash::of(b"new"));
+    rig.run(COPY_THEN).await;
+    let (whole, mut light) = (rig.state(), RunState::default());
+    for record in rig.records() {
+        light.apply(&record);
+        if let Event::Ended { task, .. } = &record.event {
+            light.let_go(task);
+        }
+    }
+    let told = |state: &RunState| {
+        let legs =
+            |t: &TaskState| (t.forward.announced, t.forward.done(), t.undo.as_deref().map(Leg::done), t.stands());
+        (sum_up(state, false), state.tasks.iter().map(legs).collect::<Vec<_>>())
+    };
+    assert_eq!(told(&light), told(&whole));
+    let kept = |t: &TaskState| !t.forward.did.is_empty() || t.began.before.is_some() || t.after.is_some();
+    assert!(whole.tasks.iter().any(kept) && !light.tasks.iter().any(kept));
 }
 
 #[tokio::test(start_paused = true)]

@@ -222,7 +222,7 @@ impl Watches {
     }
 
     fn began(&mut self, at: Timestamp, began: &Began) {
-        let asked = || serde_json::from_value::<Asked>(began.value.clone()).ok();
+        let asked = || serde_json::from_value::<Asked>(began.value.open()).ok();
         match began.action.as_str() {
             "service.watch" => {
                 if let Some(Asked { sight, promise }) = asked() {

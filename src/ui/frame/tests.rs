@@ -61,7 +61,7 @@ impl Run {
                 name: name.into(),
                 host: host.into(),
                 action: "app.restart".into(),
-                value: Value::Null,
+                value: Value::Null.into(),
                 before: None,
                 then: Vec::new(),
                 undo: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::course::natural;
 use crate::{
-    base::{At, Change, HostName, Outcome, Program, Receipt},
+    base::{At, Change, HostName, Outcome, Packed, Program, Receipt},
     journal::{
         shown::Shown,
         state::{Leg, RunState, TaskState},
@@ -139,7 +139,8 @@ pub(super) fn order(step: &str) -> Vec<(u64, String)> {
 fn of(task: &TaskState, shown: Option<&Shown>) -> Changed {
     let began = &task.began;
     let did: Vec<&At<Change>> = carried(&task.forward).collect();
-    let (before, after) = differ(began.before.as_ref(), task.after.as_ref().or(began.before.as_ref()));
+    let (was, is) = (began.before.as_ref().map(Packed::open), task.after.as_ref().map(Packed::open));
+    let (before, after) = differ(was.as_ref(), is.as_ref().or(was.as_ref()));
     let mut what: Vec<What> = Vec::new();
     let mut diffs: Vec<(String, String)> = Vec::new();
     for change in did {
@@ -147,7 +148,7 @@ fn of(task: &TaskState, shown: Option<&Shown>) -> Changed {
         if !what.contains(&one) {
             what.push(one);
         }
-        if let Some(diff) = diff(&change.what, began.before.as_ref(), shown)
+        if let Some(diff) = diff(&change.what, was.as_ref(), shown)
             && !diffs.contains(&diff)
         {
             diffs.push(diff);
@@ -198,7 +199,7 @@ fn now(task: &TaskState) -> Now {
     if task.doubt().is_some() {
         return Now::Unknown;
     }
-    if task.undo.as_ref().is_some_and(Leg::done) {
+    if task.undo.as_deref().is_some_and(Leg::done) {
         return Now::AsBefore;
     }
     let stuck = task.undo.as_ref().is_some_and(|undo| undo.why().is_some());

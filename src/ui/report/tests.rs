@@ -65,7 +65,10 @@ impl Story {
     fn copy_of(&mut self, step: &str, host: &str, how: How, (old, new): (&str, &str), stdout: Output) -> &mut Self {
         let task = TaskId::new(step, &host.into());
         let facts = |content: &str| json!({"hash": Hash::of(content.as_bytes()), "size": content.len(), "mode": 420});
-        self.say(Event::Began(Box::new(Began { before: Some(facts(old)), ..began(step, "Copy", host, "file.copy") })));
+        self.say(Event::Began(Box::new(Began {
+            before: Some(facts(old).into()),
+            ..began(step, "Copy", host, "file.copy")
+        })));
         self.say(Event::Announced {
             task: task.clone(),
             way: Way::Forward,
@@ -144,7 +147,7 @@ fn began(step: &str, name: &str, host: &str, action: &str) -> Began {
         name: name.into(),
         host: host.into(),
         action: action.into(),
-        value: Value::Null,
+        value: Value::Null.into(),
         before: None,
         then: Vec::new(),
         undo: Vec::new(),
