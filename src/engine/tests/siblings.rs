@@ -65,14 +65,23 @@ steps:
 
 #[tokio::test(start_paused = true)]
 async fn what_became_of_a_step_is_found_out_though_its_sibling_ends_the_way_there() {
+    // the sibling comes first, and fails while the other one is under way
+    const ENDS: &str = "
+targets: dc1-app1
+steps:
+  - name: Side by side
+    parallel: true
+    steps:
+      - {name: Ends, check.app: {app: billing, min_healthy: 9}, retry: {attempts: 2, delay: 1s}}
+      - {name: Slow, file.copy: {content: one, dest: /etc/slow}}
+";
     for failure in ["stop", "continue", "{do: stop, scope: host}", "rollback", "{do: rollback, scope: host}"] {
         for fault in [Fault::LostBefore, Fault::LostAfter] {
             let rig = Rig::new();
             rig.world.fault(0, fault);
             rig.world.silent_for(Duration::from_secs(4000));
-            let text =
-                format!("{}\non_failure: {failure}\n", LEAVES.replace("on_failure: {do: rollback, scope: host}", ""));
-            assert_eq!(rig.run(&text).await.outcome, End::Unknown, "{failure}, {fault:?}");
+            let text = format!("{ENDS}on_failure: {failure}\n");
+            assert_eq!(rig.run(&text).await.outcome, End::Unknown, "{failure}, {fault:?}\n{}", told(&rig));
             rig.world.heal();
             let end = rig.resume().await.unwrap();
             assert_ne!(end.outcome, End::Unknown, "{failure}, {fault:?}\n{}", told(&rig));
