@@ -51,6 +51,28 @@ impl Engine<'_> {
         self.back(&Scope::Run, why).await
     }
 
+    /// Goes on with the way back of a run or a batch, and with what is left beside it: ways back of hosts by themselves that
+    /// have not come to their end, and hosts outside the batch that were in doubt. The way there is over for all of them.
+    pub(super) async fn back_with_the_rest(&self, scope: &Scope, why: &str) -> Result<(), Halt> {
+        self.back(scope, why).await?;
+        let within = self.hosts_of(scope);
+        let rest: BTreeSet<HostName> = self.with(|s| {
+            let own = s.back.iter().filter(|(_, back)| !back.done).filter_map(|(scope, _)| match scope {
+                Scope::Host(host) => Some(host),
+                Scope::Run | Scope::Batch(_) => None,
+            });
+            let doubted = s.doubts().map(|(t, _, _)| &t.began.host).filter(|host| !within.contains(*host));
+            own.chain(doubted).cloned().collect()
+        });
+        if rest.is_empty() {
+            return Ok(());
+        }
+        for host in rest {
+            self.back(&Scope::Host(host), why).await?;
+        }
+        self.back(scope, why).await
+    }
+
     /// Takes a scope back, or goes on with that. Without the way there: what never began never will.
     pub(super) async fn back(&self, scope: &Scope, why: &str) -> Result<(), Halt> {
         match self.with(|s| s.back.get(scope).map(|b| b.done)) {
@@ -67,8 +89,7 @@ impl Engine<'_> {
         let mut kept = BTreeSet::new();
         for station in &stations {
             if held(station, &stations, &back) {
-                // an undo that was told already comes to its end: nobody would ever know what became of it
-                self.told_back(station, &back).await?;
+                self.leave_none_in_doubt(station, &back).await?;
                 // what was done there before stays under what stays: its undo would come out of turn
                 kept.extend(self.still_to_return(station, &back));
                 continue;
@@ -104,19 +125,44 @@ impl Engine<'_> {
         self.with(|s| s.tasks.iter().filter(open).map(|t| t.began.host.clone()).collect())
     }
 
-    /// Undos of a station that have told their host something, and whose end is not known.
-    async fn told_back(&self, station: &Station, back: &Return) -> Result<(), Halt> {
-        let told: Vec<(TaskId, HostName)> = self.with(|s| {
+    /// What has told a host something comes to its end, also where the rest stays as it is: nobody would ever know what
+    /// became of it. What has told it nothing never will.
+    async fn leave_none_in_doubt(&self, station: &Station, back: &Return) -> Result<(), Halt> {
+        let open: Vec<TaskState> = self.with(|s| {
             let open = |t: &&TaskState| {
-                let under_way = t.undo.as_ref().is_some_and(|undo| undo.how.is_none() && undo.announced > 0);
-                under_way && t.began.step == station.number && station.hosts.contains(&t.began.host) && returns(t)
+                t.began.step == station.number
+                    && station.hosts.contains(&t.began.host)
+                    && returns(t)
+                    && t.undo.as_ref().is_some_and(|undo| undo.how.is_none())
             };
-            s.tasks.iter().filter(open).map(|t| (t.began.task.clone(), t.began.host.clone())).collect()
+            s.tasks.iter().filter(open).cloned().collect()
         });
-        for (id, host) in told.iter().filter(|(_, host)| back.hosts.contains(host)) {
-            self.one_back(id, station, host, back).await?;
+        for task in open.iter().filter(|t| back.hosts.contains(&t.began.host)) {
+            let (id, host) = (&task.began.task, &task.began.host);
+            if self.told_back(task) {
+                self.one_back(id, station, host, back).await?;
+            } else if task.doubt().is_some() && !self.goes_back_itself(host) {
+                let why = "hosts of a later batch did not come back, so this one stays as it is".to_owned();
+                self.end(id, Way::Undo, How::Refused(why), None, true).await?;
+            }
+        }
+        for host in station.hosts.iter().filter(|host| back.hosts.contains(*host) && !back.is_stuck(host)) {
+            self.pay_what_undone_owes(station, host, back).await?;
         }
         Ok(())
+    }
+
+    /// Its undo has told its host something.
+    fn told_back(&self, task: &TaskState) -> bool {
+        let step = |debt: &Debt| {
+            self.with(|s| s.tasks.iter().any(|t| t.began.step == debt.step && t.began.host == debt.host && t.acted()))
+        };
+        task.undo.as_ref().is_some_and(|undo| undo.announced > 0) || task.began.undo.iter().any(step)
+    }
+
+    /// The host has a way back of its own that is not at its end.
+    fn goes_back_itself(&self, host: &HostName) -> bool {
+        self.with(|s| s.back.get(&Scope::Host(host.clone())).is_some_and(|back| !back.done))
     }
 
     /// Where an undo failed on the way back of a narrower scope, this one goes no further either: what waited there for that
@@ -243,6 +289,17 @@ impl Engine<'_> {
             if back.is_stuck(host) {
                 return Ok(());
             }
+            if state.undo.is_none() {
+                // a resume comes past what waited for the undos before it: what went wrong with those, or was cut off, is
+                // still in between
+                if self.failed_back(host) {
+                    continue;
+                }
+                self.pay_what_undone_owes(station, host, back).await?;
+                if back.is_stuck(host) {
+                    return Ok(());
+                }
+            }
             let started_badly = state.forward.why().is_some() && state.undo.is_none() && !self.feeds(&state);
             let waits = started_badly && state.began.action.starts_with("app.");
             if waits || (!self.feeds(&state) && state.undo.is_none() && self.owes_later(host)) {
@@ -268,6 +325,21 @@ impl Engine<'_> {
     /// The host owes what an undo still to come will owe again.
     fn owes_later(&self, host: &HostName) -> bool {
         self.with(|s| s.owes(host).into_iter().any(|o| again(s, o)))
+    }
+
+    /// An undo failed there: nothing new begins.
+    fn failed_back(&self, host: &HostName) -> bool {
+        let failed = |t: &TaskState| t.waived.is_none() && t.undo.as_ref().is_some_and(|undo| undo.why().is_some());
+        self.with(|s| s.tasks.iter().any(|t| t.began.host == *host && failed(t)))
+    }
+
+    /// Pays what undos that are done owe, if anything: it comes before any other undo.
+    async fn pay_what_undone_owes(&self, station: &Station, host: &HostName, back: &Return) -> Result<(), Halt> {
+        let due = self.with(|s| {
+            let on_the_way_back = |o: &Owed| o.way == Way::Undo || s.task(&o.by).is_some_and(|t| t.began.in_rollback);
+            s.debts.iter().any(|o| o.debt.host == *host && on_the_way_back(o) && !again(s, o))
+        });
+        if due { self.pay_back(station, host, back).await } else { Ok(()) }
     }
 
     /// The undos that waited for the ones before them.

@@ -303,7 +303,7 @@ pub async fn rollback(
         engine.say(Event::UndoBegan { task }).await?;
     }
     engine.close_again().await?;
-    engine.back(&Scope::Run, reason).await?;
+    engine.back_with_the_rest(&Scope::Run, reason).await?;
     let summary = engine.close(false).await?;
     Ok(Ended { run: run.clone(), summary })
 }
@@ -489,16 +489,7 @@ impl Engine<'_> {
         });
         let stopped = match back {
             Some((scope, why)) => {
-                self.back(&scope, &why).await?;
-                // the way there is over: a host outside the batch that was in doubt goes back by itself
-                let within = self.hosts_of(&scope);
-                let open: BTreeSet<HostName> = self.with(|s| {
-                    let hosts = s.doubts().map(|(t, _, _)| t.began.host.clone());
-                    hosts.filter(|h| !within.contains(h)).collect()
-                });
-                for host in open {
-                    self.back(&Scope::Host(host), &why).await?;
-                }
+                self.back_with_the_rest(&scope, &why).await?;
                 false
             }
             None => match self.forward().await? {

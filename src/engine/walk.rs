@@ -315,11 +315,21 @@ impl Engine<'_> {
         station.traits.turns_back && self.with(|s| s.tasks.iter().any(done))
     }
 
+    /// Every turn of a step on these hosts has ended; after one that failed the others of its `for_each` never begin.
     fn all_ended(&self, station: &Station, hosts: &[&HostName]) -> bool {
         hosts.iter().all(|host| {
             let ids = self.turns(station, host);
             self.with(|s| {
-                ids.iter().all(|id| s.skipped.contains_key(id) || s.task(id).is_some_and(|t| t.forward.how.is_some()))
+                for id in &ids {
+                    match s.task(id) {
+                        None if s.skipped.contains_key(id) => {}
+                        Some(task) if task.waived.is_some() => {}
+                        Some(task) if task.forward.why().is_some() => break,
+                        Some(task) if task.forward.how.is_some() => {}
+                        _ => return false,
+                    }
+                }
+                true
             })
         })
     }

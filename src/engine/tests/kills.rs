@@ -21,6 +21,20 @@ steps:
       - {name: Gate, require: [\"host.name != 'dc1-app2'\"], file.copy: {content: new, dest: /etc/billing/new.conf}}
 ";
 
+/// What the first step owes is due once the server is drained, and fails there: on the way back it is paid before the server
+/// is enabled.
+const OWED_WHERE_DRAINED: &str = "
+targets: dc1-app1
+steps:
+  - {name: Copy, file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+  - name: Node by node
+    rolling: {batch: 1}
+    steps:
+      - {name: Drain, haproxy.drain: {balancer: front, backend: billing, server: \"{{ host.name }}\", within: 30s}}
+      - {name: Again, file.copy: {content: newer, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+      - {name: Enable, haproxy.enable: {balancer: front, backend: billing, server: \"{{ host.name }}\"}}
+";
+
 /// Kills the engine on both sides of every event; after a resume the end, the acts and the state of the world are those of
 /// an unbroken run.
 async fn hold(name: &str, text: &str, set: impl Fn(&Rig)) {
@@ -57,6 +71,7 @@ async fn hold(name: &str, text: &str, set: impl Fn(&Rig)) {
                 told()
             );
             assert_eq!(rig.world.standing(), standing, "{name}, killed at {at}");
+            assert_eq!(rig.world.harm(), whole.world.harm(), "{name}, killed at {at}\n{}", told());
         }
     }
 }
@@ -87,6 +102,21 @@ async fn a_kill_at_any_event_of_a_rollback_changes_nothing() {
     })
     .await;
     hold("undo by steps", UNDO_BY_STEPS, |r| r.world.fault(4, Fault::FailedBefore)).await;
+    hold("owed where it is drained", OWED_WHERE_DRAINED, |r| r.world.breaks(&Hash::of(b"new"))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_of_the_way_back_that_failed_stays_in_the_way_of_what_waited_for_it_though_a_kill_came() {
+    let set = |r: &Rig| {
+        r.world.breaks(&Hash::of(b"new"));
+        r.world.fault(4, Fault::FailedBefore);
+    };
+    let rig = Rig::new();
+    set(&rig);
+    let end = rig.run(OWED_WHERE_DRAINED).await;
+    let stands: Vec<&String> = end.stands.iter().filter(|stands| stands.contains("Drain")).collect();
+    assert_eq!((end.outcome, stands.len()), (End::Failed, 1), "the drained server stays so: {end:#?}");
+    hold("not paid", OWED_WHERE_DRAINED, set).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,11 @@
 //! What one step's failure, doubt or kill does to others: siblings in a parallel group, earlier tries, batches that stay.
 
 use super::*;
-use crate::{base::Way, journal::event::Scope, transport::Fault};
+use crate::{
+    base::Way,
+    journal::event::{How, Scope},
+    transport::Fault,
+};
 use std::{collections::BTreeSet, time::Duration};
 
 const LEAVES: &str = "
@@ -14,6 +18,41 @@ steps:
       - {name: Slow, file.copy: {content: one, dest: /etc/slow}}
       - {name: Gate, require: [\"1 == 2\"], file.copy: {content: no, dest: /etc/gate}}
 ";
+
+/// Cuts a host off at an event.
+struct Cut {
+    world: Arc<Simulated>,
+    host: HostName,
+    at: fn(&Event) -> bool,
+}
+
+impl Watcher for Cut {
+    fn record(&self, record: &Record) {
+        if (self.at)(&record.event) {
+            self.world.cut(&self.host);
+        }
+    }
+    fn notice(&self, _: &Notice) {}
+}
+
+/// Runs it, and cuts the first host off at an event.
+async fn run_cut(rig: &Rig, text: &str, at: fn(&Event) -> bool) -> Summary {
+    let order = rig.order(text);
+    let planned = rig.plan(text).await;
+    let watcher = Cut { world: Arc::clone(&rig.world), host: HostName::new("dc1-app1"), at };
+    let stage = Stage { watcher: Arc::new(watcher), ..rig.stage() };
+    run(&stage, &order, &planned, None, never()).await.unwrap().summary
+}
+
+/// Resumes until nobody is asked for anything more.
+async fn heal(rig: &Rig) -> End {
+    let mut end = End::Unknown;
+    for _ in 0..3 {
+        rig.world.heal();
+        end = rig.resume().await.map_or(end, |summary| summary.outcome);
+    }
+    end
+}
 
 fn told(rig: &Rig) -> String {
     rig.records().iter().map(|r| serde_json::to_string(&r.event).unwrap()).collect::<Vec<_>>().join("\n")
@@ -111,10 +150,95 @@ steps:
       - {name: Gate, require: [\"1 == 2\"], file.copy: {content: no, dest: /etc/gate}}
 ";
     assert_eq!(rig.run(text).await.outcome, End::Unknown, "{}", told(&rig));
-    let mut end = End::Unknown;
-    for _ in 0..2 {
-        rig.world.heal();
-        end = rig.resume().await.map_or(end, |summary| summary.outcome);
-    }
-    assert_eq!(end, End::Failed, "{}", told(&rig));
+    assert_eq!(heal(&rig).await, End::Failed, "{}", told(&rig));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_has_told_its_host_nothing_is_called_off_where_its_batch_stays_as_it_is() {
+    let rig = Rig::new();
+    // the second host's undo waits for the last, so it fails once the first host is in doubt
+    rig.world.fault(5, Fault::FailedAfter);
+    rig.world.fault_undo(&TaskId::from("2.2@dc1-app2"), Fault::FailedBefore);
+    let text = "
+targets: role=app, site=dc1
+steps:
+  - {name: Stop, app.stop: {app: billing}}
+  - name: Node by node
+    rolling: {batch: 1}
+    steps:
+      - {name: Copy, file.copy: {content: new, dest: /etc/first}}
+      - {name: Start, app.start: {app: billing}}
+";
+    let end = run_cut(&rig, text, |event| matches!(event, Event::RollingBack { .. })).await;
+    assert_eq!(end.outcome, End::Unknown, "{}", told(&rig));
+    assert_eq!(heal(&rig).await, End::Failed, "{}", told(&rig));
+    let state = rig.state();
+    let undo = state.task(&TaskId::from("2.2@dc1-app1")).unwrap().undo.clone().unwrap();
+    assert!(matches!(undo.how, Some(How::Refused(why)) if why.contains("later batch")), "{}", told(&rig));
+    assert_eq!(undo.announced, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_back_of_a_host_comes_to_its_end_though_the_run_goes_back_after_it_and_a_later_batch_stays() {
+    // nobody undoes the mark of the second host, so nothing else of it goes back, and the first host's batch stays
+    const STAYS: &str = "
+targets: role=app, site=dc1
+on_failure: rollback
+steps:
+  - name: Node by node
+    rolling: {batch: 1, max_failed: 1}
+    steps:
+      - {name: Drain, haproxy.drain: {balancer: front, backend: billing, server: \"{{ host.name }}\", within: 30s}}
+      - {name: Mark, command: touch /m, targets: dc1-app2}
+      - {name: Extra, file.copy: {content: one, dest: /etc/extra}}
+      - {name: Copy, file.copy: {content: new, dest: /etc/billing/billing.conf}, then: [{app.restart: {app: billing}}]}
+      - {name: Enable, haproxy.enable: {balancer: front, backend: billing, server: \"{{ host.name }}\"}}
+";
+    let whole = |rig: &Rig| {
+        let standing = rig.world.standing();
+        let (server, extra) = (standing.get("haproxy/backend/billing/dc1-app1"), standing.get("dc1-app1/etc/extra"));
+        assert!(extra.is_none_or(|is| is == "None"), "{standing:#?}");
+        assert!(server.is_none_or(|is| !is.contains("drain")), "{standing:#?}");
+    };
+    // lost with a payment on its way back
+    let rig = Rig::new();
+    rig.world.breaks(&Hash::of(b"new"));
+    rig.world.fault(5, Fault::LostAfter);
+    rig.world.silent_for(Duration::from_secs(4000));
+    assert_eq!(rig.run(STAYS).await.outcome, End::Unknown, "{}", told(&rig));
+    assert_eq!(heal(&rig).await, End::Failed, "{}", told(&rig));
+    whole(&rig);
+    // lost before its next undo was told anything
+    let rig = Rig::new();
+    rig.world.breaks(&Hash::of(b"new"));
+    let paid = |event: &Event| matches!(event, Event::Ended { task, .. } if task.as_str() == "1.4.then1@dc1-app1~");
+    assert_eq!(run_cut(&rig, STAYS, paid).await.outcome, End::Unknown, "{}", told(&rig));
+    assert_eq!(heal(&rig).await, End::Failed, "{}", told(&rig));
+    whole(&rig);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_does_not_say_the_phase_again_of_a_step_that_failed_at_its_first_item() {
+    let rig = Rig::new();
+    rig.world.fault(0, Fault::Refused);
+    let text = "
+targets: role=app, site=dc1
+steps:
+  - name: Each
+    for_each: [x, y]
+    file.copy: {content: \"{{ item }}\", dest: \"/etc/{{ item }}\"}
+    targets: dc1-app1
+    on_failure: {do: stop, scope: host}
+  - {name: Last, file.copy: {content: one, dest: /etc/last}}
+";
+    let whole = Rig::new();
+    whole.world.fault(0, Fault::Refused);
+    whole.run(text).await;
+    let events = whole.journal.taken();
+    rig.journal.kill_before(events);
+    assert!(rig.try_run(text).await.is_err(), "the kill was not felt");
+    rig.journal.revive();
+    rig.resume().await.unwrap();
+    let phases = |rig: &Rig| rig.records().iter().filter(|r| matches!(r.event, Event::Phase { .. })).count();
+    assert_eq!(phases(&rig), phases(&whole), "{}", told(&rig));
 }

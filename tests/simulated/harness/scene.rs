@@ -146,6 +146,13 @@ impl Scene {
         self.land.hosts.iter().fold(harm.to_owned(), |harm, host| harm.replace(host.as_str(), "a host"))
     }
 
+    /// A runbook that stops an app which takes traffic, and enables its server, does that harm itself wherever it comes so far.
+    fn does_itself(&self, harm: &str) -> bool {
+        let stopped = |name: &str| self.text.contains(&format!("app.stop: {{app: {name}}}"));
+        let own = |app: &draw::App| stopped(&app.name) && harm.starts_with(&format!("`{}/", app.name));
+        self.land.apps.iter().any(own)
+    }
+
     /// A command that reloads an app and one that only says so look the same.
     pub fn cannot_see_reloads_of(&self, stale: &str) -> bool {
         let mut blind = self.land.apps.iter().filter(|app| app.commands && app.reloads);
@@ -190,7 +197,8 @@ impl Scene {
             .world
             .harm()
             .into_iter()
-            .filter(|harm| !self.harm.contains(&self.anywhere(harm)) && !self.land.cannot_see(harm))
+            .filter(|harm| !self.harm.contains(&self.anywhere(harm)))
+            .filter(|harm| !self.land.cannot_see(harm) && !self.does_itself(harm))
             .collect();
         assert_eq!(harm, Vec::<String>::new(), "harm on the way");
         let Some(end) = end else {
